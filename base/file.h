@@ -1,0 +1,41 @@
+/* file.h - files: whole reads, atomic writes, places, locks, free space. */
+#ifndef QS_BASE_FILE_H
+#define QS_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/str.h"
+
+/* Whole small file into memory (terminated with one extra 0 byte). Refuses more than `max` bytes. qs_free it. */
+int qs_file_read(const char *path, size_t max, char **data, size_t *len, struct qs_err *e);
+
+/* Writes PATH.tmp.XXXXXX beside it, fsyncs, renames over `path`. With `overwrite` false an existing file is
+ * QS_EEXISTS. A link stays a link; permissions of a replaced file are kept. */
+int qs_file_write_atomic(const char *path, const void *data, size_t len, bool overwrite, struct qs_err *e);
+
+int qs_pread_all(int fd, void *buf, size_t n, uint64_t off, const char *path, struct qs_err *e);
+int qs_pwrite_all(int fd, const void *buf, size_t n, uint64_t off, const char *path, struct qs_err *e);
+
+struct qs_file_stat { uint64_t size; int64_t mtime_ns; uint64_t dev, ino; bool is_dir, is_regular; };
+int qs_file_stat(const char *path, struct qs_file_stat *st, struct qs_err *e);
+bool qs_file_exists(const char *path);
+int qs_file_remove(const char *path, struct qs_err *e); /* missing is fine */
+int qs_file_rename(const char *from, const char *to, bool overwrite, struct qs_err *e); /* and fsyncs the folder */
+int qs_file_free_space(const char *path_in_fs, uint64_t *bytes, struct qs_err *e);      /* for us, not for root */
+
+/* Advisory exclusive lock on a descriptor open for writing: QS_EBUSY when another process (or another open
+ * description of this one) holds it. Ends with close. */
+int qs_file_lock(int fd, const char *path, struct qs_err *e);
+
+/* XDG places, created when missing: kind "config", "cache", "state" or "data" -> .../quantscape[/sub]; replaces
+ * `out`. */
+int qs_xdg_dir(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e);
+
+const char *qs_path_base(const char *path);                       /* after the last '/' */
+void qs_path_dir(const char *path, struct qs_str *out); /* "." when there is none; replaces what `out` holds */
+void qs_path_join(const char *dir, const char *name, struct qs_str *out); /* replaces; `dir` may point into `out` */
+int  qs_mkdirs(const char *path, struct qs_err *e);
+
+#endif
