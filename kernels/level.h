@@ -1,0 +1,27 @@
+/* level.h - CPU levels: which code runs.
+ *
+ * Tables of operations are filled with the plain C of kernels/ref first and overwritten upward by instruction set, as
+ * detected when first used and masked by qs_level_limit(), so that tests can force any level. All levels give the same
+ * bits for codecs.
+ */
+#ifndef QS_KERNELS_LEVEL_H
+#define QS_KERNELS_LEVEL_H
+
+#include <stdbool.h>
+#include "kernels/format.h"
+
+enum qs_level { QS_LEVEL_REF, QS_LEVEL_AVX2, QS_LEVEL_COUNT };
+
+const char *qs_level_name(enum qs_level l);      /* "ref", "avx2" */
+bool qs_level_parse(const char *name, enum qs_level *out);
+bool qs_level_available(enum qs_level l);        /* compiled in, and this CPU and OS can run it */
+enum qs_level qs_level_best(void);
+enum qs_level qs_level_now(void);
+/* Use no level above `l` from now on. Call before work starts (not thread-safe against running kernels). */
+void qs_level_limit(enum qs_level l);
+
+/* Each level's own file defines one: overwrite what this level does better. `ops` is indexed like qs_format_at(). */
+void qs_ref_formats(struct qs_format_ops *ops);
+void qs_avx2_formats(struct qs_format_ops *ops);
+
+#endif
