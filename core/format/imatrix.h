@@ -1,0 +1,40 @@
+/* imatrix.h - importance matrices: llama.cpp's two file forms, read.
+ *
+ * Legacy .dat: count, then per entry name, ncall, nval, nval floats (sums already divided and scaled by ncall), then
+ * optionally the chunk count and the dataset's name. GGUF form (general.type = "imatrix"): tensors
+ * NAME.in_sum2 and NAME.counts, optionally NAME.in_sum. An entry gives one value per input column and expert:
+ * the mean of squared activations. An expert that was never seen gets 1 for every column, as llama.cpp does, and is
+ * counted in `unseen`.
+ */
+#ifndef QS_CORE_IMATRIX_H
+#define QS_CORE_IMATRIX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/hash.h"
+
+struct qs_imatrix_entry {
+    char *name;        /* GGUF tensor name, "blk.0.attn_q.weight" */
+    float *value;      /* n values: experts * columns */
+    size_t n;
+    unsigned experts;  /* 1 when dense (or unknown: legacy form, where n may be experts * columns) */
+    unsigned unseen;   /* experts without any token */
+    double count;      /* tokens (legacy: calls), the smallest over the experts */
+};
+
+struct qs_imatrix {
+    struct qs_imatrix_entry *entry;
+    size_t n_entries;
+    char *dataset;     /* may be empty */
+    uint64_t chunks, chunk_size; /* 0: unknown */
+    const char *form;  /* "dat" or "gguf" */
+    struct qs_key key; /* hash of the file */
+};
+
+int qs_imatrix_open(const char *path, struct qs_imatrix **out, struct qs_err *e);
+int qs_imatrix_open_mem(const void *bytes, size_t n, struct qs_imatrix **out, struct qs_err *e); /* fuzzing, tests */
+void qs_imatrix_free(struct qs_imatrix *m);
+const struct qs_imatrix_entry *qs_imatrix_find(const struct qs_imatrix *m, const char *tensor_name);
+
+#endif

@@ -1,0 +1,360 @@
+/* model.c - an opened model: the table of tensors, the numbers that describe it, and mappings made when asked for.
+ *
+ * Owns the headers (qs_gguf), the table and one mapping per part, made on first use under a lock. Refuses names that
+ * could do harm where they are shown or written. Immutable after open but for the lazily made mappings and key.
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/unicode.h"
+#include "core/model/model.h"
+
+struct qs_model_maps {
+    pthread_mutex_t lock; /* over map[] being filled and the key */
+    unsigned n;
+    struct qs_map *map[];
+};
+
+/* ---- numbers that describe the model ---- */
+
+/* arch.suffix as a number; an array gives its maximum, *varied says whether its elements differ. */
+static uint64_t read_hp(const struct qs_gguf *g, const char *arch, const char *suffix, bool *varied)
+{
+    char key[256];
+    if (varied)
+        *varied = false;
+    if (snprintf(key, sizeof key, "%s.%s", arch, suffix) >= (int)sizeof key)
+        return 0;
+    const struct qs_kv *kv = qs_gguf_kv(g, key);
+    uint64_t v = 0;
+    if (!kv || qs_kv_u64(kv, &v) || kv->type != QS_GGUF_ARRAY || kv->count > 65536)
+        return v;
+    double first = 0, most = 0, x;
+    for (uint64_t i = 0; i < kv->count && qs_kv_array_f64(kv, i, &x); i++) {
+        if (i == 0)
+            first = x;
+        if (varied && (x < first || x > first))
+            *varied = true;
+        if (x > most)
+            most = x;
+    }
+    return most < 9e15 ? (uint64_t)most : 0;
+}
+
+static void clean_text(const struct qs_kv *kv, char *out, size_t cap)
+{
+    const char *s;
+    size_t n;
+    out[0] = 0;
+    if (!qs_kv_str(kv, &s, &n))
+        return;
+    struct qs_str text = QS_STR_INIT;
+    qs_utf8_clean(&text, s, n < 4 * cap ? n : 4 * cap, 0);
+    size_t keep = text.len < cap ? text.len : cap - 1;
+    while (keep > 0 && keep < text.len && ((unsigned char)text.data[keep] & 0xC0) == 0x80)
+        keep--; /* never half a character */
+    memcpy(out, text.data, keep);
+    out[keep] = 0;
+    qs_str_free(&text);
+}
+
+static void derive(struct qs_model *m, uint64_t n_tokens)
+{
+    struct qs_hparams *hp = &m->hp;
+    if (hp->n_head_kv == 0)
+        hp->n_head_kv = hp->n_head;
+    if (hp->n_head && hp->head_dim_k == 0)
+        hp->head_dim_k = hp->n_embd / hp->n_head;
+    if (hp->n_head && hp->head_dim_v == 0)
+        hp->head_dim_v = hp->n_embd / hp->n_head;
+    const struct qs_tensor *embd = qs_model_find(m, "token_embd.weight");
+    if (n_tokens)
+        hp->n_vocab = n_tokens;
+    else if (hp->n_vocab == 0 && embd)
+        hp->n_vocab = embd->ne[1];
+}
+
+static void fill_hparams(struct qs_model *m)
+{
+    struct qs_hparams *hp = &m->hp;
+    const struct qs_gguf *g = m->gguf;
+    clean_text(qs_gguf_kv(g, "general.architecture"), hp->arch, sizeof hp->arch);
+    clean_text(qs_gguf_kv(g, "general.name"), hp->name, sizeof hp->name);
+    const struct {
+        const char *suffix;
+        uint64_t *to;
+        unsigned varied;
+    } keys[] = {
+        {"block_count", &hp->n_layer, 0},
+        {"embedding_length", &hp->n_embd, 0},
+        {"feed_forward_length", &hp->n_ff, QS_VARIED_FF},
+        {"attention.head_count", &hp->n_head, QS_VARIED_HEAD},
+        {"attention.head_count_kv", &hp->n_head_kv, QS_VARIED_HEAD_KV},
+        {"expert_count", &hp->n_expert, 0},
+        {"expert_used_count", &hp->n_expert_used, 0},
+        {"context_length", &hp->n_ctx, 0},
+        {"vocab_size", &hp->n_vocab, 0},
+        {"attention.key_length", &hp->head_dim_k, 0},
+        {"attention.value_length", &hp->head_dim_v, 0},
+        {"attention.sliding_window", &hp->sliding_window, 0},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        bool varied;
+        *keys[i].to = read_hp(g, hp->arch, keys[i].suffix, &varied);
+        if (varied)
+            hp->varied |= keys[i].varied;
+    }
+    const struct qs_kv *tokens = qs_gguf_kv(g, "tokenizer.ggml.tokens");
+    derive(m, tokens && tokens->type == QS_GGUF_ARRAY ? tokens->count : 0);
+    uint64_t ftype = qs_gguf_u64(g, "general.file_type", UINT64_MAX);
+    m->file_type = ftype <= INT32_MAX ? (int32_t)ftype : -1;
+}
+
+/* ---- the table ---- */
+
+static int trust_name(const struct qs_model *m, const struct qs_gguf_tensor *t, struct qs_err *e)
+{
+    const char *why = NULL;
+    size_t pos = 0;
+    if (t->name_len == 0)
+        why = "is empty";
+    else if (t->name_len > 255)
+        why = "is longer than 255 bytes";
+    else if (qs_utf8_invalid_at(t->name, t->name_len) < t->name_len)
+        why = "is not valid UTF-8";
+    while (!why && pos < t->name_len) {
+        uint32_t c = qs_utf8_next(t->name, t->name_len, &pos);
+        if (c < 0x20 || (c >= 0x7F && c < 0xA0))
+            why = "contains control characters";
+    }
+    if (!why)
+        return QS_OK;
+    struct qs_str shown = QS_STR_INIT;
+    qs_utf8_clean(&shown, t->name, t->name_len, 60);
+    int rc = qs_fail(e, QS_EFORMAT, "%s: tensor %zu (\"%s\"): the name %s (data at offset %" PRIu64 ")",
+                     m->gguf->part[t->part].path, (size_t)(t - m->gguf->tensor), shown.data, why, t->offset);
+    qs_str_free(&shown);
+    return rc;
+}
+
+static int fill_table(struct qs_model *m, struct qs_err *e)
+{
+    const struct qs_gguf *g = m->gguf;
+    m->tensor = qs_calloc(g->n_tensors ? g->n_tensors : 1, sizeof *m->tensor);
+    if (!m->tensor)
+        return qs_fail_mem(e, g->n_tensors * sizeof *m->tensor, "the table of tensors");
+    m->n_tensors = g->n_tensors;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const struct qs_gguf_tensor *from = &g->tensor[i];
+        struct qs_tensor *t = &m->tensor[i];
+        int rc = trust_name(m, from, e);
+        if (rc != QS_OK)
+            return rc;
+        t->name = from->name;
+        t->role = qs_role_of(from->name, &t->layer);
+        t->n_dims = from->n_dims;
+        memcpy(t->ne, from->ne, sizeof t->ne);
+        t->type = from->type;
+        t->format = from->marks & QS_TENSOR_UNKNOWN_TYPE ? NULL : qs_format_by_id(from->type);
+        t->offset = from->offset;
+        t->size = from->size;
+        t->part = from->part;
+        t->marks = from->marks;
+        t->rows = t->ne[1] * t->ne[2] * t->ne[3]; /* the parser refused products that overflow */
+        t->n = t->ne[0] * t->rows;
+        if (!qs_add_u64(m->n_weights, t->n, &m->n_weights) || !qs_add_u64(m->bytes, t->size, &m->bytes))
+            return qs_fail(e, QS_EFORMAT, "%s: tensor %s: the weights of all tensors together overflow",
+                           g->part[t->part].path, t->name);
+    }
+    return QS_OK;
+}
+
+int qs_model_open(const char *path, struct qs_model **out, struct qs_err *e)
+{
+    *out = NULL;
+    struct qs_model *m = qs_calloc(1, sizeof *m);
+    if (!m)
+        return qs_fail_mem(e, sizeof *m, "a model");
+    int rc = qs_gguf_open(path, &m->gguf, e);
+    if (rc == QS_OK) {
+        m->path = qs_strdup(path);
+        size_t bytes = sizeof *m->maps + m->gguf->n_parts * sizeof m->maps->map[0];
+        m->maps = qs_calloc(1, bytes);
+        if (!m->path || !m->maps)
+            rc = qs_fail_mem(e, bytes, "a model");
+    }
+    if (rc == QS_OK) {
+        pthread_mutex_init(&m->maps->lock, NULL);
+        m->maps->n = m->gguf->n_parts;
+        rc = fill_table(m, e);
+    }
+    if (rc != QS_OK) {
+        qs_model_close(m);
+        return rc;
+    }
+    fill_hparams(m);
+    *out = m;
+    return QS_OK;
+}
+
+void qs_model_close(struct qs_model *m)
+{
+    if (!m)
+        return;
+    if (m->maps) {
+        for (unsigned i = 0; i < m->maps->n; i++)
+            qs_map_unref(m->maps->map[i]);
+        pthread_mutex_destroy(&m->maps->lock);
+    }
+    qs_free(m->maps);
+    qs_free(m->tensor);
+    qs_free(m->path);
+    qs_gguf_close(m->gguf);
+    qs_free(m);
+}
+
+const struct qs_tensor *qs_model_find(const struct qs_model *m, const char *name)
+{
+    const struct qs_gguf_tensor *t = qs_gguf_tensor_by_name(m->gguf, name);
+    return t ? &m->tensor[t - m->gguf->tensor] : NULL;
+}
+
+size_t qs_model_index(const struct qs_model *m, const struct qs_tensor *t)
+{
+    return (size_t)(t - m->tensor);
+}
+
+/* ---- bytes ---- */
+
+/* The mapping of a part, made when first asked for. The file must still be the one whose header was read. */
+static int get_map(const struct qs_model *m, unsigned part, struct qs_map **out, struct qs_err *e)
+{
+    struct qs_model_maps *maps = m->maps;
+    const struct qs_gguf_part *p = &m->gguf->part[part];
+    int rc = QS_OK;
+    pthread_mutex_lock(&maps->lock);
+    if (!maps->map[part]) {
+        struct qs_file_stat st;
+        rc = qs_file_stat(p->path, &st, e);
+        if (rc == QS_OK &&
+            (st.size != p->file_size || st.dev != p->dev || st.ino != p->ino || st.mtime_ns != p->mtime_ns))
+            rc = qs_fail(e, QS_EIO, "%s was changed or replaced since it was opened: open it again", p->path);
+        struct qs_map *map = NULL;
+        if (rc == QS_OK)
+            rc = qs_map_open(p->path, &map, e);
+        if (rc == QS_OK && qs_map_size(map) != p->file_size) {
+            rc = qs_fail(e, QS_EIO, "%s was changed while it was opened: open it again", p->path);
+            qs_map_unref(map);
+        } else if (rc == QS_OK) {
+            maps->map[part] = map;
+        }
+    }
+    *out = maps->map[part];
+    pthread_mutex_unlock(&maps->lock);
+    return rc;
+}
+
+int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct qs_weight **out, struct qs_err *e)
+{
+    *out = NULL;
+    if (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE)
+        return qs_fail(e, QS_EFORMAT, "%s: tensor %s is damaged", m->gguf->part[t->part].path, t->name);
+    if (!t->format)
+        return qs_fail(e, QS_EUNSUPPORTED, "%s: tensor %s has a type this program does not know (%d)",
+                       m->gguf->part[t->part].path, t->name, t->type);
+    struct qs_map *map;
+    int rc = get_map(m, t->part, &map, e);
+    if (rc == QS_OK)
+        rc = qs_weight_mapped(t->format, t->ne, map, t->offset, out, e);
+    return rc;
+}
+
+int qs_model_intact(const struct qs_model *m, struct qs_err *e)
+{
+    int rc = QS_OK;
+    pthread_mutex_lock(&m->maps->lock);
+    for (unsigned i = 0; rc == QS_OK && i < m->maps->n; i++)
+        if (m->maps->map[i])
+            rc = qs_map_check(m->maps->map[i], e);
+    pthread_mutex_unlock(&m->maps->lock);
+    return rc;
+}
+
+/* ---- the content key ---- */
+
+#define KEY_SAMPLE 4096u
+
+static void add_u64(struct qs_hash *h, uint64_t v)
+{
+    uint8_t b[8];
+    for (int i = 0; i < 8; i++)
+        b[i] = (uint8_t)(v >> (8 * i));
+    qs_hash_add(h, b, sizeof b);
+}
+
+static void add_headers(struct qs_hash *h, const struct qs_gguf *g)
+{
+    for (unsigned i = 0; i < g->n_parts; i++) {
+        add_u64(h, g->part[i].file_size);
+        add_u64(h, (uint64_t)g->part[i].mtime_ns);
+    }
+    for (size_t i = 0; i < g->n_kv; i++) {
+        qs_hash_add(h, g->kv[i].key, g->kv[i].key_len + 1u);
+        add_u64(h, (uint64_t)g->kv[i].type);
+        qs_hash_add(h, g->kv[i].raw, (size_t)g->kv[i].raw_len);
+    }
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const struct qs_gguf_tensor *t = &g->tensor[i];
+        qs_hash_add(h, t->name, t->name_len + 1u);
+        for (int d = 0; d < QS_MAX_DIMS; d++)
+            add_u64(h, t->ne[d]);
+        add_u64(h, (uint64_t)t->type);
+        add_u64(h, t->offset);
+        add_u64(h, t->part);
+    }
+}
+
+/* One page from the middle of every tensor: a changed tensor nearly always changes there too. */
+static int add_samples(struct qs_hash *h, const struct qs_model *m, struct qs_err *e)
+{
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const struct qs_tensor *t = &m->tensor[i];
+        struct qs_map *map;
+        int rc = t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE ? QS_OK : get_map(m, t->part, &map, e);
+        if (rc != QS_OK)
+            return rc;
+        if (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE)
+            continue;
+        uint64_t n = t->size < KEY_SAMPLE ? t->size : KEY_SAMPLE;
+        uint64_t at = (t->size - n) / 2 / KEY_SAMPLE * KEY_SAMPLE;
+        qs_hash_add(h, qs_map_data(map) + t->offset + at, (size_t)n);
+    }
+    return qs_model_intact(m, e);
+}
+
+int qs_model_key(struct qs_model *m, struct qs_key *out, struct qs_err *e)
+{
+    pthread_mutex_lock(&m->maps->lock);
+    bool have = m->has_key;
+    *out = m->key;
+    pthread_mutex_unlock(&m->maps->lock);
+    if (have)
+        return QS_OK;
+    struct qs_hash *h = qs_hash_new();
+    if (!h)
+        return qs_fail_mem(e, 0, "a hash");
+    add_headers(h, m->gguf);
+    int rc = add_samples(h, m, e);
+    *out = qs_hash_end(h);
+    if (rc != QS_OK)
+        return rc;
+    pthread_mutex_lock(&m->maps->lock);
+    m->key = *out;
+    m->has_key = true;
+    pthread_mutex_unlock(&m->maps->lock);
+    return QS_OK;
+}

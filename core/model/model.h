@@ -1,0 +1,89 @@
+/* model.h - an opened model: an index of tensors, whatever files they come from.
+ *
+ * Opening reads headers only. Tensor bytes are mapped and touched when a weight is asked for. Immutable after open:
+ * any number of threads may read it. Today the source is a GGUF file (split or not); a Hugging Face folder becomes
+ * another way to fill the same table.
+ */
+#ifndef QS_CORE_MODEL_H
+#define QS_CORE_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/hash.h"
+#include "core/format/gguf.h"
+#include "core/model/role.h"
+#include "core/model/weight.h"
+#include "kernels/format.h"
+
+struct qs_tensor {
+    const char *name;                /* GGUF name, trusted: valid UTF-8, <= 255 bytes, no control characters */
+    enum qs_role role;
+    int layer;                       /* -1: not in a block */
+    unsigned n_dims;
+    uint64_t ne[QS_MAX_DIMS];        /* ne[0] columns (row length), ne[1] rows, ne[2] experts */
+    int type;                        /* number in the file */
+    const struct qs_format *format;  /* NULL: unknown type (shown, copied through, nothing else) */
+    uint64_t offset, size;
+    unsigned part;
+    unsigned marks;
+    uint64_t n;                      /* weights: product of ne */
+    uint64_t rows;                   /* n / ne[0] */
+};
+
+/* Values that a file may state layer by layer. */
+enum { QS_VARIED_FF = 1, QS_VARIED_HEAD = 2, QS_VARIED_HEAD_KV = 4 };
+
+/* 0: not stated and not derivable. Values stated layer by layer are given as their maximum, with a bit in `varied` when
+ * they differ. Not stated, head_dim_* is n_embd / n_head, n_head_kv is n_head, n_vocab counts tokens or embedding rows. */
+struct qs_hparams {
+    char arch[64];                   /* general.architecture */
+    char name[128];                  /* general.name, cleaned */
+    uint64_t n_layer, n_embd, n_ff, n_head, n_head_kv, n_expert, n_expert_used, n_ctx, n_vocab;
+    uint64_t head_dim_k, head_dim_v;
+    uint64_t sliding_window;
+    unsigned varied;                 /* QS_VARIED_* */
+};
+
+struct qs_model {
+    char *path;                      /* as opened */
+    struct qs_gguf *gguf;            /* the headers; NULL for folders one day */
+    struct qs_hparams hp;
+    struct qs_tensor *tensor;        /* file order */
+    size_t n_tensors;
+    uint64_t n_weights, bytes;       /* sums over tensors */
+    int32_t file_type;               /* general.file_type, -1 when absent */
+    struct qs_key key;               /* cheap content key: headers, sizes, mtimes, a sample of each tensor's bytes; see
+                                      * qs_model_key */
+    bool has_key;
+    struct qs_model_maps *maps;      /* lazily made mappings */
+};
+
+/* Refuses, beyond what qs_gguf_open refuses, tensor names that are empty, longer than 255 bytes, not UTF-8, or contain
+ * control characters: names go into recipes, messages and file names, so they are refused rather than rewritten. */
+int qs_model_open(const char *path, struct qs_model **out, struct qs_err *e);
+void qs_model_close(struct qs_model *m);
+
+const struct qs_tensor *qs_model_find(const struct qs_model *m, const char *name); /* NULL: no such tensor */
+size_t qs_model_index(const struct qs_model *m, const struct qs_tensor *t);
+
+/* A reference to the tensor's bytes as they lie in the file (mapped). Release with qs_weight_unref. QS_EFORMAT for
+ * tensors marked bad. Thread-safe. */
+int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct qs_weight **out, struct qs_err *e);
+
+/* QS_EIO when a file under the mappings was cut short since opening. Look after every piece of work. */
+int qs_model_intact(const struct qs_model *m, struct qs_err *e);
+
+/* Content key: hash of header bytes, file sizes, mtimes and 4 KiB samples of each tensor (touches those pages). */
+int qs_model_key(struct qs_model *m, struct qs_key *out, struct qs_err *e);
+
+/* Walks all tensor data on the pool (NULL: on the caller's thread): weights of float types and scales of block types that
+ * are NaN or Inf. fn is called, on the caller's thread, for each tensor with something to say: field "weights" or
+ * "scales", how many, and a sentence. The job (may be NULL) counts bytes. QS_EIO when a file was cut short meanwhile. */
+typedef void qs_model_check_fn(void *ctx, const struct qs_tensor *t, const char *field, uint64_t count, const char *msg);
+struct qs_job; struct qs_pool;
+int qs_model_check_data(const struct qs_model *m, struct qs_pool *pool, struct qs_job *job, qs_model_check_fn *fn,
+                        void *ctx, struct qs_err *e);
+
+#endif

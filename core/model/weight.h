@@ -1,0 +1,50 @@
+/* weight.h - one immutable, reference-counted tensor of stored bytes.
+ *
+ * Model, candidate, engines and device caches hold references; a swap is a new reference; the bytes die with their last
+ * reader. Components point into a mapping (kept alive by the weight), or into memory the weight owns.
+ */
+#ifndef QS_CORE_WEIGHT_H
+#define QS_CORE_WEIGHT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/map.h"
+#include "kernels/format.h"
+
+enum qs_home { QS_HOME_MAPPED, QS_HOME_HEAP };
+enum qs_layout { QS_LAYOUT_CANONICAL }; /* packed layouts join with the kernels that want them */
+
+struct qs_weight {
+    const struct qs_format *format;
+    uint64_t ne[4];              /* cols, rows, experts, 1 */
+    uint64_t rows;               /* ne[1]*ne[2]*ne[3] */
+    enum qs_layout layout;
+    enum qs_home home;
+    struct qs_const_parts parts; /* component 0.. of row 0 */
+    uint64_t bytes;              /* all components */
+    struct qs_key made_of;       /* source, transform, type, method, statistics, encoder version; zero: the file itself */
+    /* private */
+    struct qs_map *map;
+    void *heap;
+    int refs;
+};
+
+/* New weight over bytes of `map` at `off` (one component); takes its own reference on the map. Checks the range. */
+int qs_weight_mapped(const struct qs_format *f, const uint64_t ne[4], struct qs_map *map, uint64_t off,
+                     struct qs_weight **out, struct qs_err *e);
+/* New weight with zeroed heap memory of its own; fill it through `parts` before sharing it. */
+int qs_weight_heap(const struct qs_format *f, const uint64_t ne[4], struct qs_weight **out, struct qs_parts *parts,
+                   struct qs_err *e);
+struct qs_weight *qs_weight_ref(struct qs_weight *w);  /* atomic */
+void qs_weight_unref(struct qs_weight *w);             /* NULL allowed */
+
+/* Pointers to row `row` of every component. */
+struct qs_const_parts qs_weight_row(const struct qs_weight *w, uint64_t row);
+/* Rows [row, row+n) as floats, cols per row, stride = cols. QS_EUNSUPPORTED when the format has no decoder. */
+int qs_weight_decode(const struct qs_weight *w, uint64_t row, uint64_t n, float *dst, struct qs_err *e);
+/* QS_EIO when the bytes underneath were lost (file cut short). */
+int qs_weight_intact(const struct qs_weight *w, struct qs_err *e);
+
+#endif
