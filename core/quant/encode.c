@@ -1,0 +1,283 @@
+/* encode.c - owns the per-thread scratch; turns rows of a stored tensor into rows of another type on all cores.
+ *
+ * Work is cut into chunks of whole rows whose size depends on the row length only, never on the number of threads, and
+ * sums are kept per chunk and added in order: the numbers have the same bits for any thread count. A tensor that already
+ * has the wanted type is copied, with no error by definition. Not for concurrent use: one encoder serves one caller.
+ */
+#include "core/quant/encode.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define CHUNK_WEIGHTS 32768 /* per work item: big enough to forget the hand-out, small enough to share and to cancel */
+#define BATCH_PER_THREAD 4
+#define LANES 4             /* partial sums per row, added in a fixed order */
+
+struct qs_encoder {
+    struct qs_pool *pool;
+    unsigned threads;
+    uint64_t max_cols;
+    size_t weights;     /* capacity of x and back, per thread */
+    size_t codec_bytes; /* scratch of the codec, per thread */
+    size_t per_thread;
+    uint8_t *memory;
+    struct qs_error_sums *chunk; /* one per chunk of the call, grown */
+    size_t chunk_cap;
+};
+
+struct region {
+    struct qs_encoder *x;
+    const struct qs_weight *src;
+    const struct qs_format *to;
+    uint64_t row, n, rows_per_chunk;
+    uint64_t first_chunk;    /* of the batch now running */
+    const float *importance; /* of the expert these rows belong to, or NULL */
+    uint8_t *dst;
+    size_t dst_row_bytes;
+    bool sums;
+    struct qs_error_sums *per_row;
+};
+
+static size_t capacity_for(uint64_t max_cols)
+{
+    const uint64_t w = max_cols > CHUNK_WEIGHTS ? max_cols : CHUNK_WEIGHTS;
+    return (size_t)((w + 255) / 256 * 256);
+}
+
+static size_t codec_scratch(size_t weights)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < qs_format_count(); i++) {
+        const size_t n = qs_format_scratch(qs_format_at(i), 1, weights);
+        if (n > most)
+            most = n;
+    }
+    return (most + 127) / 64 * 64;
+}
+
+static size_t bytes_per_thread(uint64_t max_cols)
+{
+    const size_t w = capacity_for(max_cols);
+    return 2 * w * sizeof(float) + codec_scratch(w);
+}
+
+uint64_t qs_encoder_memory(unsigned threads, uint64_t max_cols)
+{
+    return sizeof(struct qs_encoder) + (uint64_t)threads * bytes_per_thread(max_cols);
+}
+
+int qs_encoder_new(struct qs_pool *pool, uint64_t max_cols, struct qs_encoder **out, struct qs_err *e)
+{
+    if (max_cols > UINT64_C(1) << 32)
+        return qs_fail(e, QS_ELIMIT, "rows of %llu weights are longer than this program encodes", (unsigned long long)max_cols);
+    struct qs_encoder *x = qs_calloc(1, sizeof *x);
+    if (!x)
+        return qs_fail_mem(e, sizeof *x, "an encoder");
+    x->pool = pool;
+    x->threads = qs_pool_threads(pool);
+    x->max_cols = max_cols;
+    x->weights = capacity_for(max_cols);
+    x->codec_bytes = codec_scratch(x->weights);
+    x->per_thread = bytes_per_thread(max_cols);
+    x->memory = qs_alloc_aligned(64, x->per_thread * x->threads);
+    if (!x->memory) {
+        const uint64_t asked = (uint64_t)x->per_thread * x->threads;
+        qs_free(x);
+        return qs_fail_mem(e, asked, "the encoders' scratch");
+    }
+    *out = x;
+    return QS_OK;
+}
+
+void qs_encoder_free(struct qs_encoder *x)
+{
+    if (!x)
+        return;
+    qs_free(x->memory);
+    qs_free(x->chunk);
+    qs_free(x);
+}
+
+void qs_error_sums_add(struct qs_error_sums *to, const struct qs_error_sums *more)
+{
+    to->err2 += more->err2;
+    to->ref2 += more->ref2;
+    to->werr2 += more->werr2;
+    to->wref2 += more->wref2;
+    if (more->max_abs > to->max_abs)
+        to->max_abs = more->max_abs;
+    to->n += more->n;
+    to->nonfinite += more->nonfinite;
+}
+
+double qs_error_rms(const struct qs_error_sums *s)
+{
+    if (s->n == s->nonfinite)
+        return NAN;
+    if (!(s->ref2 > 0))
+        return s->err2 > 0 ? INFINITY : 0;
+    return sqrt(s->err2 / s->ref2);
+}
+
+/* Error of one row. Sums run in LANES interleaved partial sums, joined in lane order. */
+static void row_error(const float *w, const float *back, const float *imp, size_t cols, struct qs_error_sums *s)
+{
+    double err[LANES] = { 0 }, ref[LANES] = { 0 }, werr[LANES] = { 0 }, wref[LANES] = { 0 };
+    double max_abs = 0;
+    uint64_t bad = 0;
+    for (size_t c = 0; c < cols; c++) {
+        const double v = w[c], d = v - back[c];
+        if (!isfinite(d)) { /* the weight, or what became of it, is not a number */
+            bad++;
+            continue;
+        }
+        const double d2 = d * d, v2 = v * v, a = fabs(d);
+        const size_t l = c % LANES;
+        err[l] += d2;
+        ref[l] += v2;
+        if (imp) {
+            werr[l] += imp[c] * d2;
+            wref[l] += imp[c] * v2;
+        }
+        if (a > max_abs)
+            max_abs = a;
+    }
+    struct qs_error_sums r = { .max_abs = max_abs, .n = cols, .nonfinite = bad };
+    for (size_t l = 0; l < LANES; l++) {
+        r.err2 += err[l];
+        r.ref2 += ref[l];
+        r.werr2 += werr[l];
+        r.wref2 += wref[l];
+    }
+    qs_error_sums_add(s, &r);
+}
+
+static void encode_chunk(const struct region *g, uint64_t chunk, uint8_t *scratch)
+{
+    const size_t cols = (size_t)g->src->ne[0];
+    const uint64_t first = chunk * g->rows_per_chunk;
+    const size_t rows = (size_t)(first + g->rows_per_chunk > g->n ? g->n - first : g->rows_per_chunk);
+    float *x = (float *)scratch, *back = x + g->x->weights;
+    void *codec = back + g->x->weights;
+    uint8_t *dst = g->dst + first * g->dst_row_bytes;
+    const struct qs_const_parts from = qs_weight_row(g->src, g->row + first);
+
+    qs_format_ops(g->src->format->id)->decode(&from, rows, cols, x, cols);
+    const struct qs_rows in = { .x = x, .rows = rows, .cols = cols, .stride = cols, .weight = g->importance };
+    const struct qs_parts to = { .p = { dst } };
+    qs_format_encode(g->to, &in, &to, codec);
+    if (!g->sums)
+        return;
+    const struct qs_const_parts made = { .p = { dst } };
+    qs_format_ops(g->to->id)->decode(&made, rows, cols, back, cols);
+    struct qs_error_sums *total = &g->x->chunk[chunk];
+    for (size_t r = 0; r < rows; r++) {
+        struct qs_error_sums one = { 0 };
+        row_error(x + r * cols, back + r * cols, g->importance, cols, &one);
+        qs_error_sums_add(total, &one);
+        if (g->per_row)
+            g->per_row[first + r] = one;
+    }
+}
+
+/* Same type: bytes as they are; the weights are still summed, so that relative errors of a whole file are right. */
+static void copy_chunk(const struct region *g, uint64_t chunk, uint8_t *scratch)
+{
+    const size_t cols = (size_t)g->src->ne[0];
+    const uint64_t first = chunk * g->rows_per_chunk;
+    const size_t rows = (size_t)(first + g->rows_per_chunk > g->n ? g->n - first : g->rows_per_chunk);
+    const struct qs_const_parts from = qs_weight_row(g->src, g->row + first);
+
+    memcpy(g->dst + first * g->dst_row_bytes, from.p[0], rows * g->dst_row_bytes);
+    const struct qs_format_ops *ops = qs_format_ops(g->to->id);
+    if (!g->sums || !ops->decode)
+        return;
+    float *x = (float *)scratch;
+    ops->decode(&from, rows, cols, x, cols);
+    for (size_t r = 0; r < rows; r++) {
+        struct qs_error_sums one = { 0 };
+        row_error(x + r * cols, x + r * cols, g->importance, cols, &one);
+        qs_error_sums_add(&g->x->chunk[chunk], &one);
+        if (g->per_row)
+            g->per_row[first + r] = one;
+    }
+}
+
+static void region_work(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    const struct region *g = ctx;
+    uint8_t *scratch = g->x->memory + g->x->per_thread * thread;
+    const bool same = g->src->format->id == g->to->id;
+    for (size_t c = begin; c < end; c++)
+        (same ? copy_chunk : encode_chunk)(g, g->first_chunk + c, scratch);
+}
+
+static int check_request(const struct qs_encoder *x, const struct qs_weight *src, uint64_t row, uint64_t n,
+                         const struct qs_format *to, struct qs_err *e)
+{
+    const uint64_t cols = src->ne[0];
+    if (!to)
+        return qs_fail(e, QS_EUNSUPPORTED, "encoding to an unknown type was asked for");
+    if (row > src->rows || n > src->rows - row || cols > x->max_cols)
+        return qs_fail(e, QS_EINVAL, "rows %llu to %llu are outside the tensor", (unsigned long long)row,
+                       (unsigned long long)(row + n));
+    if (src->format->id == to->id)
+        return QS_OK;
+    if (!qs_format_ops(to->id)->fit)
+        return qs_fail(e, QS_EUNSUPPORTED, "type %s cannot be encoded", to->name);
+    if (!qs_format_ops(src->format->id)->decode)
+        return qs_fail(e, QS_EUNSUPPORTED, "type %s cannot be decoded", src->format->name);
+    if (cols % to->block)
+        return qs_fail(e, QS_EINVAL, "rows of %llu weights are no multiple of %s's block of %u", (unsigned long long)cols,
+                       to->name, (unsigned)to->block);
+    return QS_OK;
+}
+
+static const float *importance_of(const struct qs_imatrix_entry *imp, const struct qs_weight *src, uint64_t row)
+{
+    const uint64_t cols = src->ne[0];
+    if (!imp)
+        return NULL;
+    const uint64_t expert = imp->n > cols ? row / src->ne[1] : 0;
+    return (expert + 1) * cols <= imp->n ? imp->value + expert * cols : NULL;
+}
+
+int qs_encode_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weight *src, uint64_t row, uint64_t n, int type,
+                   const struct qs_imatrix_entry *importance, uint8_t *dst, struct qs_error_sums *sums,
+                   struct qs_error_sums *per_row, struct qs_err *e)
+{
+    const struct qs_format *to = qs_format_by_id(type);
+    int rc = check_request(x, src, row, n, to, e);
+    if (rc)
+        return rc;
+    const uint64_t cols = src->ne[0];
+    struct region g = {
+        .x = x, .src = src, .to = to, .rows_per_chunk = cols >= CHUNK_WEIGHTS ? 1 : CHUNK_WEIGHTS / cols,
+        .dst_row_bytes = qs_format_row_bytes(to, (size_t)cols), .sums = sums || per_row,
+    };
+    /* One region per expert, so that the importance weights of a region are one vector. */
+    for (uint64_t done = 0; done < n;) {
+        const uint64_t left_in_expert = src->ne[1] - (row + done) % src->ne[1];
+        g.row = row + done;
+        g.n = n - done < left_in_expert ? n - done : left_in_expert;
+        g.dst = dst + done * g.dst_row_bytes;
+        g.per_row = per_row ? per_row + done : NULL;
+        g.importance = importance_of(importance, src, g.row);
+        const uint64_t chunks = (g.n + g.rows_per_chunk - 1) / g.rows_per_chunk;
+        if (!qs_grow(&x->chunk, &x->chunk_cap, (size_t)chunks, sizeof *x->chunk))
+            return qs_fail_mem(e, chunks * sizeof *x->chunk, "error sums");
+        memset(x->chunk, 0, (size_t)chunks * sizeof *x->chunk);
+        /* In batches, so that a person waiting for a token gets the lease soon. */
+        const uint64_t batch = (uint64_t)x->threads * BATCH_PER_THREAD;
+        for (g.first_chunk = 0; g.first_chunk < chunks; g.first_chunk += batch) {
+            const uint64_t left = chunks - g.first_chunk;
+            qs_pool_run(x->pool, prio, (size_t)(left < batch ? left : batch), 1, region_work, &g);
+        }
+        for (uint64_t c = 0; sums && c < chunks; c++)
+            qs_error_sums_add(sums, &x->chunk[c]);
+        done += g.n;
+    }
+    return qs_weight_intact(src, e);
+}

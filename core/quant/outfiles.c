@@ -1,0 +1,213 @@
+/* outfiles.c - owns the layout of an output until it is freed; writes nothing.
+ *
+ * Split output follows gguf-split: tensors are dealt in order to files NAME-00001-of-0000N.gguf, the first carries all
+ * metadata, every file carries split.no, split.count and split.tensors.count. A tensor is never cut.
+ */
+#include "core/quant/outfiles.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "core/format/gguf_write.h"
+
+#define QNT_VERSION 2 /* ggml's GGML_QNT_VERSION: the layout of quantized blocks */
+
+#ifndef QS_VERSION
+#define QS_VERSION "unknown"
+#endif
+
+/* Metadata of the first file, overrides not yet applied. */
+static int describe(struct qs_gguf_meta *m, const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_err *e)
+{
+    int rc = qs_gguf_meta_copy(m, plan->model->gguf, e);
+    for (const char *const *k = (const char *const[]){ "split.no", "split.count", "split.tensors.count", NULL }; *k; k++)
+        qs_gguf_meta_remove(m, *k);
+    if (!rc && plan->file_type >= 0)
+        rc = qs_gguf_meta_u32(m, "general.file_type", (uint32_t)plan->file_type, e);
+    if (!rc)
+        rc = qs_gguf_meta_u32(m, "general.quantization_version", QNT_VERSION, e);
+    if (!rc && plan->imatrix) {
+        rc = qs_gguf_meta_str(m, "quantize.imatrix.file", args->imatrix_path ? args->imatrix_path : "", e);
+        if (!rc && plan->imatrix->dataset && *plan->imatrix->dataset)
+            rc = qs_gguf_meta_str(m, "quantize.imatrix.dataset", plan->imatrix->dataset, e);
+        if (!rc)
+            rc = qs_gguf_meta_u32(m, "quantize.imatrix.entries_count", (uint32_t)plan->imatrix->n_entries, e);
+        if (!rc && plan->imatrix->chunks)
+            rc = qs_gguf_meta_u32(m, "quantize.imatrix.chunks_count", (uint32_t)plan->imatrix->chunks, e);
+    }
+    if (rc)
+        return rc;
+    struct qs_str text = QS_STR_INIT;
+    rc = qs_recipe_print(plan->recipe, &text, e);
+    if (!rc && text.failed)
+        rc = qs_fail_mem(e, text.len, "the recipe's text");
+    if (!rc)
+        rc = qs_gguf_meta_str(m, "quantscape.recipe", text.data, e);
+    if (!rc)
+        rc = qs_gguf_meta_str(m, "quantscape.version", QS_VERSION, e);
+    qs_str_free(&text);
+    return rc;
+}
+
+static int apply_overrides(struct qs_gguf_meta *m, const struct qs_writer_args *args, struct qs_err *e)
+{
+    int rc = QS_OK;
+    for (size_t i = 0; !rc && i < args->n_remove_kv; i++)
+        if (!qs_gguf_meta_remove(m, args->remove_kv[i]))
+            rc = qs_fail(e, QS_EINVAL, "--remove-kv %s: the model states no such key", args->remove_kv[i]);
+    for (size_t i = 0; !rc && i < args->n_override_kv; i++)
+        rc = qs_gguf_meta_override(m, args->override_kv[i], e);
+    return rc;
+}
+
+static int state_split(struct qs_gguf_meta *m, unsigned no, unsigned count, size_t tensors, struct qs_err *e)
+{
+    const uint16_t no16 = (uint16_t)no, count16 = (uint16_t)count;
+    const int32_t n = (int32_t)tensors;
+    int rc = qs_gguf_meta_raw(m, "split.no", QS_GGUF_U16, &no16, sizeof no16, e);
+    if (!rc)
+        rc = qs_gguf_meta_raw(m, "split.count", QS_GGUF_U16, &count16, sizeof count16, e);
+    if (!rc)
+        rc = qs_gguf_meta_raw(m, "split.tensors.count", QS_GGUF_I32, &n, sizeof n, e);
+    return rc;
+}
+
+/* Deals the tensors to files: fills place[].file; returns the number of files. */
+static unsigned deal(const struct qs_plan *plan, uint64_t max_bytes, struct qs_place *place)
+{
+    unsigned file = 0;
+    uint64_t used = 0;
+    for (size_t i = 0; i < plan->n; i++) {
+        if (max_bytes && used && used + plan->enc[i].bytes > max_bytes) {
+            file++;
+            used = 0;
+        }
+        place[i].file = file;
+        used += plan->enc[i].bytes;
+    }
+    return file + 1;
+}
+
+static char *name_of(const char *path, unsigned no, unsigned count, bool split, const char *suffix)
+{
+    struct qs_str s = QS_STR_INIT;
+    size_t len = strlen(path);
+    if (split) {
+        if (len > 5 && !strcmp(path + len - 5, ".gguf"))
+            len -= 5;
+        qs_str_addn(&s, path, len);
+        qs_str_addf(&s, "-%05u-of-%05u.gguf", no + 1, count);
+    } else {
+        qs_str_add(&s, path);
+    }
+    qs_str_add(&s, suffix);
+    return qs_str_take(&s);
+}
+
+/* Lays out one file: its tensors are those dealt to it. */
+static int lay_file(struct qs_outfiles *o, unsigned no, const struct qs_plan *plan, const struct qs_gguf_meta *m,
+                    uint32_t alignment, struct qs_gguf_out *list, struct qs_err *e)
+{
+    size_t n = 0, first = 0;
+    for (size_t i = 0; i < plan->n; i++) {
+        if (o->place[i].file != no)
+            continue;
+        if (!n)
+            first = i;
+        const struct qs_tensor *t = plan->enc[i].tensor;
+        list[n] = (struct qs_gguf_out){ .name = t->name, .n_dims = t->n_dims, .type = plan->enc[i].type, .size = plan->enc[i].bytes };
+        memcpy(list[n].ne, t->ne, sizeof t->ne);
+        n++;
+    }
+    const int rc = qs_gguf_layout(m, list, n, alignment, &o->file[no].header, &o->file[no].size, e);
+    if (rc)
+        return rc;
+    if (o->file[no].header.failed)
+        return qs_fail_mem(e, o->file[no].header.len, "a file header");
+    for (size_t i = 0; i < n; i++) /* tensors of one file follow each other in the plan */
+        o->place[first + i].offset = list[i].offset;
+    o->bytes += o->file[no].size;
+    return QS_OK;
+}
+
+static int lay_all(struct qs_outfiles *o, const struct qs_plan *plan, const struct qs_writer_args *args,
+                   struct qs_gguf_out *list, struct qs_err *e)
+{
+    const bool split = args->split_max_bytes > 0;
+    uint32_t alignment = 32;
+    int rc = QS_OK;
+    for (unsigned no = 0; !rc && no < o->n_files; no++) {
+        struct qs_gguf_meta *m = qs_gguf_meta_new();
+        if (!m)
+            return qs_fail_mem(e, 0, "metadata");
+        if (no == 0)
+            rc = describe(m, plan, args, e);
+        if (!rc && no == 0)
+            rc = apply_overrides(m, args, e);
+        if (no == 0 && qs_gguf_meta_has(m, "general.alignment"))
+            alignment = plan->model->gguf->alignment;
+        if (!rc && no > 0 && alignment != 32)
+            rc = qs_gguf_meta_u32(m, "general.alignment", alignment, e);
+        if (!rc && split)
+            rc = state_split(m, no, o->n_files, plan->n, e);
+        if (!rc && args->path) {
+            o->file[no].final = name_of(args->path, no, o->n_files, split, "");
+            o->file[no].part = name_of(args->path, no, o->n_files, split, ".part");
+            if (!o->file[no].final || !o->file[no].part)
+                rc = qs_fail_mem(e, strlen(args->path), "file names");
+        }
+        if (!rc)
+            rc = lay_file(o, no, plan, m, alignment, list, e);
+        qs_gguf_meta_free(m);
+    }
+    return rc;
+}
+
+int qs_outfiles_make(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_outfiles **out, struct qs_err *e)
+{
+    for (size_t i = 0; i < args->n_override_kv; i++)
+        if (!strncmp(args->override_kv[i], "general.alignment=", 18))
+            return qs_fail(e, QS_EUNSUPPORTED, "general.alignment cannot be overridden: it decides where the tensors lie");
+    struct qs_outfiles *o = qs_calloc(1, sizeof *o);
+    struct qs_gguf_out *list = qs_calloc(plan->n + 1, sizeof *list);
+    if (o)
+        o->place = qs_calloc(plan->n + 1, sizeof *o->place);
+    int rc = QS_OK;
+    if (!o || !list || !o->place)
+        rc = qs_fail_mem(e, plan->n * (sizeof *list + sizeof *o->place), "the layout");
+    if (!rc) {
+        o->n_tensors = plan->n;
+        o->n_files = deal(plan, args->split_max_bytes, o->place);
+        o->file = qs_calloc(o->n_files, sizeof *o->file);
+        if (!o->file)
+            rc = qs_fail_mem(e, o->n_files * sizeof *o->file, "the layout");
+        else if (o->n_files > 65535)
+            rc = qs_fail(e, QS_ELIMIT, "the split size would make %u files; the format counts at most 65535", o->n_files);
+    }
+    if (!rc) {
+        for (unsigned i = 0; i < o->n_files; i++)
+            o->file[i].header = (struct qs_str)QS_STR_INIT;
+        rc = lay_all(o, plan, args, list, e);
+    }
+    qs_free(list);
+    if (rc)
+        qs_outfiles_free(o);
+    else
+        *out = o;
+    return rc;
+}
+
+void qs_outfiles_free(struct qs_outfiles *o)
+{
+    if (!o)
+        return;
+    for (unsigned i = 0; o->file && i < o->n_files; i++) {
+        qs_free(o->file[i].final);
+        qs_free(o->file[i].part);
+        qs_str_free(&o->file[i].header);
+    }
+    qs_free(o->file);
+    qs_free(o->place);
+    qs_free(o);
+}

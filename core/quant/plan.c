@@ -1,0 +1,419 @@
+/* plan.c - the recipe applied to a model: every tensor's type, bytes and reason, what to mind, and what would not work.
+ *
+ * Owns the plan: its own copy of the recipe, the list of encodings and the warnings; the model and the importance matrix
+ * stay the caller's and must outlive it. Refuses before any work starts what would fail or give garbage in the middle:
+ * types that need importance weights and have none, importance of another size, sources that are quantized already,
+ * damaged tensors. Everything else that a person should know is a warning, one line each. Pure but for the allocations
+ * and one look at the free disk: any thread.
+ */
+#include "core/quant/plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "core/quant/preset_rules.h"
+#include "core/quant/writer.h"
+
+#define TYPE_SLOTS 64 /* type numbers are below this */
+
+struct planning {
+    struct qs_plan *p;
+    const struct qs_plan_args *args;
+    size_t cap_warnings;
+    struct qs_err *e;
+};
+
+static const char *type_name(int type)
+{
+    const struct qs_format *f = qs_format_by_id(type);
+    return f ? f->name : "unknown";
+}
+
+static const char *plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static int warn(struct planning *g, const char *fmt, ...) QS_PRINTF(2, 3);
+
+static int warn(struct planning *g, const char *fmt, ...)
+{
+    struct qs_str s = QS_STR_INIT;
+    va_list ap;
+    va_start(ap, fmt);
+    qs_str_addv(&s, fmt, ap);
+    va_end(ap);
+    char *line = qs_str_take(&s);
+    if (!line || !qs_grow(&g->p->warning, &g->cap_warnings, g->p->n_warnings + 1, sizeof *g->p->warning)) {
+        qs_free(line);
+        return qs_fail_mem(g->e, 0, "the plan's warnings");
+    }
+    g->p->warning[g->p->n_warnings++] = line;
+    return QS_OK;
+}
+
+/* Counts tensors of one kind and remembers the first. */
+struct found {
+    size_t n;
+    const struct qs_encoding *first;
+};
+
+static void note(struct found *f, const struct qs_encoding *enc)
+{
+    if (f->n++ == 0)
+        f->first = enc;
+}
+
+/* ---- the list ----------------------------------------------------------------------------------------------- */
+
+static uint64_t bytes_of(const struct qs_encoding *enc)
+{
+    const struct qs_tensor *t = enc->tensor;
+    return enc->copy ? t->size : t->rows * qs_format_row_bytes(qs_format_by_id(enc->type), (size_t)t->ne[0]);
+}
+
+static int fill(struct planning *g)
+{
+    struct qs_plan *p = g->p;
+    const struct qs_model *m = p->model;
+    p->enc = qs_calloc(m->n_tensors ? m->n_tensors : 1, sizeof *p->enc);
+    if (!p->enc)
+        return qs_fail_mem(g->e, (unsigned long long)m->n_tensors * sizeof *p->enc, "the plan");
+    p->n = m->n_tensors;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct qs_choice *c = &p->resolved->choice[i];
+        struct qs_encoding *enc = &p->enc[i];
+        enc->tensor = &m->tensor[i];
+        enc->type = c->type;
+        enc->wanted = c->wanted;
+        enc->why = c->why;
+        memcpy(enc->reason, c->reason, sizeof enc->reason);
+        enc->copy = c->type == m->tensor[i].type;
+        enc->bytes = bytes_of(enc);
+        p->bytes += enc->bytes;
+    }
+    p->source_bytes = m->bytes;
+    p->bpw = m->n_weights ? 8.0 * (double)p->bytes / (double)m->n_weights : 0;
+    p->file_type = p->recipe->preset->file_type >= 0 ? p->recipe->preset->file_type : m->file_type;
+    return QS_OK;
+}
+
+static int check_damage(struct planning *g)
+{
+    for (size_t i = 0; i < g->p->n; i++) {
+        const struct qs_tensor *t = g->p->enc[i].tensor;
+        if (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE)
+            return qs_fail(g->e, QS_EFORMAT, "%s is damaged in the source (bytes out of range, overlapping, or a shape its "
+                           "type cannot have); quantscape check tells more", t->name);
+    }
+    return QS_OK;
+}
+
+/* ---- sources that are quantized already --------------------------------------------------------------------- */
+
+static bool is_blocks(const struct qs_tensor *t)
+{
+    return t->format && t->format->kind != QS_KIND_FLOAT && t->format->kind != QS_KIND_INT;
+}
+
+static int check_sources(struct planning *g)
+{
+    struct found q8 = { 0, NULL }, lower = { 0, NULL };
+    for (size_t i = 0; i < g->p->n; i++) {
+        const struct qs_encoding *enc = &g->p->enc[i];
+        if (!enc->copy && is_blocks(enc->tensor))
+            note(enc->tensor->type == QS_Q8_0 ? &q8 : &lower, enc);
+    }
+    if (lower.n && !g->args->allow_requantize)
+        return qs_fail(g->e, QS_EINVAL, "%s is %s already%s: converting it again loses quality twice. Start from an F16, "
+                       "BF16 or F32 file, or allow it with --allow-requantize", lower.first->tensor->name,
+                       lower.first->tensor->format->name, lower.n > 1 ? ", as are others" : "");
+    int rc = QS_OK;
+    if (lower.n)
+        rc = warn(g, "%zu tensor%s quantized already (%s is %s) and converted again: errors are against this file, not the "
+                  "original", lower.n, lower.n == 1 ? " is" : "s are", lower.first->tensor->name,
+                  lower.first->tensor->format->name);
+    if (q8.n && !rc)
+        rc = warn(g, "%zu tensor%s converted from Q8_0 (%s): errors are against this file, not the original", q8.n,
+                  q8.n == 1 ? " is" : "s are", q8.first->tensor->name);
+    return rc;
+}
+
+/* ---- importance --------------------------------------------------------------------------------------------- */
+
+static bool embeds(const struct qs_tensor *t)
+{
+    return qs_mix_kind_of(t->name) == QS_MIX_TOKEN_EMBD;
+}
+
+static bool uses_importance(int type)
+{
+    const struct qs_format *f = qs_format_by_id(type);
+    return f && (f->flags & QS_USES_IMATRIX);
+}
+
+/* One value per column and expert. */
+static bool right_size(const struct qs_imatrix_entry *x, const struct qs_tensor *t)
+{
+    return x->n == t->ne[0] * t->ne[2] && (x->experts <= 1 || x->experts == t->ne[2]);
+}
+
+static int take_importance(struct planning *g, struct found *missing, struct found *unseen)
+{
+    for (size_t i = 0; i < g->p->n; i++) {
+        struct qs_encoding *enc = &g->p->enc[i];
+        const struct qs_tensor *t = enc->tensor;
+        if (enc->copy || !g->p->imatrix)
+            continue;
+        const struct qs_imatrix_entry *x = qs_imatrix_find(g->p->imatrix, t->name);
+        if (x && !right_size(x, t)) {
+            if (!embeds(t)) /* llama.cpp records embeddings by token */
+                return qs_fail(g->e, QS_EINVAL, "%s: the importance matrix has %zu values, %llu are needed (%llu columns, "
+                               "%llu expert%s): it belongs to another model", t->name, x->n,
+                               (unsigned long long)(t->ne[0] * t->ne[2]), (unsigned long long)t->ne[0],
+                               (unsigned long long)t->ne[2], plural((size_t)t->ne[2]));
+            x = NULL;
+        }
+        enc->importance = x;
+        if (x && x->unseen && uses_importance(enc->type))
+            note(unseen, enc);
+        if (!x && uses_importance(enc->type) && !embeds(t) && qs_mix_kind_of(t->name) != QS_MIX_OUTPUT)
+            note(missing, enc);
+    }
+    return QS_OK;
+}
+
+static int check_needs(struct planning *g)
+{
+    struct found f = { 0, NULL };
+    const struct qs_preset *preset = g->p->recipe->preset;
+    for (size_t i = 0; i < g->p->n; i++) {
+        const struct qs_encoding *enc = &g->p->enc[i];
+        if (!enc->copy && !enc->importance && qs_preset_needs_importance(preset, enc->tensor->name, enc->type))
+            note(&f, enc);
+    }
+    if (!f.n)
+        return QS_OK;
+    const char *tail = f.n == 1 ? "" : ", as do others";
+    if (g->p->imatrix)
+        return qs_fail(g->e, QS_EINVAL, "%s as %s needs importance weights%s, and the importance matrix has none for it",
+                       f.first->tensor->name, type_name(f.first->type), tail);
+    return qs_fail(g->e, QS_EINVAL, "%s as %s needs importance weights%s: give an importance matrix with --imatrix, or take "
+                   "another preset", f.first->tensor->name, type_name(f.first->type), tail);
+}
+
+/* Entries that belong to no tensor hint at a matrix of another model. */
+static size_t strangers(const struct planning *g)
+{
+    size_t hits = 0;
+    for (size_t i = 0; i < g->p->n; i++)
+        hits += qs_imatrix_find(g->p->imatrix, g->p->enc[i].tensor->name) != NULL;
+    return g->p->imatrix->n_entries > hits ? g->p->imatrix->n_entries - hits : 0;
+}
+
+static int check_importance(struct planning *g)
+{
+    struct found missing = { 0, NULL }, unseen = { 0, NULL };
+    int rc = take_importance(g, &missing, &unseen);
+    if (!rc)
+        rc = check_needs(g);
+    if (rc || !g->p->imatrix)
+        return rc;
+    size_t strange = strangers(g);
+    if (missing.n)
+        rc = warn(g, "no importance weights for %zu tensor%s (%s ...): encoded without", missing.n, plural(missing.n),
+                  missing.first->tensor->name);
+    if (unseen.n && !rc)
+        rc = warn(g, "%zu tensor%s with experts that the importance matrix never saw (%s: %u of %llu): those are encoded "
+                  "with equal weights", unseen.n, plural(unseen.n), unseen.first->tensor->name,
+                  unseen.first->importance->unseen, (unsigned long long)unseen.first->tensor->ne[2]);
+    if (strange && !rc)
+        rc = warn(g, "%zu of %zu entries of the importance matrix belong to no tensor of this model", strange,
+                  g->p->imatrix->n_entries);
+    return rc;
+}
+
+/* ---- what else to mind -------------------------------------------------------------------------------------- */
+
+static int warn_fallbacks(struct planning *g)
+{
+    size_t count[TYPE_SLOTS] = { 0 };
+    const struct qs_encoding *first[TYPE_SLOTS] = { NULL };
+    for (size_t i = 0; i < g->p->n; i++) {
+        const struct qs_encoding *enc = &g->p->enc[i];
+        if (enc->wanted != enc->type && enc->wanted >= 0 && enc->wanted < TYPE_SLOTS && count[enc->wanted]++ == 0)
+            first[enc->wanted] = enc;
+    }
+    int rc = QS_OK;
+    for (int t = 0; t < TYPE_SLOTS && !rc; t++)
+        if (count[t])
+            rc = warn(g, "%zu tensor%s cannot be %s: %s, %s", count[t], plural(count[t]), type_name(t),
+                      first[t]->tensor->name, first[t]->reason);
+    return rc;
+}
+
+static int warn_unknown(struct planning *g)
+{
+    struct found f = { 0, NULL };
+    for (size_t i = 0; i < g->p->n; i++)
+        if (!g->p->enc[i].tensor->format)
+            note(&f, &g->p->enc[i]);
+    return f.n ? warn(g, "%zu tensor%s of a type unknown here (%s: type %d): copied as they are", f.n, plural(f.n),
+                      f.first->tensor->name, f.first->tensor->type)
+               : QS_OK;
+}
+
+static int warn_items(struct planning *g, bool pins)
+{
+    const struct qs_recipe *r = g->p->recipe;
+    size_t n = pins ? r->n_pins : r->n_rules;
+    int rc = QS_OK;
+    for (size_t i = 0; i < n && !rc; i++) {
+        const struct qs_recipe_item *item = pins ? &r->pin[i] : &r->rule[i];
+        const struct qs_recipe_match *match = &g->p->resolved->match[pins ? i : r->n_pins + i];
+        char line[32] = "";
+        if (match->decided)
+            continue;
+        if (item->line)
+            snprintf(line, sizeof line, "line %u: ", item->line);
+        if (match->matched && pins)
+            continue; /* a tensor that has this type anyway */
+        if (match->matched)
+            rc = warn(g, "%srule %.200s decides nothing: all %u tensor%s it matches are decided before it, or are never "
+                      "quantized", line, item->pattern, match->matched, plural(match->matched));
+        else
+            rc = warn(g, "%s%s %.200s matches no tensor", line, pins ? "pin" : "rule", item->pattern);
+    }
+    return rc;
+}
+
+static bool has_tensor(const struct qs_plan *p, const char *name)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (strcmp(p->enc[i].tensor->name, name) == 0)
+            return true;
+    return false;
+}
+
+static int warn_idle_options(struct planning *g)
+{
+    const struct qs_recipe *r = g->p->recipe;
+    const struct qs_format *base = qs_format_by_id(r->preset->base);
+    bool output = has_tensor(g->p, "output.weight"), embd = has_tensor(g->p, "token_embd.weight");
+    bool mixes = !r->pure && base && base->kind != QS_KIND_FLOAT;
+    int rc = QS_OK;
+    if (r->output_type != QS_TYPE_NONE && !output && (!mixes || !embd))
+        rc = warn(g, "output-type has no effect: the model has no output tensor of its own");
+    if (r->leave_output && !output && !rc)
+        rc = warn(g, "leave-output has no effect: the model has no output tensor of its own");
+    if (r->token_embd_type != QS_TYPE_NONE && !embd && !rc)
+        rc = warn(g, "token-embd-type has no effect: the model has no token_embd tensor");
+    if (!strcmp(r->preset->name, "MXFP4_MOE") && g->p->model->hp.n_expert <= 1 && !rc)
+        rc = warn(g, "MXFP4_MOE is made for models with experts: this one has none, nearly everything becomes Q8_0");
+    return rc;
+}
+
+static int warn_size(struct planning *g)
+{
+    char need[24], have[24];
+    struct qs_plan *p = g->p;
+    int rc = QS_OK;
+    if (p->bytes > p->source_bytes)
+        rc = warn(g, "the result is larger than the source (%s against %s)", qs_fmt_bytes(need, sizeof need, p->bytes),
+                  qs_fmt_bytes(have, sizeof have, p->source_bytes));
+    if (!rc && p->free_disk && p->free_disk < p->bytes)
+        rc = warn(g, "the disk has room for %s, the result needs %s", qs_fmt_bytes(have, sizeof have, p->free_disk),
+                  qs_fmt_bytes(need, sizeof need, p->bytes));
+    return rc;
+}
+
+/* ---- needs -------------------------------------------------------------------------------------------------- */
+
+static void predict_memory(struct planning *g)
+{
+    const struct qs_plan *p = g->p;
+    uint64_t held = 0;
+    for (size_t i = 0; p->imatrix && i < p->imatrix->n_entries; i++)
+        held += p->imatrix->entry[i].n * sizeof(float);
+    for (unsigned i = 0; p->model->gguf && i < p->model->gguf->n_parts; i++)
+        held += 2 * p->model->gguf->part[i].header_size; /* as read, and as it is written */
+    held += p->n * (sizeof *p->enc + sizeof *p->resolved->choice);
+    g->p->peak_memory = qs_writer_memory(p, g->args->threads ? g->args->threads : 1) + held;
+}
+
+static void look_at_disk(struct planning *g)
+{
+    struct qs_str dir = QS_STR_INIT;
+    if (!g->args->out_path)
+        return;
+    qs_path_dir(g->args->out_path, &dir);
+    if (dir.failed || qs_file_free_space(dir.data, &g->p->free_disk, NULL))
+        g->p->free_disk = 0;
+    qs_str_free(&dir);
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+static int make(struct planning *g, const struct qs_recipe *r)
+{
+    struct qs_plan *p = g->p;
+    int rc = qs_recipe_copy(r, &p->recipe, g->e);
+    if (!rc)
+        rc = qs_recipe_resolve(p->recipe, p->model, p->imatrix != NULL, g->args->lenient, &p->resolved, g->e);
+    if (!rc)
+        rc = fill(g);
+    if (!rc)
+        rc = check_damage(g);
+    if (!rc)
+        rc = check_sources(g);
+    if (!rc)
+        rc = check_importance(g);
+    if (!rc)
+        rc = warn_fallbacks(g);
+    if (!rc)
+        rc = warn_unknown(g);
+    if (!rc)
+        rc = warn_items(g, true);
+    if (!rc)
+        rc = warn_items(g, false);
+    if (!rc)
+        rc = warn_idle_options(g);
+    if (rc)
+        return rc;
+    predict_memory(g);
+    look_at_disk(g);
+    return warn_size(g);
+}
+
+int qs_plan_make(const struct qs_model *m, const struct qs_recipe *r, const struct qs_plan_args *args,
+                 struct qs_plan **out, struct qs_err *e)
+{
+    struct planning g = { .args = args, .e = e };
+    g.p = qs_calloc(1, sizeof *g.p);
+    if (!g.p)
+        return qs_fail_mem(e, sizeof *g.p, "the plan");
+    g.p->model = m;
+    g.p->imatrix = args->imatrix;
+    int rc = make(&g, r);
+    if (rc)
+        qs_plan_free(g.p);
+    else
+        *out = g.p;
+    return rc;
+}
+
+void qs_plan_free(struct qs_plan *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n_warnings; i++)
+        qs_free(p->warning[i]);
+    qs_free(p->warning);
+    qs_free(p->enc);
+    qs_resolved_free(p->resolved);
+    qs_recipe_free(p->recipe);
+    qs_free(p);
+}

@@ -1,0 +1,54 @@
+/* plan.h - the recipe applied to a model: complete before any work starts. */
+#ifndef QS_CORE_PLAN_H
+#define QS_CORE_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "core/format/imatrix.h"
+#include "core/quant/recipe.h"
+
+struct qs_encoding {             /* one tensor of the result */
+    const struct qs_tensor *tensor;
+    int type, wanted;            /* wanted != type: a shape fallback happened */
+    enum qs_why why;
+    char reason[96];
+    bool copy;                   /* bytes are copied as they are */
+    const struct qs_imatrix_entry *importance; /* NULL: none for this tensor */
+    uint64_t bytes;              /* in the result */
+};
+
+struct qs_plan_args {
+    const struct qs_imatrix *imatrix;  /* may be NULL */
+    bool allow_requantize;             /* sources below Q8_0 */
+    bool lenient;                      /* rules that match nothing are warnings */
+    const char *out_path;              /* for the free-disk check; NULL: none */
+    uint64_t split_max_bytes;          /* 0: one file */
+    unsigned threads;                  /* for the memory estimate */
+};
+
+struct qs_plan {
+    const struct qs_model *model;
+    struct qs_recipe *recipe;          /* own copy */
+    const struct qs_imatrix *imatrix;
+    struct qs_encoding *enc;           /* same order as model->tensor */
+    size_t n;
+    struct qs_resolved *resolved;
+    char **warning;  size_t n_warnings; /* one line each */
+    uint64_t bytes;                    /* tensor data */
+    uint64_t file_bytes;               /* with headers and padding, all parts; 0 until laid out by the writer */
+    uint64_t source_bytes;
+    double bpw;                        /* 8 * bytes / weights */
+    uint64_t peak_memory;              /* private bytes, predicted */
+    uint64_t free_disk;                /* 0: unknown */
+    int file_type;
+};
+
+/* Errors (before any work): types that need importance weights and have none (tensor named), sources below Q8_0 without
+ * allow_requantize, importance of the wrong size, strict fallbacks, rules that match nothing. */
+int qs_plan_make(const struct qs_model *m, const struct qs_recipe *r, const struct qs_plan_args *args,
+                 struct qs_plan **out, struct qs_err *e);
+void qs_plan_free(struct qs_plan *p);
+
+#endif

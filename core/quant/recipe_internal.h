@@ -1,0 +1,46 @@
+/* recipe_internal.h - inside core/quant: the lines of a recipe file, and what recipe*.c share. */
+#ifndef QS_CORE_RECIPE_INTERNAL_H
+#define QS_CORE_RECIPE_INTERNAL_H
+
+#include "core/quant/recipe.h"
+
+enum qs_recipe_setting {
+    QS_SET_PRESET, QS_SET_PURE, QS_SET_LEAVE_OUTPUT, QS_SET_STRICT, QS_SET_OUTPUT_TYPE, QS_SET_TOKEN_EMBD_TYPE,
+    QS_SETTINGS
+};
+
+enum qs_recipe_line_kind { QS_LINE_TEXT /* blank or comment */, QS_LINE_SETTING, QS_LINE_PIN, QS_LINE_RULE };
+
+struct qs_recipe_line {
+    enum qs_recipe_line_kind kind;
+    enum qs_recipe_setting setting; /* of QS_LINE_SETTING */
+    size_t item;                    /* of QS_LINE_PIN and QS_LINE_RULE: index among pins or rules */
+    char *raw;                      /* the line as read; NULL: made by program */
+    char *comment;                  /* at the end of it, from '#' on; NULL: none */
+    int value;                      /* what `raw` says: type, 0/1, or the preset's place in the table */
+};
+
+const char *qs_recipe_key(enum qs_recipe_setting s);
+int qs_recipe_value(const struct qs_recipe *r, enum qs_recipe_setting s);   /* in the form of line.value */
+void qs_recipe_set(struct qs_recipe *r, enum qs_recipe_setting s, int value);
+int qs_recipe_default(enum qs_recipe_setting s);
+
+/* Looks a type up for pins, rules and options: known, and one that can be written. */
+int qs_recipe_type(const char *name, int *type, struct qs_err *e);
+/* Looks a preset up; the message names near ones. */
+int qs_recipe_preset(const char *name, const struct qs_preset **out, struct qs_err *e);
+
+/* An empty recipe with the default preset and no lines. */
+struct qs_recipe *qs_recipe_empty(void);
+/* Adds at the end; the copies belong to the recipe. */
+int qs_recipe_add_item(struct qs_recipe *r, bool pin, const char *pattern, size_t n, int type, unsigned line,
+                       struct qs_err *e);
+/* Inserts a line before `at`; takes over nothing but copies raw and comment (either may be NULL). */
+int qs_recipe_insert_line(struct qs_recipe *r, size_t at, const struct qs_recipe_line *line, struct qs_err *e);
+/* What a pin or rule may look like, whoever made it. */
+int qs_recipe_check_pattern(bool pin, const char *pattern, size_t n, struct qs_err *e);
+
+/* Sets the reason of a choice, cut at its room. */
+void qs_choice_reason(struct qs_choice *c, const char *fmt, ...) QS_PRINTF(2, 3);
+
+#endif

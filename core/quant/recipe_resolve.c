@@ -1,0 +1,291 @@
+/* recipe_resolve.c - a recipe applied to a model: which pin or rule decides each tensor, and every tensor's type.
+ *
+ * Owns the result (qs_resolved). Pins come before rules, the first matching rule wins; the options output-type and
+ * token-embd-type beat rules (as in llama.cpp) but not pins. Tensors that are never quantized are not decided by rules,
+ * and a pin on one is an error. Pure but for the allocations: any thread.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/regex.h"
+#include "base/unicode.h"
+#include "core/quant/near.h"
+#include "core/quant/preset_rules.h"
+#include "core/quant/recipe_internal.h"
+
+struct resolving {
+    const struct qs_recipe *r;
+    const struct qs_model *m;
+    bool lenient;
+    struct qs_resolved *x;
+    struct qs_preset_args args;
+    const struct qs_tensor **by_name; /* sorted */
+    struct qs_err *e;
+};
+
+/* "line 7: pin NAME" or "pin NAME" for the start of a message. */
+static void prefix(struct resolving *s, bool pin, const struct qs_recipe_item *item)
+{
+    if (!s->e)
+        return;
+    if (item->line)
+        qs_err_prefix(s->e, "line %u: %s %.200s", item->line, pin ? "pin" : "rule", item->pattern);
+    else
+        qs_err_prefix(s->e, "%s %.200s", pin ? "pin" : "rule", item->pattern);
+}
+
+/* ---- finding tensors ---------------------------------------------------------------------------------------- */
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp((*(const struct qs_tensor *const *)a)->name, (*(const struct qs_tensor *const *)b)->name);
+}
+
+static const struct qs_tensor *find(const struct resolving *s, const char *name)
+{
+    struct qs_tensor key = { .name = name };
+    const struct qs_tensor *k = &key;
+    const struct qs_tensor **hit = bsearch(&k, s->by_name, s->m->n_tensors, sizeof *s->by_name, compare_names);
+    return hit ? *hit : NULL;
+}
+
+static int no_such_tensor(struct resolving *s, const char *name)
+{
+    char text[400];
+    struct qs_near near;
+    qs_near_start(&near, name);
+    for (size_t i = 0; i < s->m->n_tensors; i++)
+        qs_near_try(&near, s->m->tensor[i].name);
+    return qs_fail(s->e, QS_EINVAL, "the model has no such tensor%s", qs_near_text(&near, text, sizeof text));
+}
+
+/* ---- pins --------------------------------------------------------------------------------------------------- */
+
+static bool is_output(const struct qs_tensor *t)
+{
+    return strcmp(t->name, "output.weight") == 0;
+}
+
+static bool changeable(const struct resolving *s, const struct qs_tensor *t)
+{
+    return t->format && t->format->kind != QS_KIND_INT && t->type != QS_F64 && qs_preset_quantizes(s->m, t);
+}
+
+static int check_shape(struct resolving *s, const struct qs_tensor *t, int type)
+{
+    char types[200];
+    const struct qs_format *f = qs_format_by_id(type);
+    if (f && t->ne[0] % f->block == 0)
+        return QS_OK;
+    qs_mix_types_for(t->ne[0], types, sizeof types);
+    return qs_fail(s->e, QS_EINVAL, "%s cannot be %s: rows of %llu are no multiple of %u; types that fit: %s", t->name,
+                   f ? f->name : "?", (unsigned long long)t->ne[0], f ? f->block : 0u, types);
+}
+
+/* Options are for tensors nobody named: a pin on the tensor of an option replaces the option. */
+static void pin_beats_option(struct resolving *s, const struct qs_tensor *t, int type)
+{
+    if (is_output(t) && s->args.output_type != QS_TYPE_NONE)
+        s->args.output_type = type;
+    if (strcmp(t->name, "token_embd.weight") == 0 && s->args.token_embd_type != QS_TYPE_NONE)
+        s->args.token_embd_type = type;
+}
+
+static int take_pin(struct resolving *s, size_t i)
+{
+    const struct qs_recipe_item *pin = &s->r->pin[i];
+    const struct qs_tensor *t = find(s, pin->pattern);
+    if (!t)
+        return s->lenient ? QS_OK : no_such_tensor(s, pin->pattern);
+    size_t at = (size_t)(t - s->m->tensor);
+    s->x->match[i].matched = 1;
+    if (!changeable(s, t)) {
+        if (t->type == pin->type || s->lenient)
+            return QS_OK;
+        return qs_fail(s->e, QS_EINVAL, "this tensor always stays as in the source (%s)",
+                       t->format ? t->format->name : "an unknown type");
+    }
+    if (s->r->leave_output && is_output(t)) {
+        if (t->type == pin->type || s->lenient)
+            return QS_OK;
+        return qs_fail(s->e, QS_EINVAL, "leave-output keeps this tensor as it is: take one of the two out");
+    }
+    int rc = check_shape(s, t, pin->type);
+    if (rc)
+        return rc;
+    s->x->forced[at] = pin->type;
+    s->x->by[at] = (int)i;
+    s->x->match[i].decided = 1;
+    pin_beats_option(s, t, pin->type);
+    return QS_OK;
+}
+
+/* ---- rules -------------------------------------------------------------------------------------------------- */
+
+/* Options beat rules; per_layer_token_embd may be named by a rule all the same. */
+static bool option_decides(const struct resolving *s, const struct qs_tensor *t)
+{
+    if (is_output(t))
+        return s->r->leave_output || s->r->output_type != QS_TYPE_NONE;
+    return strcmp(t->name, "token_embd.weight") == 0 && s->r->token_embd_type != QS_TYPE_NONE;
+}
+
+static int take_rule(struct resolving *s, size_t j)
+{
+    const struct qs_recipe_item *rule = &s->r->rule[j];
+    struct qs_recipe_match *match = &s->x->match[s->r->n_pins + j];
+    struct qs_regex *re = NULL;
+    int rc = qs_regex_compile(rule->pattern, 0, &re, s->e);
+    for (size_t i = 0; i < s->m->n_tensors && !rc; i++) {
+        const struct qs_tensor *t = &s->m->tensor[i];
+        int hit = qs_regex_find(re, t->name, strlen(t->name), 0, NULL, s->e);
+        if (hit < 0)
+            rc = s->e && s->e->code ? (int)s->e->code : QS_ELIMIT;
+        if (hit <= 0)
+            continue;
+        match->matched++;
+        if (s->x->by[i] >= 0 || !changeable(s, t) || option_decides(s, t))
+            continue;
+        rc = check_shape(s, t, rule->type);
+        s->x->forced[i] = rule->type;
+        s->x->by[i] = (int)(s->r->n_pins + j);
+        match->decided++;
+    }
+    qs_regex_free(re);
+    if (!rc && match->matched == 0 && !s->lenient)
+        rc = qs_fail(s->e, QS_EINVAL, "matches none of the %zu tensors", s->m->n_tensors);
+    return rc;
+}
+
+void qs_choice_reason(struct qs_choice *c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(c->reason, sizeof c->reason, fmt, ap);
+    va_end(ap);
+    size_t n = strlen(c->reason), bad = qs_utf8_invalid_at(c->reason, n);
+    c->reason[bad < n ? bad : n] = 0; /* cut inside a character: drop the rest of it */
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+/* A pin on token_embd that replaced the option must not carry per_layer_token_embd along. */
+static void keep_per_layer(struct resolving *s)
+{
+    const struct qs_tensor *t = find(s, "per_layer_token_embd.weight");
+    if (t && changeable(s, t) && s->args.token_embd_type != s->r->token_embd_type &&
+        s->x->forced[t - s->m->tensor] == QS_TYPE_NONE)
+        s->x->forced[t - s->m->tensor] = s->r->token_embd_type;
+}
+
+static void name_reasons(struct resolving *s)
+{
+    for (size_t i = 0; i < s->m->n_tensors; i++) {
+        struct qs_choice *c = &s->x->choice[i];
+        int by = s->x->by[i];
+        if (by < 0) {
+            if (s->x->forced[i] != QS_TYPE_NONE && c->why == QS_WHY_RULE) { /* per_layer_token_embd, see above */
+                c->why = QS_WHY_OPTION;
+                qs_choice_reason(c, "token embedding type");
+            }
+            continue;
+        }
+        bool pin = (size_t)by < s->r->n_pins;
+        const struct qs_recipe_item *item = pin ? &s->r->pin[by] : &s->r->rule[(size_t)by - s->r->n_pins];
+        c->why = pin ? QS_WHY_PIN : QS_WHY_RULE;
+        if (pin && item->line)
+            qs_choice_reason(c, "pinned in line %u", item->line);
+        else if (pin)
+            qs_choice_reason(c, "pinned");
+        else if (item->line)
+            qs_choice_reason(c, "rule of line %u: %.60s", item->line, item->pattern);
+        else
+            qs_choice_reason(c, "rule %.70s", item->pattern);
+    }
+}
+
+static int sort_names(struct resolving *s)
+{
+    size_t n = s->m->n_tensors;
+    s->by_name = qs_calloc(n ? n : 1, sizeof *s->by_name);
+    if (!s->by_name)
+        return qs_fail_mem(s->e, n * sizeof *s->by_name, "the tensor names");
+    for (size_t i = 0; i < n; i++)
+        s->by_name[i] = &s->m->tensor[i];
+    qsort(s->by_name, n, sizeof *s->by_name, compare_names);
+    return QS_OK;
+}
+
+static int resolve(struct resolving *s)
+{
+    int rc = sort_names(s);
+    for (size_t i = 0; i < s->r->n_pins && !rc; i++)
+        if ((rc = take_pin(s, i)) != QS_OK)
+            prefix(s, true, &s->r->pin[i]);
+    for (size_t j = 0; j < s->r->n_rules && !rc; j++)
+        if ((rc = take_rule(s, j)) != QS_OK)
+            prefix(s, false, &s->r->rule[j]);
+    if (rc)
+        return rc;
+    keep_per_layer(s);
+    rc = qs_preset_choose(s->m, &s->args, s->x->choice, s->e);
+    if (!rc)
+        name_reasons(s);
+    return rc;
+}
+
+static struct qs_resolved *new_result(const struct qs_recipe *r, const struct qs_model *m)
+{
+    size_t n = m->n_tensors ? m->n_tensors : 1, k = r->n_pins + r->n_rules;
+    struct qs_resolved *x = qs_calloc(1, sizeof *x);
+    if (!x)
+        return NULL;
+    x->n_tensors = m->n_tensors;
+    x->forced = qs_calloc(n, sizeof *x->forced);
+    x->by = qs_calloc(n, sizeof *x->by);
+    x->match = qs_calloc(k ? k : 1, sizeof *x->match);
+    x->choice = qs_calloc(n, sizeof *x->choice);
+    if (!x->forced || !x->by || !x->match || !x->choice) {
+        qs_resolved_free(x);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        x->forced[i] = QS_TYPE_NONE;
+        x->by[i] = -1;
+    }
+    return x;
+}
+
+void qs_resolved_free(struct qs_resolved *x)
+{
+    if (!x)
+        return;
+    qs_free(x->forced);
+    qs_free(x->by);
+    qs_free(x->match);
+    qs_free(x->choice);
+    qs_free(x);
+}
+
+int qs_recipe_resolve(const struct qs_recipe *r, const struct qs_model *m, bool have_imatrix, bool lenient,
+                      struct qs_resolved **out, struct qs_err *e)
+{
+    struct qs_err own = QS_ERR_INIT;
+    struct resolving s = { .r = r, .m = m, .lenient = lenient, .e = e ? e : &own };
+    s.x = new_result(r, m);
+    if (!s.x)
+        return qs_fail_mem(e, (unsigned long long)m->n_tensors * sizeof(struct qs_choice), "the resolved recipe");
+    s.args = (struct qs_preset_args){ .preset = r->preset, .pure = r->pure, .have_imatrix = have_imatrix,
+                                      .output_type = r->output_type, .token_embd_type = r->token_embd_type,
+                                      .leave_output = r->leave_output, .strict = r->strict, .forced = s.x->forced };
+    int rc = resolve(&s);
+    qs_free(s.by_name);
+    if (rc)
+        qs_resolved_free(s.x);
+    else
+        *out = s.x;
+    return rc;
+}

@@ -1,0 +1,21 @@
+/* stats.h - the shape of one tensor's distribution, in double, the same bits for any thread count.
+ *
+ * Moments are taken around the mean of fixed chunks of whole rows and merged in row order (Chan, Golub, LeVeque 1979;
+ * Pébay 2008 for the third and fourth). Weights beyond 6 standard deviations need the final mean and deviation: a second
+ * look is taken at just those chunks whose extremes reach that far. NaN and Inf are counted and left out of the rest.
+ */
+#ifndef QS_CORE_STATS_H
+#define QS_CORE_STATS_H
+
+#include "base/pool.h"
+#include "core/job/job.h"
+#include "core/model/weight.h"
+#include "core/quant/survey.h"
+
+/* All rows of w. A row is one output channel (rows of all experts are numbered through), a column one input channel (its
+ * largest weight over all rows and experts). Deviation: sqrt(M2 / n). Kurtosis: n M4 / M2^2; NaN when all weights are
+ * equal. Job steps count weights. QS_EUNSUPPORTED: the format has no decoder. */
+int qs_stats_run(const struct qs_weight *w, struct qs_pool *pool, struct qs_job *job, struct qs_survey_stats *out,
+                 struct qs_err *e);
+
+#endif

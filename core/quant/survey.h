@@ -1,0 +1,105 @@
+/* survey.h - the one table behind every picture and every decision.
+ *
+ * One row per tensor: the shape of its distribution, and for every type the bytes and the error it would have. A cell
+ * knows how it was obtained; its key names source tensor, type, method, statistics and encoder version, so nothing
+ * stale is shown as fresh. Relative RMS error = sqrt(sum (w - w^)^2 / sum w^2), sums in double, non-finite values
+ * counted apart. Sampled cells: whole rows, chosen by a fixed rule from (tensor, seed), ratio estimate with the standard
+ * error of that estimate (finite population correction included).
+ */
+#ifndef QS_CORE_SURVEY_H
+#define QS_CORE_SURVEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/pool.h"
+#include "core/format/imatrix.h"
+#include "core/job/job.h"
+#include "core/model/model.h"
+#include "core/quant/how.h"
+
+#define QS_ENCODER_VERSION 1 /* grows whenever any encoder's bits change */
+
+enum qs_gap {               /* why a cell is not known */
+    QS_GAP_NONE,            /* it is known */
+    QS_GAP_NOT_MEASURED,    /* not asked for */
+    QS_GAP_SHAPE,           /* rows are no multiple of the type's block */
+    QS_GAP_ONE_DIM,         /* norms and biases are never quantized: only float types are measured */
+    QS_GAP_NO_ENCODER       /* this program cannot write the type */
+};
+const char *qs_gap_text(enum qs_gap g); /* for people: "rows are no multiple of the block" */
+
+struct qs_survey_cell {     /* one tensor at one type */
+    bool known;
+    enum qs_gap gap;
+    enum qs_how how;        /* QS_HOW_SAMPLED or QS_HOW_WHOLE */
+    uint64_t sample;        /* weights measured */
+    uint64_t bytes;         /* of the whole tensor at this type; 0: it cannot have this type */
+    double error, error_se; /* relative RMS error against this file, and its standard error (0 when whole) */
+    double max_error;       /* largest |w - w^| among the weights measured */
+    double weighted;        /* same with importance weights; NaN without them */
+    double mean_square;     /* of the weights measured: error^2 * mean_square * n adds up over tensors */
+};
+
+struct qs_worst { uint64_t index; double max_abs, ratio; }; /* ratio: largest over median of all channels */
+
+#define QS_WORST 8
+#define QS_OUTLIER_RATIO 4.0 /* channels at or above this ratio are named as outliers (a Gaussian stays below 2) */
+
+struct qs_survey_stats {    /* of the weights as decoded from this file; whole tensor */
+    bool known;
+    double mean, sd /* sqrt(M2 / n) */, min, max, max_abs, kurtosis /* Pearson: 3 for a Gaussian */, max_sigma /* max_abs / sd */;
+    double beyond6;         /* share of weights beyond 6 sd of the mean */
+    uint64_t zeros, nan, inf, n;
+    struct qs_worst row[QS_WORST], col[QS_WORST]; /* worst first, by largest absolute value */
+    unsigned n_rows_worst, n_cols_worst;
+    double row_ratio, col_ratio; /* of the worst row and column */
+};
+
+struct qs_survey_row {
+    const struct qs_tensor *tensor;
+    struct qs_survey_stats stats;
+    struct qs_survey_cell *cell; /* per type, index as in qs_survey.type */
+};
+
+struct qs_survey {
+    const struct qs_model *model;
+    const int *type; size_t n_types; /* the types measured, ascending bpw */
+    struct qs_survey_row *row; size_t n_rows; /* only tensors that can be decoded, in the order of the model */
+    struct qs_key key;                        /* of everything the numbers depend on */
+    uint64_t sample_weights, seed;            /* as used; sample_weights 0: whole tensors */
+    bool weighted;                            /* an importance matrix was given */
+    uint64_t cells_measured, cells_reused;    /* by this run, from the cache */
+};
+
+struct qs_survey_args {
+    uint64_t sample_weights; /* per tensor and type; 0: 65536 */
+    uint64_t seed;
+    bool whole;              /* measure whole tensors */
+    bool stats;              /* distributions (reads every weight) */
+    bool errors;
+    const int *types; size_t n_types; /* NULL: all that can be encoded */
+    const int *only_type;    /* per model tensor: measure just this type of it (QS_TYPE_NONE: none); NULL: every type */
+    const struct qs_imatrix *imatrix;
+    const char *match;       /* regular expression on names, NULL: all */
+    bool no_cache;
+};
+
+/* Types that need importance weights are measured with them where the matrix has the tensor, and with the encoder's own
+ * weighting (w = x^2) otherwise. A tensor's own type needs no measuring: copying it costs nothing.
+ *
+ * Measures what is missing; cells in the cache (XDG cache, keyed) are reused, new ones stored as tensors are finished, so
+ * an interrupted survey goes on where it stopped. */
+int qs_survey_run(struct qs_model *m, const struct qs_survey_args *args, struct qs_pool *pool, struct qs_job *job,
+                  struct qs_survey **out, struct qs_err *e);
+void qs_survey_free(struct qs_survey *s);
+const struct qs_survey_cell *qs_survey_cell(const struct qs_survey *s, const struct qs_tensor *t, int type);
+const struct qs_survey_row *qs_survey_row_of(const struct qs_survey *s, const struct qs_tensor *t);
+
+/* One cell, on a sample or on all weights; QS_OK with out->known false where out->gap says why not. */
+int qs_survey_measure(const struct qs_model *m, const struct qs_tensor *t, int type, const struct qs_imatrix_entry *imp,
+                      uint64_t sample_weights /* 0: whole */, uint64_t seed, struct qs_pool *pool, struct qs_job *job,
+                      struct qs_survey_cell *out, struct qs_err *e);
+
+#endif

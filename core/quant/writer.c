@@ -1,0 +1,631 @@
+/* writer.c - carries a plan out: layout, resume, the encode loop, the rename. See writer.h for the design.
+ *
+ * Owns the part files, the journal and the sink while it runs. Slices are cut by the tensor's shape alone, so that
+ * every run of the same plan makes the same pieces with the same bytes, whatever the number of threads.
+ */
+#include "core/quant/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "core/quant/journal.h"
+#include "core/quant/outfiles.h"
+#include "core/quant/sink.h"
+#include "core/quant/survey.h" /* QS_ENCODER_VERSION */
+
+#define SLICE_WEIGHTS (UINT64_C(1) << 20) /* encoded per piece: half a second at worst */
+#define COPY_BYTES (UINT64_C(4) << 20)    /* copied per piece */
+#define VERIFY_BYTES (UINT64_C(256) << 20)/* of finished output read back when a run goes on */
+
+struct slices {            /* how one tensor is cut */
+    uint64_t rows_per, row_bytes; /* encoded */
+    uint64_t n;
+    size_t first;          /* index of slice 0 in run.done / run.sums */
+};
+
+struct run {
+    const struct qs_plan *plan;
+    const struct qs_writer_args *args;
+    struct qs_pool *pool;
+    struct qs_job *job;
+    struct qs_outfiles *out;
+    struct qs_journal journal;
+    char *journal_path;
+    struct slices *cut;    /* per tensor */
+    bool *done;            /* per slice */
+    struct qs_error_sums *sums;
+    size_t n_slices;
+    int *fd;               /* per output file, -1: not open */
+    char **part;           /* per output file */
+    bool committed;        /* every byte was durable: only renaming is left */
+    bool fresh;
+    uint64_t resumed;
+    struct qs_encoder *encoder;
+    struct qs_sink *sink;
+    struct qs_error_sums total;
+};
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* ---- slices ---- */
+
+static struct slices cut_tensor(const struct qs_encoding *enc)
+{
+    struct slices s = { 0 };
+    if (enc->copy) {
+        s.n = (enc->bytes + COPY_BYTES - 1) / COPY_BYTES;
+        return s;
+    }
+    const uint64_t cols = enc->tensor->ne[0];
+    s.rows_per = cols >= SLICE_WEIGHTS ? 1 : SLICE_WEIGHTS / cols;
+    s.row_bytes = qs_format_row_bytes(qs_format_by_id(enc->type), (size_t)cols);
+    s.n = (enc->tensor->rows + s.rows_per - 1) / s.rows_per;
+    return s;
+}
+
+static uint64_t slice_offset(const struct qs_encoding *enc, const struct slices *s, uint64_t i)
+{
+    return enc->copy ? i * COPY_BYTES : i * s->rows_per * s->row_bytes;
+}
+
+static uint64_t slice_bytes(const struct qs_encoding *enc, const struct slices *s, uint64_t i)
+{
+    const uint64_t each = enc->copy ? COPY_BYTES : s->rows_per * s->row_bytes;
+    return min_u64(each, enc->bytes - i * each);
+}
+
+/* Progress is counted in weights; tensors of unknown types count what their shape says. */
+static uint64_t slice_weights(const struct qs_encoding *enc, const struct slices *s, uint64_t i)
+{
+    if (!enc->copy)
+        return min_u64(s->rows_per, enc->tensor->rows - i * s->rows_per) * enc->tensor->ne[0];
+    return i + 1 < s->n ? enc->tensor->n / s->n : enc->tensor->n - enc->tensor->n / s->n * (s->n - 1);
+}
+
+static uint64_t largest_slice(const struct qs_plan *plan)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < plan->n; i++) {
+        const struct slices s = cut_tensor(&plan->enc[i]);
+        const uint64_t b = s.n ? slice_bytes(&plan->enc[i], &s, 0) : 0;
+        most = b > most ? b : most;
+    }
+    return most;
+}
+
+static uint64_t widest_row(const struct qs_plan *plan)
+{
+    uint64_t most = 1;
+    for (size_t i = 0; i < plan->n; i++)
+        if (!plan->enc[i].copy && plan->enc[i].tensor->ne[0] > most)
+            most = plan->enc[i].tensor->ne[0];
+    return most;
+}
+
+uint64_t qs_writer_memory(const struct qs_plan *plan, unsigned threads)
+{
+    return qs_encoder_memory(threads, widest_row(plan)) + QS_SINK_PIECES * largest_slice(plan);
+}
+
+static int cut_all(struct run *r, struct qs_err *e)
+{
+    r->cut = qs_calloc(r->plan->n + 1, sizeof *r->cut);
+    if (!r->cut)
+        return qs_fail_mem(e, r->plan->n * sizeof *r->cut, "the list of slices");
+    for (size_t i = 0; i < r->plan->n; i++) {
+        r->cut[i] = cut_tensor(&r->plan->enc[i]);
+        r->cut[i].first = r->n_slices;
+        r->n_slices += (size_t)r->cut[i].n;
+    }
+    r->done = qs_calloc(r->n_slices + 1, sizeof *r->done);
+    r->sums = qs_calloc(r->n_slices + 1, sizeof *r->sums);
+    if (!r->done || !r->sums)
+        return qs_fail_mem(e, r->n_slices * sizeof *r->sums, "the list of slices");
+    return QS_OK;
+}
+
+/* ---- resume ---- */
+
+static int work_key(struct run *r, struct qs_key *out, struct qs_err *e)
+{
+    struct qs_key model;
+    const int rc = qs_model_key((struct qs_model *)r->plan->model, &model, e);
+    if (rc)
+        return rc;
+    struct qs_hash *h = qs_hash_new();
+    if (!h)
+        return qs_fail_mem(e, 0, "a hash");
+    const uint64_t head[4] = { QS_ENCODER_VERSION, SLICE_WEIGHTS, COPY_BYTES, r->out->n_files };
+    qs_hash_add(h, head, sizeof head);
+    qs_hash_add(h, &model, sizeof model);
+    if (r->plan->imatrix)
+        qs_hash_add(h, &r->plan->imatrix->key, sizeof r->plan->imatrix->key);
+    for (size_t i = 0; i < r->plan->n; i++) {
+        const int32_t enc[3] = { r->plan->enc[i].type, r->plan->enc[i].copy, r->plan->enc[i].importance != NULL };
+        qs_hash_add(h, enc, sizeof enc);
+    }
+    for (unsigned i = 0; i < r->out->n_files; i++)
+        qs_hash_add(h, r->out->file[i].header.data, r->out->file[i].header.len);
+    *out = qs_hash_end(h);
+    return QS_OK;
+}
+
+/* Is the record's slice really in the part file? Reads it back. */
+static bool slice_is_there(struct run *r, const struct qs_record *rec, uint8_t *buf)
+{
+    const struct qs_encoding *enc = &r->plan->enc[rec->tensor];
+    const struct slices *s = &r->cut[rec->tensor];
+    const struct qs_place *p = &r->out->place[rec->tensor];
+    const size_t len = (size_t)slice_bytes(enc, s, rec->slice);
+    if (qs_pread_all(r->fd[p->file], buf, len, p->offset + slice_offset(enc, s, rec->slice), r->part[p->file], NULL))
+        return false;
+    return qs_key_equal(qs_hash_bytes(buf, len), rec->hash);
+}
+
+/* Marks what the journal says is done; the newest VERIFY_BYTES of it are read back and must hash to what was written. */
+static int believe_journal(struct run *r, struct qs_err *e)
+{
+    uint8_t *buf = qs_malloc((size_t)largest_slice(r->plan) + 1);
+    if (!buf)
+        return qs_fail_mem(e, largest_slice(r->plan), "reading back");
+    uint64_t verified = 0;
+    for (size_t i = r->journal.n; i-- > 0;) {
+        const struct qs_record *rec = &r->journal.record[i];
+        if (rec->tensor >= r->plan->n || rec->slice >= r->cut[rec->tensor].n)
+            continue;
+        const size_t at = r->cut[rec->tensor].first + rec->slice;
+        const uint64_t len = slice_bytes(&r->plan->enc[rec->tensor], &r->cut[rec->tensor], rec->slice);
+        if (r->done[at])
+            continue;
+        if (verified < VERIFY_BYTES && !slice_is_there(r, rec, buf))
+            continue;
+        verified += len;
+        r->done[at] = true;
+        r->sums[at] = rec->sums;
+        r->resumed += len;
+    }
+    qs_free(buf);
+    return QS_OK;
+}
+
+/* True when an earlier run had everything durable and was stopped between its renames. */
+static bool was_committed(const struct run *r)
+{
+    unsigned commits = 0;
+    for (size_t i = 0; i < r->journal.n; i++)
+        commits += r->journal.record[i].tensor == QS_JOURNAL_COMMIT;
+    if (commits < r->out->n_files)
+        return false;
+    for (unsigned i = 0; i < r->out->n_files; i++) {
+        struct qs_file_stat st;
+        const char *there = qs_file_exists(r->out->file[i].part) ? r->out->file[i].part : r->out->file[i].final;
+        if (qs_file_stat(there, &st, NULL) || st.size != r->out->file[i].size)
+            return false;
+    }
+    return true;
+}
+
+/* Sums of finished slices, when nothing is left but renaming. */
+static void believe_commit(struct run *r)
+{
+    for (size_t i = 0; i < r->journal.n; i++) {
+        const struct qs_record *rec = &r->journal.record[i];
+        if (rec->tensor >= r->plan->n || rec->slice >= r->cut[rec->tensor].n)
+            continue;
+        r->sums[r->cut[rec->tensor].first + rec->slice] = rec->sums;
+    }
+    r->resumed = r->out->bytes;
+}
+
+/* ---- the files ---- */
+
+/* The output must not be one of the files the model is read from, under whatever name. */
+static int refuse_source(const struct run *r, struct qs_err *e)
+{
+    const struct qs_gguf *g = r->plan->model->gguf;
+    for (unsigned f = 0; f < r->out->n_files; f++) {
+        for (int k = 0; k < 2; k++) {
+            const char *path = k ? r->out->file[f].part : r->out->file[f].final;
+            struct qs_file_stat st;
+            if (qs_file_stat(path, &st, NULL))
+                continue;
+            if (st.is_dir)
+                return qs_fail(e, QS_EINVAL, "%s is a folder: name a file with -o", path);
+            for (unsigned i = 0; i < g->n_parts; i++)
+                if (g->part[i].dev == st.dev && g->part[i].ino == st.ino)
+                    return qs_fail(e, QS_EINVAL, "%s is the model that is read: name another output with -o", path);
+        }
+    }
+    return QS_OK;
+}
+
+static int refuse_existing(const struct run *r, struct qs_err *e)
+{
+    for (unsigned f = 0; !r->args->force && f < r->out->n_files; f++)
+        if (qs_file_exists(r->out->file[f].final))
+            return qs_fail(e, QS_EEXISTS, "%s exists: --force overwrites it, -o names another output", r->out->file[f].final);
+    return QS_OK;
+}
+
+static int no_space(const char *path, uint64_t need, struct qs_err *e)
+{
+    uint64_t space = 0;
+    char a[32], b[32];
+    qs_file_free_space(path, &space, NULL);
+    return qs_fail(e, QS_ENOSPACE, "%s needs %s more on its disk, %s are free; make room and run the same command again", path,
+                   qs_fmt_bytes(a, sizeof a, need), qs_fmt_bytes(b, sizeof b, space));
+}
+
+/* Opens one part and claims its room on the disk, so that a full disk is met now and not in the middle. */
+static int open_part(struct run *r, unsigned f, struct qs_err *e)
+{
+    const struct qs_outfile *file = &r->out->file[f];
+    struct qs_file_stat old;
+    if (r->fresh && !r->args->restart && !qs_file_stat(file->part, &old, NULL) && old.size > 0)
+        return qs_fail(e, QS_EEXISTS, "%s exists and no journal says that it is ours: --restart discards it", file->part);
+    r->fd[f] = open(file->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (r->fresh ? O_TRUNC : 0), 0666);
+    if (r->fd[f] < 0)
+        return qs_fail_errno(e, errno, "cannot create %s", file->part);
+    struct stat st;
+    if (fstat(r->fd[f], &st))
+        return qs_fail_errno(e, errno, "cannot look at %s", file->part);
+    if (!S_ISREG(st.st_mode))
+        return qs_fail(e, QS_EINVAL, "%s exists and is no regular file", file->part);
+    const uint64_t held = (uint64_t)st.st_blocks * 512;
+    uint64_t space = 0;
+    if (file->size > held && !qs_file_free_space(file->part, &space, NULL) && space < file->size - held)
+        return no_space(file->part, file->size - held, e);
+    if (fallocate(r->fd[f], 0, 0, (off_t)file->size)) {
+        if (errno == ENOSPC || errno == EDQUOT)
+            return no_space(file->part, file->size > held ? file->size - held : 0, e);
+        if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+            return qs_fail_errno(e, errno, "cannot make %s %llu bytes long", file->part, (unsigned long long)file->size);
+    }
+    if (ftruncate(r->fd[f], (off_t)file->size))
+        return qs_fail_errno(e, errno, "cannot make %s %llu bytes long", file->part, (unsigned long long)file->size);
+    return qs_pwrite_all(r->fd[f], file->header.data, file->header.len, 0, file->part, e);
+}
+
+static int open_parts(struct run *r, struct qs_err *e)
+{
+    int rc = QS_OK;
+    for (unsigned f = 0; !rc && f < r->out->n_files; f++)
+        rc = open_part(r, f, e);
+    return rc;
+}
+
+/* ---- the loop ---- */
+
+static int copy_slice(const struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i, int src,
+                      struct qs_piece *p, struct qs_err *e)
+{
+    (void)r;
+    p->len = (size_t)slice_bytes(enc, s, i);
+    return qs_pread_all(src, p->data, p->len, enc->tensor->offset + slice_offset(enc, s, i), enc->tensor->name, e);
+}
+
+static int encode_slice(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i,
+                        const struct qs_weight *w, struct qs_piece *p, struct qs_err *e)
+{
+    const uint64_t row = i * s->rows_per, n = min_u64(s->rows_per, enc->tensor->rows - row);
+    p->len = (size_t)slice_bytes(enc, s, i);
+    if (w->map && row + n < enc->tensor->rows) { /* let the system read the next slice meanwhile */
+        const uint64_t bytes = qs_format_row_bytes(w->format, (size_t)w->ne[0]);
+        qs_map_advise(w->map, (uint64_t)(w->parts.p[0] - qs_map_data(w->map)) + (row + n) * bytes, n * bytes, true);
+    }
+    return qs_encode_rows(r->encoder, QS_PRIO_JOB, w, row, n, enc->type, enc->importance, p->data, &p->sums, NULL, e);
+}
+
+static int make_slice(struct run *r, size_t tensor, uint64_t i, const struct qs_weight *w, int src, struct qs_err *e)
+{
+    const struct qs_encoding *enc = &r->plan->enc[tensor];
+    const struct slices *s = &r->cut[tensor];
+    struct qs_piece *p;
+    int rc = qs_sink_take(r->sink, &p, e);
+    if (rc)
+        return rc;
+    memset(&p->sums, 0, sizeof p->sums);
+    p->file = r->out->place[tensor].file;
+    p->offset = r->out->place[tensor].offset + slice_offset(enc, s, i);
+    p->tensor = (uint32_t)tensor;
+    p->slice = (uint32_t)i;
+    rc = enc->copy ? copy_slice(r, enc, s, i, src, p, e) : encode_slice(r, enc, s, i, w, p, e);
+    if (rc)
+        return rc; /* the piece was taken but never put: the sink ends without it */
+    r->sums[s->first + i] = p->sums;
+    qs_error_sums_add(&r->total, &p->sums);
+    qs_sink_put(r->sink, p);
+    if (r->total.n)
+        qs_job_error(r->job, qs_error_rms(&r->total));
+    return qs_job_step(r->job, slice_weights(enc, s, i), e);
+}
+
+static int write_tensor(struct run *r, size_t tensor, struct qs_err *e)
+{
+    const struct qs_encoding *enc = &r->plan->enc[tensor];
+    const struct slices *s = &r->cut[tensor];
+    struct qs_weight *w = NULL;
+    int src = -1, rc = QS_OK;
+    const struct qs_format *to = qs_format_by_id(enc->type);
+    qs_job_item(r->job, enc->copy ? "%s (copied)" : "%s -> %s", enc->tensor->name, to ? to->name : "?");
+    for (uint64_t i = 0; !rc && i < s->n; i++) {
+        if (r->done[s->first + i]) {
+            qs_error_sums_add(&r->total, &r->sums[s->first + i]);
+            qs_job_skip(r->job, slice_weights(enc, s, i));
+            continue;
+        }
+        if (enc->copy && src < 0) {
+            const char *path = r->plan->model->gguf->part[enc->tensor->part].path;
+            src = open(path, O_RDONLY | O_CLOEXEC);
+            if (src < 0)
+                rc = qs_fail_errno(e, errno, "cannot open %s", path);
+        } else if (!enc->copy && !w) {
+            rc = qs_model_weight(r->plan->model, enc->tensor, &w, e);
+        }
+        if (!rc)
+            rc = make_slice(r, tensor, i, w, src, e);
+    }
+    qs_weight_unref(w);
+    if (src >= 0)
+        close(src);
+    return rc;
+}
+
+static int write_all(struct run *r, struct qs_err *e)
+{
+    qs_job_phase(r->job, "encode", "weights", r->plan->model->n_weights);
+    int rc = qs_encoder_new(r->pool, widest_row(r->plan), &r->encoder, e);
+    if (!rc)
+        rc = qs_sink_new(r->fd, r->part, r->out->n_files, &r->journal, (size_t)largest_slice(r->plan) + 1,
+                         r->args->sync_bytes, &r->sink, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; !rc && i < r->plan->n; i++)
+        rc = write_tensor(r, i, e);
+    struct qs_err late = QS_ERR_INIT;
+    const int end = qs_sink_end(r->sink, &late);
+    r->sink = NULL;
+    if (!rc && end) {
+        rc = end;
+        if (e)
+            *e = late;
+    }
+    if (rc == QS_ENOSPACE)
+        qs_err_prefix(e, "disk full, what is done is kept and the same command goes on from there");
+    return rc;
+}
+
+/* ---- the end ---- */
+
+static int commit(struct run *r, struct qs_err *e)
+{
+    for (unsigned f = 0; f < r->out->n_files; f++)
+        if (fsync(r->fd[f]))
+            return qs_fail_errno(e, errno, "cannot make %s durable", r->part[f]);
+    for (unsigned f = 0; f < r->out->n_files; f++) {
+        const struct qs_record rec = { .tensor = QS_JOURNAL_COMMIT, .slice = f };
+        const int rc = qs_journal_append(&r->journal, &rec, 1, e);
+        if (rc)
+            return rc;
+    }
+    return qs_journal_sync(&r->journal, e);
+}
+
+static int rename_all(const struct run *r, struct qs_err *e)
+{
+    for (unsigned i = r->out->n_files; i-- > 0;) { /* the first file last: it is what a person opens */
+        const struct qs_outfile *f = &r->out->file[i];
+        if (r->committed && !qs_file_exists(f->part))
+            continue; /* an earlier run had got this far */
+        const int rc = qs_file_rename(f->part, f->final, r->args->force, e);
+        if (rc)
+            return rc;
+    }
+    return QS_OK;
+}
+
+static int write_modelfile(const struct run *r, struct qs_err *e)
+{
+    const char *final = r->out->file[0].final;
+    struct qs_str path = QS_STR_INIT, text = QS_STR_INIT;
+    const size_t len = strlen(final), cut = len > 5 && !strcmp(final + len - 5, ".gguf") ? len - 5 : len;
+    qs_str_addn(&path, final, cut);
+    qs_str_add(&path, ".Modelfile");
+    qs_str_addf(&text, "# Ollama: ollama create %.*s -f %s\n", (int)(cut - (size_t)(qs_path_base(final) - final)),
+                qs_path_base(final), qs_path_base(path.data));
+    qs_str_add(&text, "# Ollama takes the chat template from the GGUF where it knows it; add a TEMPLATE line otherwise.\n");
+    qs_str_addf(&text, "FROM ./%s\n", qs_path_base(final));
+    if (r->plan->model->hp.n_ctx)
+        qs_str_addf(&text, "PARAMETER num_ctx %llu\n", (unsigned long long)min_u64(r->plan->model->hp.n_ctx, 8192));
+    const int rc = path.failed || text.failed ? qs_fail_mem(e, text.len, "the Modelfile")
+                                              : qs_file_write_atomic(path.data, text.data, text.len, r->args->force, e);
+    qs_str_free(&path);
+    qs_str_free(&text);
+    return rc;
+}
+
+static int fill_result(struct run *r, double started, struct qs_writer_result **out, struct qs_err *e)
+{
+    struct qs_writer_result *x = qs_calloc(1, sizeof *x);
+    if (!x)
+        return qs_fail_mem(e, sizeof *x, "the result");
+    x->file = qs_calloc(r->out->n_files, sizeof *x->file);
+    x->tensor = qs_calloc(r->plan->n + 1, sizeof *x->tensor);
+    bool ok = x->file && x->tensor;
+    for (unsigned f = 0; ok && f < r->out->n_files; f++) {
+        x->n_files = f + 1;
+        ok = (x->file[f] = qs_strdup(r->out->file[f].final)) != NULL;
+    }
+    if (!ok) {
+        qs_writer_result_free(x);
+        return qs_fail_mem(e, r->plan->n * sizeof *x->tensor, "the result");
+    }
+    x->n_tensors = r->plan->n;
+    x->bytes = r->out->bytes;
+    for (size_t i = 0; i < r->plan->n; i++) {
+        x->tensor[i].copied = r->plan->enc[i].copy;
+        for (uint64_t k = 0; k < r->cut[i].n; k++)
+            qs_error_sums_add(&x->tensor[i].sums, &r->sums[r->cut[i].first + k]);
+        qs_error_sums_add(&x->total, &x->tensor[i].sums);
+    }
+    x->seconds = qs_now() - started;
+    x->resumed_bytes = r->resumed;
+    *out = x;
+    return QS_OK;
+}
+
+/* ---- the whole ---- */
+
+static int prepare(struct run *r, struct qs_err *e)
+{
+    struct qs_str name = QS_STR_INIT;
+    struct qs_key key;
+    int rc = qs_outfiles_make(r->plan, r->args, &r->out, e);
+    if (!rc)
+        rc = refuse_source(r, e);
+    if (!rc)
+        rc = cut_all(r, e);
+    if (!rc)
+        rc = work_key(r, &key, e);
+    if (rc)
+        return rc;
+    r->fd = qs_calloc(r->out->n_files, sizeof *r->fd);
+    r->part = qs_calloc(r->out->n_files, sizeof *r->part);
+    qs_str_addf(&name, "%s.part.journal", r->args->path);
+    r->journal_path = qs_str_take(&name);
+    if (!r->fd || !r->part || !r->journal_path)
+        return qs_fail_mem(e, r->out->n_files * sizeof *r->part, "the output files");
+    for (unsigned f = 0; f < r->out->n_files; f++) {
+        r->fd[f] = -1;
+        r->part[f] = r->out->file[f].part;
+    }
+    if (!qs_file_exists(r->journal_path)) { /* do not even leave a journal beside a file that must not be touched */
+        rc = refuse_existing(r, e);
+        if (rc)
+            return rc;
+    }
+    return qs_journal_open(r->journal_path, key, r->args->restart, &r->journal, &r->fresh, e);
+}
+
+static int carry_out(struct run *r, struct qs_err *e)
+{
+    int rc = QS_OK;
+    r->committed = !r->fresh && was_committed(r);
+    if (r->committed) {
+        believe_commit(r);
+    } else {
+        rc = refuse_existing(r, e);
+        if (!rc)
+            rc = open_parts(r, e);
+        if (!rc && !r->fresh)
+            rc = believe_journal(r, e);
+        if (!rc)
+            rc = write_all(r, e);
+        if (!rc)
+            rc = commit(r, e);
+    }
+    return rc ? rc : rename_all(r, e);
+}
+
+/* A run that failed before anything was durable leaves nothing behind. */
+static bool nothing_kept(const struct run *r)
+{
+    return r->fresh && r->journal.n == 0;
+}
+
+static void clean_up(struct run *r, bool remove_journal)
+{
+    for (unsigned f = 0; r->fd && f < r->out->n_files; f++)
+        if (r->fd[f] >= 0) {
+            if (remove_journal && qs_file_exists(r->part[f]) && nothing_kept(r))
+                unlink(r->part[f]);
+            close(r->fd[f]);
+        }
+    qs_journal_close(&r->journal, remove_journal);
+    qs_encoder_free(r->encoder);
+    qs_outfiles_free(r->out);
+    qs_free(r->journal_path);
+    qs_free(r->cut);
+    qs_free(r->done);
+    qs_free(r->sums);
+    qs_free(r->fd);
+    qs_free(r->part);
+}
+
+int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_pool *pool, struct qs_job *job,
+                  struct qs_writer_result **out, struct qs_err *e)
+{
+    const double started = qs_now();
+    struct run r = { .plan = plan, .args = args, .pool = pool, .job = job, .journal = { .fd = -1 } };
+    if (args->modelfile && args->split_max_bytes)
+        return qs_fail(e, QS_EUNSUPPORTED, "--modelfile: Ollama reads single files only, not split output");
+    int rc = prepare(&r, e);
+    if (!rc) {
+        rc = carry_out(&r, e);
+        if (!rc && args->modelfile)
+            rc = write_modelfile(&r, e);
+        if (!rc)
+            rc = fill_result(&r, started, out, e);
+        if (rc == QS_ECANCELLED && !nothing_kept(&r))
+            qs_fail(e, QS_ECANCELLED, "cancelled; what is done is kept in %s.part and the same command goes on from there",
+                    args->path);
+    }
+    clean_up(&r, !rc || nothing_kept(&r));
+    return rc;
+}
+
+void qs_writer_result_free(struct qs_writer_result *x)
+{
+    if (!x)
+        return;
+    for (unsigned f = 0; x->file && f < x->n_files; f++)
+        qs_free(x->file[f]);
+    qs_free(x->file);
+    qs_free(x->tensor);
+    qs_free(x);
+}
+
+int qs_writer_file_bytes(const struct qs_plan *plan, const struct qs_writer_args *args, uint64_t *bytes, unsigned *n_files,
+                         struct qs_err *e)
+{
+    struct qs_outfiles *o;
+    const int rc = qs_outfiles_make(plan, args, &o, e);
+    if (rc)
+        return rc;
+    *bytes = o->bytes;
+    *n_files = o->n_files;
+    qs_outfiles_free(o);
+    return QS_OK;
+}
+
+int qs_writer_default_name(const struct qs_model *m, const struct qs_recipe *r, struct qs_str *out, struct qs_err *e)
+{
+    const char *base = qs_path_base(m->path);
+    size_t len = strlen(base);
+    unsigned no, count;
+    int used = 0;
+    if (len > 5 && !strcmp(base + len - 5, ".gguf"))
+        len -= 5;
+    if (len > 15 && sscanf(base + len - 15, "-%5u-of-%5u%n", &no, &count, &used) == 2 && used == 15)
+        len -= 15; /* NAME-00001-of-00003 */
+    struct qs_str dir = QS_STR_INIT, name = QS_STR_INIT;
+    qs_path_dir(m->path, &dir);
+    if (!dir.failed && access(dir.data, W_OK)) {
+        qs_str_clear(&dir);
+        qs_str_add(&dir, ".");
+    }
+    qs_str_addn(&name, base, len);
+    qs_str_addf(&name, ".%s.gguf", r->preset->name);
+    qs_path_join(dir.data, name.data, out);
+    const bool failed = dir.failed || name.failed || out->failed;
+    qs_str_free(&dir);
+    qs_str_free(&name);
+    return failed ? qs_fail_mem(e, len, "a file name") : QS_OK;
+}

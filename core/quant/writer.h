@@ -1,0 +1,62 @@
+/* writer.h - the plan carried out into a file: NAME.part with its journal, renamed when whole.
+ *
+ * DESIGN. Reading (mapped source), encoding (pool) and writing (a thread of its own with a bounded queue) overlap. The
+ * output is NAME.part (of a split file: each part), preallocated; NAME.part.journal is an append-only list of records
+ * {tensor, slice, hash of its bytes, error sums}, each with a checksum, behind a header that holds the key of
+ * everything the bytes depend on (source, plan, importance, metadata, encoder version). A record is appended only after
+ * its bytes are on disk (fdatasync batches). The same command finds the pair, checks the key, verifies the last
+ * records' bytes and goes on; a different key is refused unless --restart. Both files are locked against a second
+ * process. The final rename happens after fsync; of a split file the first part is renamed last. A full disk is
+ * predicted before the start and otherwise ends in QS_ENOSPACE with everything resumable. The source is never opened
+ * for writing, and an output that is the source (same inode) is refused even with force.
+ */
+#ifndef QS_CORE_WRITER_H
+#define QS_CORE_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "core/job/job.h"
+#include "core/quant/plan.h"
+#include "core/quant/encode.h"
+
+struct qs_writer_args {
+    const char *path;              /* final name (of a split output: the name whose -00001-of-000NN parts are made) */
+    bool force;                    /* overwrite an existing output */
+    bool restart;                  /* discard a .part that belongs to something else */
+    uint64_t split_max_bytes;      /* 0: one file; else tensors are dealt to parts of at most this many bytes */
+    const char *const *override_kv; size_t n_override_kv; /* "key=type:value" */
+    const char *const *remove_kv; size_t n_remove_kv;
+    bool modelfile;                /* also write an Ollama Modelfile: DIR/NAME.Modelfile */
+    const char *imatrix_path;      /* stated in the metadata */
+    uint64_t sync_bytes;           /* a batch of records is made durable after this many bytes; 0: 64 MiB */
+};
+
+struct qs_writer_tensor { struct qs_error_sums sums; bool copied; };
+
+struct qs_writer_result {
+    uint64_t bytes;                /* all files */
+    unsigned n_files;
+    char **file;                   /* final names */
+    struct qs_writer_tensor *tensor; /* per model tensor */
+    size_t n_tensors;
+    struct qs_error_sums total;    /* over encoded tensors */
+    double seconds;
+    uint64_t resumed_bytes;        /* found finished from an earlier run */
+};
+
+/* Runs on the caller's thread (inside a job). */
+int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_pool *pool, struct qs_job *job,
+                  struct qs_writer_result **out, struct qs_err *e);
+void qs_writer_result_free(struct qs_writer_result *r);
+
+/* The exact header of the output and the file size(s), without writing: for `plan` and tests. */
+int qs_writer_file_bytes(const struct qs_plan *plan, const struct qs_writer_args *args, uint64_t *bytes, unsigned *n_files,
+                         struct qs_err *e);
+
+/* Private memory that writing this plan takes: scratch of the encoders and the writer's buffers. */
+uint64_t qs_writer_memory(const struct qs_plan *plan, unsigned threads);
+
+/* "MODEL.TYPE.gguf" beside the source (or in the current folder when that is read-only). */
+int qs_writer_default_name(const struct qs_model *m, const struct qs_recipe *r, struct qs_str *out, struct qs_err *e);
+
+#endif

@@ -1,0 +1,328 @@
+/* map_text.c - the map as text: numbers where they fit, else a level digit a cell, on colours where the caller has them.
+ *
+ * Writes only to the caller's string. Colour is chosen by the caller and never the only sign. Escape sequences are set and
+ * reset within each cell, so that a line cut short leaves no colour behind.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/unicode.h"
+#include "core/report/ramp.h"
+#include "core/report/report_map.h"
+
+#define INDENT 2
+#define MAX_LABEL 20
+#define SUMMARY 17 /* "  12.3%  at 123" at the right of each row */
+#define MAX_NUMBER 9
+
+struct layout {
+    const struct qs_heat *h;
+    const struct qs_heat_style *style;
+    size_t width, label;
+    size_t cell;       /* terminal cells per column */
+    size_t per_column; /* layers per column: 1 unless there is no room */
+    size_t columns;
+    bool numbers;      /* cells hold numbers, not levels */
+};
+
+static void blanks(struct qs_str *out, size_t n)
+{
+    while (n-- > 0)
+        qs_str_addc(out, ' ');
+}
+
+static void put_left(struct qs_str *out, const char *text, size_t width)
+{
+    struct qs_str clean = QS_STR_INIT;
+    qs_utf8_clean(&clean, text, strlen(text), width);
+    const size_t n = qs_utf8_width(clean.data, clean.len);
+    qs_str_addn(out, clean.data, clean.len);
+    blanks(out, width > n ? width - n : 0);
+    qs_str_free(&clean);
+}
+
+static void put_right(struct qs_str *out, const char *text, size_t width)
+{
+    const size_t n = strlen(text);
+    blanks(out, width > n ? width - n : 0);
+    qs_str_add(out, text);
+}
+
+static void end_line(struct qs_str *out)
+{
+    while (out->len && out->data[out->len - 1] == ' ' && !out->failed)
+        out->data[--out->len] = 0;
+    qs_str_addc(out, '\n');
+}
+
+/* ---- cells --------------------------------------------------------------------------------------------------- */
+
+/* The number without its percent sign: the title says what it is. */
+static void number_text(const struct qs_heat *h, const struct qs_heat_cell *c, char *buf, size_t n)
+{
+    struct qs_str s = QS_STR_INIT;
+    if (!c->tensor) {
+        snprintf(buf, n, "%s", "");
+        return;
+    }
+    if (isnan(c->value))
+        qs_str_add(&s, "?");
+    else
+        qs_fmt_num(&s, h->unit == QS_UNIT_PERCENT ? 100 * c->value : c->value,
+                   h->unit == QS_UNIT_PERCENT ? QS_UNIT_NONE : h->unit, 0);
+    snprintf(buf, n, "%s%s", c->how == QS_HOW_SAMPLED && !isnan(c->value) ? "~" : "", s.data);
+    qs_str_free(&s);
+}
+
+static void color_on(struct qs_str *out, const struct layout *l, double value)
+{
+    uint8_t rgb[3];
+    const unsigned level = qs_heat_level(l->h, value);
+    if (l->style->color == QS_HEAT_RGB) {
+        /* The middle of the level, so that cells with the same digit have the same colour. */
+        qs_ramp_rgb(l->numbers ? qs_heat_position(l->h, value) : (level + 0.5) / QS_RAMP_LEVELS, rgb);
+        qs_str_addf(out, "\x1b[48;2;%u;%u;%um", (unsigned)rgb[0], (unsigned)rgb[1], (unsigned)rgb[2]);
+    } else {
+        qs_palette_256(qs_ramp_256(level), rgb);
+        qs_str_addf(out, "\x1b[48;5;%um", (unsigned)qs_ramp_256(level));
+    }
+    const bool light = qs_ramp_lightness(rgb) >= 0.6;
+    qs_str_add(out, l->style->color == QS_HEAT_RGB ? (light ? "\x1b[38;2;0;0;0m" : "\x1b[38;2;255;255;255m")
+                                                   : (light ? "\x1b[38;5;16m" : "\x1b[38;5;231m"));
+}
+
+static const char *shade(const struct layout *l, unsigned level)
+{
+    static const char *const ascii[QS_RAMP_LEVELS] = { " ", ".", ":", "-", "=", "+", "*", "%", "#", "@" };
+    static const char *const block[QS_RAMP_LEVELS] = { " ", " ", "\u2591", "\u2591", "\u2592", "\u2592",
+                                                       "\u2593", "\u2593", "\u2588", "\u2588" };
+    return (l->style->ascii ? ascii : block)[level];
+}
+
+/* One cell of exactly `width` terminal cells. */
+static void put_cell(struct qs_str *out, const struct layout *l, const struct qs_heat_cell *c, size_t width, bool numbers)
+{
+    char text[32] = "";
+    const bool filled = c->tensor && !isnan(c->value), zero = filled && !(c->value > 0), color = l->style->color != QS_HEAT_PLAIN;
+    if (numbers)
+        number_text(l->h, c, text, sizeof text);
+    else if (c->tensor)
+        snprintf(text, sizeof text, "%c", !filled ? '?' : zero ? '.' : (char)('0' + qs_heat_level(l->h, c->value)));
+    if (!filled || zero || (!color && numbers)) {
+        put_right(out, text, width);
+        return;
+    }
+    if (color) {
+        color_on(out, l, c->value);
+        put_right(out, text, width);
+        qs_str_add(out, "\x1b[0m");
+        return;
+    }
+    const unsigned level = qs_heat_level(l->h, c->value);
+    for (size_t i = 1; i < width; i++) /* a gap in front where there is room for one */
+        qs_str_add(out, width > 2 && i == 1 ? " " : shade(l, level));
+    qs_str_add(out, text);
+}
+
+/* The worst of the layers that share a column. */
+static struct qs_heat_cell column_cell(const struct layout *l, const struct qs_heat_row *row, size_t column)
+{
+    struct qs_heat_cell worst = { .tensor = NULL, .value = NAN };
+    for (size_t i = column * l->per_column; i < (column + 1) * l->per_column && i < l->h->n_layers; i++)
+        if (row->cell[i].tensor && (!worst.tensor || qs_heat_worse(l->h, &row->cell[i], &worst)))
+            worst = row->cell[i];
+    return worst;
+}
+
+/* ---- layout -------------------------------------------------------------------------------------------------- */
+
+static size_t widest_number(const struct qs_heat *h)
+{
+    size_t most = 0;
+    char text[32];
+    for (size_t i = 0; i < h->n_items; i++) {
+        number_text(h, &h->item[i], text, sizeof text);
+        most = strlen(text) > most ? strlen(text) : most;
+    }
+    return most;
+}
+
+static size_t widest_label(const struct qs_heat *h)
+{
+    size_t most = 5;
+    for (size_t i = 0; i < h->n_rows + h->n_singles; i++) {
+        const char *label = (i < h->n_rows ? &h->row[i] : &h->single[i - h->n_rows])->label;
+        const size_t n = qs_utf8_width(label, strlen(label));
+        most = n > most ? n : most;
+    }
+    return most < MAX_LABEL ? most : MAX_LABEL;
+}
+
+static struct layout make_layout(const struct qs_heat *h, const struct qs_heat_style *style)
+{
+    struct layout l = { .h = h, .style = style, .width = style->width ? style->width : 100, .per_column = 1 };
+    l.label = widest_label(h);
+    const size_t fixed = INDENT + l.label + 1 + SUMMARY, room = l.width > fixed + 8 ? l.width - fixed : 8;
+    const size_t number = widest_number(h) + 1, layers = h->n_layers ? h->n_layers : 1;
+    l.numbers = number <= MAX_NUMBER && layers * number <= room;
+    if (l.numbers) {
+        l.cell = number;
+    } else {
+        l.cell = room / layers > 3 ? 3 : room / layers;
+        if (!l.cell) {
+            l.cell = 1;
+            l.per_column = (layers + room - 1) / room;
+        }
+    }
+    l.columns = (layers + l.per_column - 1) / l.per_column;
+    return l;
+}
+
+/* ---- lines --------------------------------------------------------------------------------------------------- */
+
+static void print_head(struct qs_str *out, const struct layout *l)
+{
+    size_t at = 0;
+    blanks(out, INDENT);
+    put_left(out, "layer", l->label);
+    blanks(out, 1);
+    for (size_t i = 0; i < l->columns; i++) {
+        char text[24];
+        const size_t n = (size_t)snprintf(text, sizeof text, "%zu", i * l->per_column), end = (i + 1) * l->cell;
+        if (end < n + at + (at > 0) || (l->cell < 3 && i % 5 != 0 && l->columns > 10))
+            continue;
+        put_right(out, text, end - at);
+        at = end;
+    }
+    blanks(out, l->columns * l->cell - at);
+    qs_str_add(out, l->h->measure == QS_MAP_BITS ? "   lowest at" : "    worst at");
+    end_line(out);
+}
+
+static void print_summary(struct qs_str *out, const struct layout *l, const struct qs_heat_row *row)
+{
+    const struct qs_heat_cell *worst = NULL;
+    struct qs_str s = QS_STR_INIT;
+    for (size_t i = 0; i < l->h->n_layers; i++)
+        if (row->cell[i].tensor && !isnan(row->cell[i].value) && (!worst || qs_heat_worse(l->h, &row->cell[i], worst)))
+            worst = &row->cell[i];
+    if (worst) {
+        qs_fmt_num(&s, worst->value, l->h->unit, 0);
+        blanks(out, s.len < 9 ? 9 - s.len : 1);
+        qs_str_add(out, s.data);
+        qs_str_addf(out, " %2d", worst->tensor->layer);
+    }
+    qs_str_free(&s);
+}
+
+static void print_rows(struct qs_str *out, const struct layout *l)
+{
+    for (size_t r = 0; r < l->h->n_rows; r++) {
+        const struct qs_heat_row *row = &l->h->row[r];
+        blanks(out, INDENT);
+        put_left(out, row->label, l->label);
+        blanks(out, 1);
+        for (size_t i = 0; i < l->columns; i++) {
+            const struct qs_heat_cell c = column_cell(l, row, i);
+            put_cell(out, l, &c, l->cell, l->numbers);
+        }
+        print_summary(out, l, row);
+        end_line(out);
+    }
+    for (size_t r = 0; r < l->h->n_singles; r++) {
+        const struct qs_heat_row *row = &l->h->single[r];
+        const struct qs_format *f = qs_format_by_id(row->cell[0].type);
+        char text[32];
+        blanks(out, INDENT);
+        put_left(out, row->label, l->label);
+        blanks(out, 1);
+        put_cell(out, l, &row->cell[0], l->cell, l->numbers);
+        if (!l->numbers) {
+            number_text(l->h, &row->cell[0], text, sizeof text);
+            qs_str_addf(out, " %s%s", text, l->h->unit == QS_UNIT_PERCENT && text[0] != '?' ? "%" : "");
+        }
+        if (l->h->what[0] && f)
+            qs_str_addf(out, "  %s", f->name);
+        end_line(out);
+    }
+}
+
+static void print_legend(struct qs_str *out, const struct layout *l)
+{
+    struct qs_str text[QS_RAMP_LEVELS];
+    size_t width = 0;
+    if (l->numbers && l->style->color == QS_HEAT_PLAIN)
+        return;
+    for (unsigned i = 0; i < QS_RAMP_LEVELS; i++) {
+        text[i] = (struct qs_str)QS_STR_INIT;
+        qs_fmt_num(&text[i], qs_heat_level_from(l->h, i), l->h->unit, 3);
+        width = text[i].len + 1 > width ? text[i].len + 1 : width;
+    }
+    const size_t per_line = (l->width > 8 + width ? (l->width - 8) / width : 1);
+    for (unsigned from = 0; from < QS_RAMP_LEVELS; from += (unsigned)per_line) {
+        const unsigned to = from + per_line < QS_RAMP_LEVELS ? from + (unsigned)per_line : QS_RAMP_LEVELS;
+        for (int line = 0; line < 2; line++) {
+            qs_str_add(out, line ? "  from  " : "  level ");
+            for (unsigned i = from; i < to; i++) {
+                if (line) {
+                    put_right(out, text[i].data, width);
+                    continue;
+                }
+                /* Just above the lower end, so that rounding cannot move it down a level. */
+                const double a = qs_heat_level_from(l->h, i), b = qs_heat_level_from(l->h, i + 1);
+                struct qs_heat_cell c = { .tensor = l->h->item[0].tensor, .value = l->h->log ? sqrt(a * b) : (a + b) / 2 };
+                const size_t cells = l->cell == 1 && l->style->color == QS_HEAT_PLAIN ? 1 : width - 1;
+                blanks(out, width - cells);
+                put_cell(out, l, &c, cells, false);
+            }
+            end_line(out);
+        }
+    }
+    for (unsigned i = 0; i < QS_RAMP_LEVELS; i++)
+        qs_str_free(&text[i]);
+}
+
+static void print_notes(struct qs_str *out, const struct layout *l)
+{
+    const struct qs_heat *h = l->h;
+    struct qs_str low = QS_STR_INIT, high = QS_STR_INIT, total = QS_STR_INIT;
+    char bytes[32];
+    qs_fmt_num(&low, h->low, h->unit, 3);
+    qs_fmt_num(&high, h->high, h->unit, 3);
+    qs_fmt_num(&total, h->total, h->unit, 3);
+    if (!isnan(h->total))
+        qs_str_addf(out, "  over all %zu matrices: %s%s%s, %s\n", h->n_items, h->total_sampled ? "~" : "", total.data,
+                    h->measure == QS_MAP_BITS ? " bpw" : "", qs_fmt_bytes(bytes, sizeof bytes, h->bytes));
+    qs_str_addf(out, "  %s scale from %s to %s", h->log ? "log" : "linear", low.data, high.data);
+    qs_str_addf(out, h->kept && !l->numbers ? "; . is 0: kept as in the file\n" : "\n");
+    if (l->per_column > 1)
+        qs_str_addf(out, "  each column is %zu layers, the worst of them shown\n", l->per_column);
+    if (h->sampled)
+        qs_str_addf(out, "  ~ %u of %zu values measured on a sample of rows\n", h->sampled, h->n_items);
+    if (h->unknown)
+        qs_str_addf(out, "  ? %u tensors cannot have the type, or were not measured\n", h->unknown);
+    if (h->not_drawn)
+        qs_str_addf(out, "  not drawn: %u tensors of one dimension (norms, biases) or unknown type\n", h->not_drawn);
+    out->failed |= low.failed || high.failed || total.failed;
+    qs_str_free(&low);
+    qs_str_free(&high);
+    qs_str_free(&total);
+}
+
+void qs_heat_text(const struct qs_heat *h, const struct qs_heat_style *style, struct qs_str *out)
+{
+    const struct layout l = make_layout(h, style);
+    qs_utf8_clean(out, h->title, strlen(h->title), l.width > 4 ? l.width - 4 : 0);
+    qs_str_add(out, h->unit == QS_UNIT_PERCENT && l.numbers ? ", %\n" : "\n");
+    if (!h->n_items) {
+        qs_str_add(out, "  (no tensors to draw)\n");
+        return;
+    }
+    if (h->n_rows)
+        print_head(out, &l);
+    print_rows(out, &l);
+    print_legend(out, &l);
+    print_notes(out, &l);
+}

@@ -1,0 +1,319 @@
+/* report_map.c - owns the map's cells: which tensor goes where, its value, and the range of the colours.
+ *
+ * Drawing is elsewhere. The map refers to the model's tensors, which have to outlive it.
+ */
+#include "core/report/report_map.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "core/report/ramp.h"
+#include "core/report/report_survey.h"
+
+const char *qs_map_measure_name(enum qs_map_measure m)
+{
+    static const char *const name[] = {
+        [QS_MAP_ERROR] = "error", [QS_MAP_OUTLIERS] = "outliers", [QS_MAP_KURTOSIS] = "kurtosis", [QS_MAP_BITS] = "bits",
+    };
+    return (size_t)m < sizeof name / sizeof *name ? name[m] : "?";
+}
+
+/* ---- positions on the ramp ----------------------------------------------------------------------------------- */
+
+double qs_heat_position(const struct qs_heat *h, double v)
+{
+    if (isnan(v) || !(h->high > h->low))
+        return 0;
+    if (h->log && !(v > 0))
+        return 0;
+    const double t = h->log ? log(v / h->low) / log(h->high / h->low) : (v - h->low) / (h->high - h->low);
+    return t > 0 ? (t < 1 ? t : 1) : 0;
+}
+
+unsigned qs_heat_level(const struct qs_heat *h, double v)
+{
+    const unsigned level = (unsigned)(qs_heat_position(h, v) * QS_RAMP_LEVELS);
+    return level < QS_RAMP_LEVELS ? level : QS_RAMP_LEVELS - 1;
+}
+
+double qs_heat_level_from(const struct qs_heat *h, unsigned level)
+{
+    const double t = (double)level / QS_RAMP_LEVELS;
+    return h->log ? h->low * pow(h->high / h->low, t) : h->low + t * (h->high - h->low);
+}
+
+bool qs_heat_worse(const struct qs_heat *h, const struct qs_heat_cell *a, const struct qs_heat_cell *b)
+{
+    if (isnan(a->value) || isnan(b->value))
+        return isnan(b->value) && !isnan(a->value);
+    return h->measure == QS_MAP_BITS ? a->value < b->value : a->value > b->value;
+}
+
+/* Colours span at least a factor of two, so that small differences look small. */
+static void find_range(struct qs_heat *h)
+{
+    double low = INFINITY, high = -INFINITY;
+    for (size_t i = 0; i < h->n_items; i++) {
+        const double v = h->item[i].value;
+        if (!isfinite(v) || (h->log && !(v > 0)))
+            continue;
+        low = v < low ? v : low;
+        high = v > high ? v : high;
+    }
+    if (!(low <= high))
+        low = high = 1;
+    if (h->log && high < 2 * low) {
+        const double middle = sqrt(low * high);
+        low = middle / sqrt(2);
+        high = middle * sqrt(2);
+    } else if (!h->log && high < 2 * low) {
+        low = high / 2;
+    }
+    h->low = low;
+    h->high = high > low ? high : low + 1;
+}
+
+/* ---- values -------------------------------------------------------------------------------------------------- */
+
+static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
+                                    const struct qs_tensor *t)
+{
+    struct qs_heat_cell c = { .tensor = t, .type = t->type, .value = NAN, .how = QS_HOW_WHOLE };
+    const struct qs_survey_row *row = s ? qs_survey_row_of(s, t) : NULL;
+    if (args->type && args->type[qs_model_index(m, t)] != QS_TYPE_NONE)
+        c.type = args->type[qs_model_index(m, t)];
+    const struct qs_format *f = qs_format_by_id(c.type);
+    if (args->measure == QS_MAP_BITS) {
+        c.how = QS_HOW_EXACT;
+        c.value = c.type == t->type ? 8 * (double)t->size / (double)t->n : f && t->ne[0] % f->block == 0 ? qs_format_bpw(f) : (double)NAN;
+    } else if (args->measure == QS_MAP_ERROR) {
+        const struct qs_survey_cell *x = s ? qs_survey_cell(s, t, c.type) : NULL;
+        if (x && x->known) {
+            c.value = x->error;
+            c.how = x->how;
+            c.std_error = x->error_se;
+        } else if (c.type == t->type) {
+            c.value = 0; /* copied */
+        }
+    } else if (row && row->stats.known) {
+        c.value = args->measure == QS_MAP_OUTLIERS ? row->stats.max_sigma : row->stats.kurtosis;
+    }
+    return c;
+}
+
+static void count(struct qs_heat *h, const struct qs_survey *s)
+{
+    double err2 = 0, ref2 = 0, weights = 0, bits = 0;
+    for (size_t i = 0; i < h->n_items; i++) {
+        const struct qs_heat_cell *c = &h->item[i];
+        const struct qs_survey_row *row = s ? qs_survey_row_of(s, c->tensor) : NULL;
+        const struct qs_format *f = qs_format_by_id(c->type);
+        const bool fits = c->type != c->tensor->type && f && c->tensor->ne[0] % f->block == 0;
+        const uint64_t bytes = fits ? c->tensor->rows * qs_format_row_bytes(f, (size_t)c->tensor->ne[0]) : c->tensor->size;
+        h->bytes += bytes;
+        h->sampled += c->how == QS_HOW_SAMPLED && !isnan(c->value);
+        h->unknown += isnan(c->value);
+        h->kept += !(c->value > 0) && !isnan(c->value);
+        weights += (double)c->tensor->n;
+        bits += 8 * (double)bytes;
+        if (h->measure != QS_MAP_ERROR || !row || isnan(c->value))
+            continue;
+        const double ms = qs_survey_mean_square(row, s->n_types) * (double)c->tensor->n;
+        err2 += isnan(ms) ? 0 : c->value * c->value * ms;
+        ref2 += isnan(ms) ? 0 : ms;
+    }
+    h->total = NAN;
+    h->total_sampled = h->sampled > 0;
+    if (h->measure == QS_MAP_ERROR && ref2 > 0)
+        h->total = sqrt(err2 / ref2);
+    else if (h->measure == QS_MAP_BITS && weights > 0)
+        h->total = bits / weights;
+}
+
+/* ---- places -------------------------------------------------------------------------------------------------- */
+
+/* "blk.3.ffn_gate.7.weight" -> "ffn_gate.*": the row of a tensor. */
+static void stem_of(const struct qs_tensor *t, char *out, size_t n)
+{
+    const char *from = t->name;
+    if (t->layer >= 0) {
+        const char *dot = strchr(from, '.');
+        dot = dot ? strchr(dot + 1, '.') : NULL;
+        from = dot ? dot + 1 : from;
+    }
+    snprintf(out, n, "%s", from);
+    const size_t len = strlen(out);
+    if (len > 7 && strcmp(out + len - 7, ".weight") == 0)
+        out[len - 7] = 0;
+    char *last = strrchr(out, '.');
+    if (last && last > out && last[1] && strspn(last + 1, "0123456789") == strlen(last + 1))
+        snprintf(last, n - (size_t)(last - out), ".*");
+}
+
+static struct qs_heat_row *row_for(struct qs_heat *h, size_t *cap, const struct qs_tensor *t, size_t cells)
+{
+    const bool single = t->layer < 0;
+    struct qs_heat_row **rows = single ? &h->single : &h->row;
+    size_t *n = single ? &h->n_singles : &h->n_rows;
+    char label[sizeof (*rows)->label];
+    stem_of(t, label, sizeof label);
+    for (size_t i = 0; i < *n; i++)
+        if (strcmp((*rows)[i].label, label) == 0)
+            return &(*rows)[i];
+    if (!qs_grow(rows, &cap[single], *n + 1, sizeof **rows))
+        return NULL;
+    struct qs_heat_row *row = &(*rows)[*n];
+    *row = (struct qs_heat_row){ .role = t->role, .cell = qs_calloc(cells + 1, sizeof *row->cell) };
+    memcpy(row->label, label, sizeof row->label);
+    if (!row->cell)
+        return NULL;
+    ++*n;
+    return row;
+}
+
+/* By role, then as they came: a stable insertion, there are few rows. */
+static void order_rows(struct qs_heat_row *row, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        for (size_t k = i; k > 0 && row[k].role != QS_ROLE_OTHER &&
+                           (row[k - 1].role == QS_ROLE_OTHER || row[k - 1].role > row[k].role); k--) {
+            const struct qs_heat_row other = row[k];
+            row[k] = row[k - 1];
+            row[k - 1] = other;
+        }
+}
+
+static bool is_drawn(const struct qs_tensor *t)
+{
+    return t->n_dims >= 2 && t->format && qs_format_ops(t->format->id)->decode && t->n > 0 && t->layer < 4096;
+}
+
+static int place(struct qs_heat *h, const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
+                 struct qs_err *e)
+{
+    size_t cap[2] = { 0, 0 };
+    for (size_t i = 0; i < m->n_tensors; i++)
+        if (is_drawn(&m->tensor[i]) && m->tensor[i].layer >= 0 && (size_t)m->tensor[i].layer >= h->n_layers)
+            h->n_layers = (size_t)m->tensor[i].layer + 1;
+    h->item = qs_calloc(m->n_tensors + 1, sizeof *h->item);
+    if (!h->item)
+        return qs_fail_mem(e, m->n_tensors * sizeof *h->item, "a map");
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const struct qs_tensor *t = &m->tensor[i];
+        if (!is_drawn(t)) {
+            h->not_drawn++;
+            continue;
+        }
+        const struct qs_heat_cell c = value_of(m, s, args, t);
+        struct qs_heat_row *row = row_for(h, cap, t, t->layer < 0 ? 1 : h->n_layers);
+        if (!row)
+            return qs_fail_mem(e, h->n_layers * sizeof c, "a map");
+        h->item[h->n_items++] = c;
+        struct qs_heat_cell *at = &row->cell[t->layer < 0 ? 0 : t->layer];
+        if (!at->tensor || qs_heat_worse(h, &c, at))
+            *at = c;
+    }
+    order_rows(h->row, h->n_rows);
+    order_rows(h->single, h->n_singles);
+    return QS_OK;
+}
+
+static void make_title(struct qs_heat *h, const struct qs_model *m)
+{
+    static const char *const text[] = {
+        [QS_MAP_ERROR] = "Relative RMS error", [QS_MAP_OUTLIERS] = "Largest weight over standard deviation",
+        [QS_MAP_KURTOSIS] = "Kurtosis", [QS_MAP_BITS] = "Bits per weight",
+    };
+    const bool under = h->what[0] && (h->measure == QS_MAP_ERROR || h->measure == QS_MAP_BITS);
+    snprintf(h->title, sizeof h->title, "%s of %s%s%s", text[h->measure], qs_path_base(m->path), under ? " under " : "",
+             under ? h->what : "");
+}
+
+int qs_heat_make(const struct qs_model *m, const struct qs_survey *survey, const struct qs_heat_args *args,
+                 struct qs_heat **out, struct qs_err *e)
+{
+    static const enum qs_unit unit[] = {
+        [QS_MAP_ERROR] = QS_UNIT_PERCENT, [QS_MAP_OUTLIERS] = QS_UNIT_SIGMA, [QS_MAP_KURTOSIS] = QS_UNIT_NONE,
+        [QS_MAP_BITS] = QS_UNIT_BPW,
+    };
+    struct qs_heat *h = qs_calloc(1, sizeof *h);
+    if (!h)
+        return qs_fail_mem(e, sizeof *h, "a map");
+    h->measure = args->measure;
+    h->unit = unit[args->measure];
+    h->log = args->scale < 0 ? args->measure != QS_MAP_BITS : args->scale > 0;
+    snprintf(h->what, sizeof h->what, "%s", args->what ? args->what : "");
+    make_title(h, m);
+    const int rc = place(h, m, survey, args, e);
+    if (rc) {
+        qs_heat_free(h);
+        return rc;
+    }
+    find_range(h);
+    count(h, survey);
+    *out = h;
+    return QS_OK;
+}
+
+void qs_heat_free(struct qs_heat *h)
+{
+    if (!h)
+        return;
+    for (size_t i = 0; i < h->n_rows; i++)
+        qs_free(h->row[i].cell);
+    for (size_t i = 0; i < h->n_singles; i++)
+        qs_free(h->single[i].cell);
+    qs_free(h->row);
+    qs_free(h->single);
+    qs_free(h->item);
+    qs_free(h);
+}
+
+/* ---- as a list ----------------------------------------------------------------------------------------------- */
+
+int qs_report_map(const struct qs_heat *h, struct qs_report **out, struct qs_err *e)
+{
+    const struct qs_column columns[] = {
+        { .key = "name", .title = "tensor", .left = true }, { .key = "row", .title = "row", .left = true },
+        { .key = "layer", .title = "layer" }, { .key = "type", .title = "type", .left = true },
+        { .key = "value", .title = qs_map_measure_name(h->measure), .unit = h->unit }, { .key = "level", .title = "level" },
+    };
+    struct qs_report *r = qs_report_new("map");
+    struct qs_section *f = qs_report_facts(r, "map", h->title);
+    qs_fact_str(f, "measure", "measure", qs_map_measure_name(h->measure));
+    qs_fact_str(f, "under", "under", h->what[0] ? h->what : NULL);
+    qs_fact_int(f, "layers", "layers", (int64_t)h->n_layers, QS_UNIT_COUNT);
+    qs_fact_int(f, "bytes", "size", (int64_t)h->bytes, QS_UNIT_BYTES);
+    qs_fact_num(f, "total", "over all", h->total, h->unit, h->total_sampled ? QS_HOW_SAMPLED : QS_HOW_EXACT);
+    qs_fact_str(f, "scale", "scale", h->log ? "log" : "linear");
+    qs_fact_num(f, "low", "from", h->low, h->unit, QS_HOW_EXACT);
+    qs_fact_num(f, "high", "to", h->high, h->unit, QS_HOW_EXACT);
+    qs_fact_int(f, "not_drawn", "not drawn", h->not_drawn, QS_UNIT_COUNT);
+    struct qs_section *t = qs_report_table(r, "tensors", "Tensors", columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < h->n_items; i++) {
+        const struct qs_heat_cell *c = &h->item[i];
+        const struct qs_format *type = qs_format_by_id(c->type);
+        char label[48];
+        stem_of(c->tensor, label, sizeof label);
+        qs_row(t);
+        qs_cell_str(t, 0, c->tensor->name);
+        qs_cell_str(t, 1, label);
+        if (c->tensor->layer >= 0)
+            qs_cell_int(t, 2, c->tensor->layer);
+        qs_cell_str(t, 3, type ? type->name : "?");
+        qs_cell_num(t, 4, c->value);
+        qs_cell_how(t, 4, c->how, c->std_error);
+        if (!isnan(c->value))
+            qs_cell_int(t, 5, qs_heat_level(h, c->value));
+    }
+    if (qs_report_failed(r)) {
+        qs_report_free(r);
+        return qs_fail(e, QS_ENOMEM, "out of memory while making the report");
+    }
+    *out = r;
+    return QS_OK;
+}

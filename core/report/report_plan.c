@@ -1,0 +1,142 @@
+/* report_plan.c - a plan as tables. Owns nothing; the report owns copies of all strings. Any thread. */
+#include "core/report/report_plan.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "base/file.h"
+
+static const struct qs_column tensor_columns[] = {
+    { .key = "name", .title = "tensor", .left = true },
+    { .key = "shape", .title = "shape", .left = true, .optional = true },
+    { .key = "from", .title = "from", .left = true },
+    { .key = "to", .title = "to", .left = true },
+    { .key = "bytes", .title = "size", .unit = QS_UNIT_BYTES },
+    { .key = "bpw", .title = "bpw", .unit = QS_UNIT_BPW, .digits = 5, .optional = true },
+    { .key = "why", .title = "why", .left = true },
+    { .key = "fallback", .title = "fallback", .optional = true },
+    { .key = "importance", .title = "imatrix", .optional = true },
+    { .key = "reason", .title = "reason", .left = true },
+};
+enum { C_NAME, C_SHAPE, C_FROM, C_TO, C_BYTES, C_BPW, C_WHY, C_FALLBACK, C_IMPORTANCE, C_REASON };
+
+static const struct qs_column type_columns[] = {
+    { .key = "type", .title = "type", .left = true },
+    { .key = "tensors", .title = "tensors", .unit = QS_UNIT_COUNT },
+    { .key = "weights", .title = "weights", .unit = QS_UNIT_WEIGHTS },
+    { .key = "bytes", .title = "size", .unit = QS_UNIT_BYTES },
+    { .key = "share", .title = "share", .unit = QS_UNIT_PERCENT },
+};
+
+static const struct qs_column warning_columns[] = { { .key = "warning", .title = "warning", .left = true } };
+
+static const char *type_name(int type)
+{
+    const struct qs_format *f = qs_format_by_id(type);
+    return f ? f->name : "?";
+}
+
+const char *qs_shape_text(const struct qs_tensor *t, char *buf, size_t n)
+{
+    size_t used = 0;
+    buf[0] = 0;
+    for (unsigned d = 0; d < t->n_dims && used < n; d++) {
+        int k = snprintf(buf + used, n - used, "%s%" PRIu64, d ? " x " : "", t->ne[d]);
+        used += k > 0 ? (size_t)k : 0;
+    }
+    return buf;
+}
+
+static void add_facts(struct qs_report *r, const struct qs_plan *p, unsigned n_files)
+{
+    struct qs_section *f = qs_report_facts(r, "plan", "Plan");
+    uint64_t result = p->file_bytes ? p->file_bytes : p->bytes;
+    qs_fact_str(f, "source", "source", p->model->path ? qs_path_base(p->model->path) : "");
+    qs_fact_str(f, "preset", "preset", p->recipe->preset->name);
+    qs_fact_int(f, "tensors", "tensors", (int64_t)p->n, QS_UNIT_NONE);
+    qs_fact_int(f, "weights", "weights", (int64_t)p->model->n_weights, QS_UNIT_WEIGHTS);
+    qs_fact_int(f, "source_bytes", "tensors of the source", (int64_t)p->source_bytes, QS_UNIT_BYTES);
+    qs_fact_int(f, "bytes", "tensors of the result", (int64_t)p->bytes, QS_UNIT_BYTES);
+    if (p->file_bytes) {
+        qs_fact_int(f, "file_bytes", n_files > 1 ? "files" : "file", (int64_t)p->file_bytes, QS_UNIT_BYTES);
+        qs_fact_int(f, "files", "number of files", n_files, QS_UNIT_NONE);
+    }
+    qs_fact_num(f, "bpw", "bits per weight", p->bpw, QS_UNIT_BPW, QS_HOW_EXACT);
+    qs_fact_num(f, "ratio", "share of the source", p->source_bytes ? (double)p->bytes / (double)p->source_bytes : NAN,
+                QS_UNIT_PERCENT, QS_HOW_EXACT);
+    qs_fact_int(f, "peak_memory", "private memory needed", (int64_t)p->peak_memory, QS_UNIT_BYTES);
+    if (p->free_disk) {
+        qs_fact_int(f, "free_disk", "free disk", (int64_t)p->free_disk, QS_UNIT_BYTES);
+        qs_fact_bool(f, "fits_disk", "fits the disk", result <= p->free_disk);
+    }
+    qs_fact_int(f, "warnings", "warnings", (int64_t)p->n_warnings, QS_UNIT_NONE);
+    qs_section_note(f, "Nothing has been written. Memory is a prediction; file-backed pages are not counted.");
+}
+
+static void add_type_row(struct qs_section *s, const struct qs_plan *p, const char *name, int id)
+{
+    int64_t tensors = 0, weights = 0, bytes = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        if (id == QS_TYPE_NONE ? qs_format_by_id(p->enc[i].type) != NULL : p->enc[i].type != id)
+            continue;
+        tensors++;
+        weights += (int64_t)p->enc[i].tensor->n;
+        bytes += (int64_t)p->enc[i].bytes;
+    }
+    if (!tensors)
+        return;
+    qs_row(s);
+    qs_cell_str(s, 0, name);
+    qs_cell_int(s, 1, tensors);
+    qs_cell_int(s, 2, weights);
+    qs_cell_int(s, 3, bytes);
+    qs_cell_num(s, 4, p->bytes ? (double)bytes / (double)p->bytes : NAN);
+}
+
+static void add_types(struct qs_report *r, const struct qs_plan *p)
+{
+    struct qs_section *s = qs_report_table(r, "types", "Types of the result", type_columns,
+                                           sizeof type_columns / sizeof *type_columns);
+    for (size_t i = 0; i < qs_format_count(); i++)
+        add_type_row(s, p, qs_format_at(i)->name, qs_format_at(i)->id);
+    add_type_row(s, p, "unknown", QS_TYPE_NONE);
+}
+
+static void add_tensor(struct qs_section *s, const struct qs_encoding *enc, bool have_imatrix)
+{
+    char shape[96];
+    const struct qs_tensor *t = enc->tensor;
+    qs_row(s);
+    qs_cell_str(s, C_NAME, t->name);
+    qs_cell_str(s, C_SHAPE, qs_shape_text(t, shape, sizeof shape));
+    qs_cell_str(s, C_FROM, type_name(t->type));
+    qs_cell_str(s, C_TO, type_name(enc->type));
+    qs_cell_int(s, C_BYTES, (int64_t)enc->bytes);
+    qs_cell_num(s, C_BPW, t->n ? 8.0 * (double)enc->bytes / (double)t->n : NAN);
+    qs_cell_str(s, C_WHY, qs_why_name(enc->why));
+    qs_cell_bool(s, C_FALLBACK, enc->wanted != enc->type);
+    if (have_imatrix && !enc->copy)
+        qs_cell_bool(s, C_IMPORTANCE, enc->importance != NULL);
+    qs_cell_str(s, C_REASON, enc->reason);
+}
+
+struct qs_report *qs_report_plan(const struct qs_plan *p, bool changes_only, unsigned n_files)
+{
+    struct qs_report *r = qs_report_new("plan");
+    if (!r)
+        return NULL;
+    struct qs_section *s = qs_report_table(r, "tensors", changes_only ? "Tensors that are converted" : "Tensors",
+                                           tensor_columns, sizeof tensor_columns / sizeof *tensor_columns);
+    for (size_t i = 0; i < p->n; i++)
+        if (!changes_only || !p->enc[i].copy)
+            add_tensor(s, &p->enc[i], p->imatrix != NULL);
+    add_types(r, p);
+    struct qs_section *w = qs_report_table(r, "warnings", "Warnings", warning_columns, 1);
+    for (size_t i = 0; i < p->n_warnings; i++) {
+        qs_row(w);
+        qs_cell_str(w, 0, p->warning[i]);
+    }
+    add_facts(r, p, n_files); /* last: what remains on the screen */
+    return r;
+}

@@ -1,0 +1,469 @@
+/* report_survey.c - turns a survey into tables; computes nothing but sums over tensors. */
+#include "core/report/report_survey.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#define SHORT_OUTLIERS 10
+
+double qs_survey_mean_square(const struct qs_survey_row *row, size_t n_types)
+{
+    if (row->stats.known)
+        return row->stats.sd * row->stats.sd + row->stats.mean * row->stats.mean;
+    for (size_t i = 0; i < n_types; i++)
+        if (row->cell[i].known && !isnan(row->cell[i].mean_square))
+            return row->cell[i].mean_square;
+    return NAN;
+}
+
+static void shape_text(const struct qs_tensor *t, char *buf, size_t n)
+{
+    int at = snprintf(buf, n, "%llu", (unsigned long long)t->ne[0]);
+    for (unsigned i = 1; i < t->n_dims && at > 0 && (size_t)at < n; i++)
+        at += snprintf(buf + at, n - (size_t)at, " x %llu", (unsigned long long)t->ne[i]);
+}
+
+static void type_key(int type, char *buf, size_t n)
+{
+    snprintf(buf, n, "error_%s", qs_format_by_id(type)->name);
+    for (char *p = buf; *p; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p - 'A' + 'a');
+}
+
+static void put_error(struct qs_section *t, size_t column, const struct qs_survey_cell *c, double value)
+{
+    if (!c->known)
+        return;
+    qs_cell_num(t, column, value);
+    qs_cell_how(t, column, c->how, c->error_se);
+}
+
+/* ---- what was done ------------------------------------------------------------------------------------------- */
+
+static bool source_is_quantized(const struct qs_survey *s)
+{
+    for (size_t i = 0; i < s->n_rows; i++)
+        if (s->row[i].tensor->n_dims >= 2 && s->row[i].tensor->format->kind != QS_KIND_FLOAT)
+            return true;
+    return false;
+}
+
+static void add_facts(struct qs_report *r, const struct qs_survey *s)
+{
+    char title[160];
+    uint64_t weights = 0;
+    snprintf(title, sizeof title, "Survey of %s", qs_path_base(s->model->path));
+    struct qs_section *f = qs_report_facts(r, "survey", title);
+    for (size_t i = 0; i < s->n_rows; i++)
+        weights += s->row[i].tensor->n;
+    qs_fact_str(f, "file", "file", s->model->path);
+    qs_fact_str(f, "architecture", "architecture", s->model->hp.arch);
+    qs_fact_int(f, "tensors", "tensors", (int64_t)s->n_rows, QS_UNIT_COUNT);
+    qs_fact_int(f, "weights", "weights", (int64_t)weights, QS_UNIT_WEIGHTS);
+    qs_fact_int(f, "sample_weights", s->sample_weights ? "sample per tensor" : "sample (0: whole)",
+                (int64_t)s->sample_weights, QS_UNIT_WEIGHTS);
+    qs_fact_int(f, "seed", "seed", (int64_t)s->seed, QS_UNIT_COUNT);
+    qs_fact_bool(f, "importance", "importance matrix", s->weighted);
+    qs_section_note(f, "Errors are relative RMS errors, sqrt(sum (w - w')^2 / sum w^2), against the weights of this file%s.",
+                    source_is_quantized(s) ? ", which are already quantized" : "");
+}
+
+/* ---- types --------------------------------------------------------------------------------------------------- */
+
+struct type_sum { double err2, ref2, var; uint64_t bytes; unsigned measured, impossible, sampled; const struct qs_survey_row *worst;
+                  double worst_error; };
+
+static struct type_sum sum_type(const struct qs_survey *s, size_t type)
+{
+    struct type_sum sum = { 0 };
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct qs_survey_row *row = &s->row[i];
+        const struct qs_survey_cell *c = &row->cell[type];
+        const bool matrix = row->tensor->n_dims >= 2;
+        sum.bytes += c->bytes && matrix ? c->bytes : row->tensor->size;
+        sum.impossible += matrix && c->gap == QS_GAP_SHAPE;
+        const double ms = qs_survey_mean_square(row, s->n_types);
+        if (!matrix || !c->known || isnan(ms) || isnan(c->error))
+            continue;
+        const double ref2 = ms * (double)row->tensor->n, d = 2 * c->error * c->error_se * ref2;
+        sum.measured++;
+        sum.sampled += c->how == QS_HOW_SAMPLED;
+        sum.err2 += c->error * c->error * ref2;
+        sum.ref2 += ref2;
+        sum.var += d * d;
+        if (!sum.worst || c->error > sum.worst_error) {
+            sum.worst = row;
+            sum.worst_error = c->error;
+        }
+    }
+    return sum;
+}
+
+static void add_types(struct qs_report *r, const struct qs_survey *s, bool data)
+{
+    static const struct qs_column columns[] = {
+        { .key = "type", .title = "type", .left = true },
+        { .key = "bpw", .title = "bpw", .unit = QS_UNIT_BPW, .digits = 5 },
+        { .key = "bytes", .title = "size", .unit = QS_UNIT_BYTES },
+        { .key = "error", .title = "error", .unit = QS_UNIT_PERCENT },
+        { .key = "worst_error", .title = "worst", .unit = QS_UNIT_PERCENT },
+        { .key = "worst_tensor", .title = "in", .left = true },
+        { .key = "tensors", .title = "fits", .optional = true },
+        { .key = "impossible", .title = "does not", .optional = true },
+    };
+    struct qs_section *t = qs_report_table(r, "types", "Every tensor at one type", columns, sizeof columns / sizeof *columns);
+    bool needs_matrix = false, some_impossible = false;
+    for (size_t i = s->n_types; i-- > 0;) {
+        const struct qs_format *f = qs_format_by_id(s->type[i]);
+        const struct type_sum sum = sum_type(s, i);
+        if (!sum.measured)
+            continue;
+        const double error = sum.ref2 > 0 ? sqrt(sum.err2 / sum.ref2) : 0;
+        const bool unweighted = (f->flags & QS_NEEDS_IMATRIX) && !s->weighted;
+        char name[48];
+        snprintf(name, sizeof name, "%s%s", f->name, unweighted && !data ? " *" : "");
+        needs_matrix |= unweighted;
+        some_impossible |= sum.impossible > 0;
+        qs_row(t);
+        qs_cell_str(t, 0, name);
+        qs_cell_num(t, 1, qs_format_bpw(f));
+        qs_cell_int(t, 2, (int64_t)sum.bytes);
+        qs_cell_num(t, 3, error);
+        qs_cell_how(t, 3, sum.sampled ? QS_HOW_SAMPLED : QS_HOW_WHOLE,
+                    error > 0 ? sqrt(sum.var) / sum.ref2 / (2 * error) : 0);
+        put_error(t, 4, &sum.worst->cell[i], sum.worst_error);
+        qs_cell_str(t, 5, sum.worst->tensor->name);
+        qs_cell_int(t, 6, sum.measured);
+        qs_cell_int(t, 7, sum.impossible);
+    }
+    if (data)
+        return;
+    qs_section_note(t, "size: all matrices in this type where their shape allows it, the rest as they are.");
+    if (some_impossible)
+        qs_section_note(t, "Not every matrix can have every type (rows that are no multiple of the block): errors are over those "
+                           "that can.");
+    if (needs_matrix)
+        qs_section_note(t, "* needs an importance matrix to be written; measured here without one (--imatrix FILE).");
+}
+
+/* ---- tensors, for people ------------------------------------------------------------------------------------- */
+
+static bool shown_by_default(int type)
+{
+    static const int known[] = { QS_Q8_0, QS_Q6_K, QS_Q5_K, QS_Q4_K, QS_Q3_K, QS_Q2_K, QS_IQ4_XS, QS_IQ3_S, QS_IQ2_S };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i] == type)
+            return true;
+    return false;
+}
+
+static int add_error_table(struct qs_report *r, const struct qs_survey *s, const struct qs_survey_view *v, struct qs_err *e)
+{
+    struct qs_column *columns = qs_calloc(s->n_types + 1, sizeof *columns);
+    char (*keys)[32] = qs_calloc(s->n_types + 1, sizeof *keys);
+    size_t *index = qs_calloc(s->n_types + 1, sizeof *index), n = 1;
+    if (!columns || !keys || !index) {
+        qs_free(columns);
+        qs_free(keys);
+        qs_free(index);
+        return qs_fail_mem(e, s->n_types * sizeof *columns, "a survey's table");
+    }
+    columns[0] = (struct qs_column){ .key = "name", .title = "tensor", .left = true };
+    /* K types before IQ types, each from many bits to few: the right end goes first when the width is short. */
+    for (int iq = 0; iq < 2; iq++)
+        for (size_t i = s->n_types; i-- > 0;) {
+            const struct qs_format *f = qs_format_by_id(s->type[i]);
+            if ((f->kind == QS_KIND_IQ) != (iq == 1) || (!v->all_types && !shown_by_default(f->id)))
+                continue;
+            type_key(f->id, keys[n], sizeof keys[n]);
+            index[n] = i;
+            columns[n] = (struct qs_column){ .key = keys[n], .title = f->name, .unit = QS_UNIT_PERCENT, .optional = n > 1 };
+            n++;
+        }
+    struct qs_section *t = qs_report_table(r, "errors", v->worst ? "Error of the worst tensors" : "Error of each tensor",
+                                           columns, n);
+    for (size_t i = 0; i < s->n_rows; i++) {
+        if (s->row[i].tensor->n_dims < 2)
+            continue;
+        qs_row(t);
+        qs_cell_str(t, 0, s->row[i].tensor->name);
+        for (size_t c = 1; c < n; c++)
+            put_error(t, c, &s->row[i].cell[index[c]], s->row[i].cell[index[c]].error);
+    }
+    qs_free(columns);
+    qs_free(keys);
+    qs_free(index);
+    return QS_OK;
+}
+
+static void add_distribution(struct qs_report *r, const struct qs_survey *s, bool worst)
+{
+    static const struct qs_column columns[] = {
+        { .key = "name", .title = "tensor", .left = true },
+        { .key = "sd", .title = "sd", },
+        { .key = "max_sigma", .title = "max/sd", .unit = QS_UNIT_SIGMA },
+        { .key = "kurtosis", .title = "kurtosis" },
+        { .key = "beyond6", .title = "> 6 sd", .unit = QS_UNIT_PERCENT, .digits = 2 },
+        { .key = "row_ratio", .title = "row" },
+        { .key = "col_ratio", .title = "column" },
+        { .key = "nonfinite", .title = "NaN, Inf", .unit = QS_UNIT_COUNT, .optional = true },
+        { .key = "zero_share", .title = "zeros", .unit = QS_UNIT_PERCENT, .optional = true },
+        { .key = "mean", .title = "mean", .optional = true },
+        { .key = "min", .title = "min", .optional = true },
+        { .key = "max", .title = "max", .optional = true },
+        { .key = "shape", .title = "shape", .left = true, .optional = true },
+        { .key = "type", .title = "type", .left = true, .optional = true },
+    };
+    struct qs_section *t = qs_report_table(r, "distribution", worst ? "Distribution of the worst tensors"
+                                           : "Distribution of each tensor", columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct qs_survey_stats *x = &s->row[i].stats;
+        char shape[96];
+        if (s->row[i].tensor->n_dims < 2 || !x->known)
+            continue;
+        shape_text(s->row[i].tensor, shape, sizeof shape);
+        qs_row(t);
+        qs_cell_str(t, 0, s->row[i].tensor->name);
+        const double num[] = { x->sd, x->max_sigma, x->kurtosis, x->beyond6, x->row_ratio, x->col_ratio };
+        for (size_t k = 0; k < sizeof num / sizeof *num; k++)
+            qs_cell_num(t, 1 + k, num[k]);
+        qs_cell_int(t, 7, (int64_t)(x->nan + x->inf));
+        qs_cell_num(t, 8, (double)x->zeros / (double)x->n);
+        qs_cell_num(t, 9, x->mean);
+        qs_cell_num(t, 10, x->min);
+        qs_cell_num(t, 11, x->max);
+        qs_cell_str(t, 12, shape);
+        qs_cell_str(t, 13, s->row[i].tensor->format->name);
+    }
+    qs_section_note(t, "kurtosis: 3 for a Gaussian. row, column: largest weight of the worst row or column over that of the "
+                       "median one.");
+}
+
+/* ---- channels ------------------------------------------------------------------------------------------------ */
+
+static void add_channel_rows(struct qs_section *t, const struct qs_survey_row *row, bool columns, bool all)
+{
+    const struct qs_survey_stats *x = &row->stats;
+    const struct qs_worst *w = columns ? x->col : x->row;
+    const unsigned n = columns ? x->n_cols_worst : x->n_rows_worst;
+    for (unsigned i = 0; i < n; i++) {
+        const bool outlier = w[i].ratio >= QS_OUTLIER_RATIO;
+        if (!outlier && !all)
+            continue;
+        qs_row(t);
+        qs_cell_str(t, 0, row->tensor->name);
+        qs_cell_str(t, 1, columns ? "column" : "row");
+        qs_cell_int(t, 2, (int64_t)w[i].index);
+        qs_cell_num(t, 3, w[i].max_abs);
+        qs_cell_num(t, 4, w[i].max_abs / x->sd);
+        qs_cell_num(t, 5, w[i].ratio);
+        if (all)
+            qs_cell_bool(t, 6, outlier);
+    }
+}
+
+static bool any_outlier(const struct qs_survey *s)
+{
+    for (size_t i = 0; i < s->n_rows; i++)
+        if (s->row[i].stats.known && s->row[i].tensor->n_dims >= 2 &&
+            (s->row[i].stats.row_ratio >= QS_OUTLIER_RATIO || s->row[i].stats.col_ratio >= QS_OUTLIER_RATIO))
+            return true;
+    return false;
+}
+
+static void add_channels(struct qs_report *r, const struct qs_survey *s, const struct qs_survey_view *v)
+{
+    static const struct qs_column columns[] = {
+        { .key = "name", .title = "tensor", .left = true },
+        { .key = "axis", .title = "channel", .left = true },
+        { .key = "index", .title = "number" },
+        { .key = "max_abs", .title = "largest" },
+        { .key = "max_sigma", .title = "in sd", .unit = QS_UNIT_SIGMA },
+        { .key = "ratio", .title = "over median" },
+        { .key = "outlier", .title = "outlier" },
+    };
+    const size_t n_columns = sizeof columns / sizeof *columns;
+    struct qs_section *t = qs_report_table(r, v->data ? "channels" : "outliers", "Outlier channels", columns,
+                                           v->data ? n_columns : n_columns - 1);
+    for (size_t i = 0; i < s->n_rows; i++)
+        for (int c = 0; c < 2; c++)
+            if (s->row[i].stats.known && s->row[i].tensor->n_dims >= 2)
+                add_channel_rows(t, &s->row[i], c == 1, v->data);
+    if (v->data)
+        return;
+    const size_t found = qs_section_rows(t);
+    qs_section_sort(t, "-ratio", NULL);
+    if (!v->outliers)
+        qs_section_keep(t, SHORT_OUTLIERS);
+    qs_section_note(t, "Named are rows and columns whose largest weight is at least %.0f times that of the median one%s; at most "
+                    "%d of a kind per tensor.", QS_OUTLIER_RATIO,
+                    found > SHORT_OUTLIERS && !v->outliers ? ", the worst ten (--outliers shows all)" : "", QS_WORST);
+}
+
+/* ---- for programs -------------------------------------------------------------------------------------------- */
+
+static void add_tensor_data(struct qs_report *r, const struct qs_survey *s)
+{
+    static const struct qs_column columns[] = {
+        { .key = "name", .title = "" }, { .key = "role", .title = "" }, { .key = "layer", .title = "" },
+        { .key = "type", .title = "" }, { .key = "shape", .title = "" }, { .key = "weights", .title = "" },
+        { .key = "bytes", .title = "" }, { .key = "mean", .title = "" }, { .key = "sd", .title = "" },
+        { .key = "min", .title = "" }, { .key = "max", .title = "" }, { .key = "max_abs", .title = "" },
+        { .key = "kurtosis", .title = "" }, { .key = "max_sigma", .title = "" }, { .key = "beyond6", .title = "" },
+        { .key = "row_ratio", .title = "" }, { .key = "col_ratio", .title = "" }, { .key = "worst_row", .title = "" },
+        { .key = "worst_col", .title = "" }, { .key = "zeros", .title = "" }, { .key = "nan", .title = "" },
+        { .key = "inf", .title = "" },
+    };
+    struct qs_section *t = qs_report_table(r, "tensors", "Tensors", columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct qs_tensor *x = s->row[i].tensor;
+        const struct qs_survey_stats *d = &s->row[i].stats;
+        char shape[96];
+        shape_text(x, shape, sizeof shape);
+        qs_row(t);
+        qs_cell_str(t, 0, x->name);
+        qs_cell_str(t, 1, qs_role_name(x->role));
+        if (x->layer >= 0)
+            qs_cell_int(t, 2, x->layer);
+        qs_cell_str(t, 3, x->format->name);
+        qs_cell_str(t, 4, shape);
+        qs_cell_int(t, 5, (int64_t)x->n);
+        qs_cell_int(t, 6, (int64_t)x->size);
+        if (!d->known)
+            continue;
+        const double num[] = { d->mean, d->sd, d->min, d->max, d->max_abs, d->kurtosis, d->max_sigma, d->beyond6,
+                               d->row_ratio, d->col_ratio };
+        for (size_t k = 0; k < sizeof num / sizeof *num; k++)
+            qs_cell_num(t, 7 + k, num[k]);
+        if (d->n_rows_worst)
+            qs_cell_int(t, 17, (int64_t)d->row[0].index);
+        if (d->n_cols_worst)
+            qs_cell_int(t, 18, (int64_t)d->col[0].index);
+        qs_cell_int(t, 19, (int64_t)d->zeros);
+        qs_cell_int(t, 20, (int64_t)d->nan);
+        qs_cell_int(t, 21, (int64_t)d->inf);
+    }
+}
+
+static void add_cell_data(struct qs_report *r, const struct qs_survey *s)
+{
+    static const struct qs_column columns[] = {
+        { .key = "name", .title = "" }, { .key = "type", .title = "" }, { .key = "bpw", .title = "" },
+        { .key = "bytes", .title = "" }, { .key = "error", .title = "" }, { .key = "max_error", .title = "" },
+        { .key = "weighted_error", .title = "" }, { .key = "measured", .title = "" }, { .key = "gap", .title = "" },
+    };
+    struct qs_section *t = qs_report_table(r, "cells", "Cells", columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < s->n_rows; i++)
+        for (size_t k = s->n_types; k-- > 0;) {
+            const struct qs_survey_cell *c = &s->row[i].cell[k];
+            const struct qs_format *f = qs_format_by_id(s->type[k]);
+            qs_row(t);
+            qs_cell_str(t, 0, s->row[i].tensor->name);
+            qs_cell_str(t, 1, f->name);
+            qs_cell_num(t, 2, qs_format_bpw(f));
+            if (c->bytes)
+                qs_cell_int(t, 3, (int64_t)c->bytes);
+            if (!c->known) {
+                qs_cell_str(t, 8, qs_gap_text(c->gap));
+                continue;
+            }
+            put_error(t, 4, c, c->error);
+            qs_cell_num(t, 5, c->max_error);
+            qs_cell_num(t, 6, c->weighted);
+            qs_cell_int(t, 7, (int64_t)c->sample);
+        }
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------------- */
+
+static bool has_column(const struct qs_section *s, const char *key)
+{
+    for (size_t c = 0; c < qs_section_columns(s); c++)
+        if (strcmp(qs_section_column(s, c)->key, key) == 0)
+            return true;
+    return false;
+}
+
+/* The key by which rows are bad when none was named: Q4_K's error or else the last type's; the largest outlier. */
+static const char *default_sort(const struct qs_section *s, char *buf, size_t n)
+{
+    const size_t last = qs_section_columns(s);
+    const char *key = has_column(s, "error_q4_k") ? "error_q4_k" : has_column(s, "error") ? "error"
+                    : has_column(s, "max_sigma") ? "max_sigma" : qs_section_column(s, last - 1)->key;
+    snprintf(buf, n, "-%s", key);
+    return buf;
+}
+
+/* Sorts every table of tensors that has the key; the others keep the order of the file. */
+static int sort_and_cut(struct qs_section *const *table, size_t n, const struct qs_survey_view *v, struct qs_err *e)
+{
+    bool found = false;
+    for (size_t i = 0; i < n; i++) {
+        char buf[48];
+        const char *key = v->sort ? v->sort : v->worst ? default_sort(table[i], buf, sizeof buf) : NULL;
+        if (!key || !has_column(table[i], key + (key[0] == '-')))
+            continue;
+        const int rc = qs_section_sort(table[i], key, e);
+        if (rc)
+            return rc;
+        found = true;
+        if (v->worst)
+            qs_section_keep(table[i], v->worst);
+    }
+    return v->sort && !found && n ? qs_section_sort(table[0], v->sort, e) : QS_OK; /* the message lists keys */
+}
+
+static struct qs_section *last_section(const struct qs_report *r)
+{
+    return qs_report_section(r, qs_report_sections(r) - 1);
+}
+
+int qs_report_survey(const struct qs_survey *s, const struct qs_survey_view *v, struct qs_report **out, struct qs_err *e)
+{
+    struct qs_report *r = qs_report_new("survey");
+    struct qs_section *table[2];
+    size_t n = 0;
+    bool errors = false, stats = false;
+    int rc = QS_OK;
+    for (size_t i = 0; i < s->n_rows; i++) {
+        stats |= s->row[i].stats.known;
+        for (size_t k = 0; k < s->n_types; k++)
+            errors |= s->row[i].cell[k].known && s->row[i].tensor->type != s->type[k];
+    }
+    add_facts(r, s);
+    if (errors)
+        add_types(r, s, v->data);
+    if (v->data) {
+        add_tensor_data(r, s);
+        table[n++] = last_section(r);
+        add_cell_data(r, s);
+        table[n++] = last_section(r);
+        add_channels(r, s, v);
+    } else {
+        if (errors && (rc = add_error_table(r, s, v, e)) == QS_OK)
+            table[n++] = last_section(r);
+        if (!rc && stats) {
+            add_distribution(r, s, v->worst > 0);
+            table[n++] = last_section(r);
+            if (any_outlier(s))
+                add_channels(r, s, v);
+            else
+                qs_section_note(table[n - 1], "No row or column reaches %.0f times the median one: no outlier channels.",
+                                QS_OUTLIER_RATIO);
+        }
+    }
+    if (!rc && qs_report_failed(r))
+        rc = qs_fail(e, QS_ENOMEM, "out of memory while making the report");
+    if (!rc)
+        rc = sort_and_cut(table, n, v, e);
+    if (rc)
+        qs_report_free(r);
+    else
+        *out = r;
+    return rc;
+}

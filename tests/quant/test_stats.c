@@ -1,0 +1,189 @@
+/* test_stats.c - distributions against a slow recomputation, the same bits for any thread count, planted outliers. */
+#include "tests/lib/qs_test.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/quant/stats.h"
+
+#include "tests/quant/make_model.h"
+
+static struct qs_weight *weight_of(const float *x, uint64_t cols, uint64_t rows, uint64_t experts)
+{
+    const uint64_t ne[4] = { cols, rows, experts, 1 };
+    struct qs_weight *w = NULL;
+    struct qs_parts parts;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_weight_heap(qs_format_by_id(QS_F32), ne, &w, &parts, &e), QS_OK);
+    memcpy(parts.p[0], x, cols * rows * experts * sizeof *x);
+    return w;
+}
+
+static struct qs_survey_stats stats_of(const struct qs_weight *w, unsigned threads)
+{
+    struct qs_survey_stats s;
+    struct qs_pool *pool = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_pool_new(threads, &pool, &e), QS_OK);
+    assert_int_equal(qs_stats_run(w, pool, NULL, &s, &e), QS_OK);
+    qs_pool_free(pool);
+    return s;
+}
+
+static void close_to(double got, double want)
+{
+    if (!(fabs(got - want) <= 1e-9 * (fabs(want) + 1e-12)))
+        fail_msg("%.17g is not %.17g", got, want);
+}
+
+/* Plain passes over everything in double, one weight after the other. */
+static void check_slowly(const struct qs_survey_stats *s, const float *x, uint64_t n)
+{
+    double sum = 0, m2 = 0, m4 = 0, min = INFINITY, max = -INFINITY, finite = 0, beyond = 0;
+    uint64_t zeros = 0, nan = 0, inf = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        nan += isnan(x[i]) != 0;
+        inf += isinf(x[i]) != 0;
+        if (!isfinite(x[i]))
+            continue;
+        sum += x[i];
+        finite++;
+        zeros += fabsf(x[i]) < 1e-45f;
+        min = fmin(min, x[i]);
+        max = fmax(max, x[i]);
+    }
+    const double mean = sum / finite;
+    for (uint64_t i = 0; i < n; i++)
+        if (isfinite(x[i])) {
+            m2 += pow(x[i] - mean, 2);
+            m4 += pow(x[i] - mean, 4);
+        }
+    const double sd = sqrt(m2 / finite);
+    for (uint64_t i = 0; i < n; i++)
+        beyond += isfinite(x[i]) && fabs(x[i] - mean) > 6 * sd;
+    assert_true(s->known);
+    assert_int_equal(s->n, n);
+    assert_int_equal(s->zeros, zeros);
+    assert_int_equal(s->nan, nan);
+    assert_int_equal(s->inf, inf);
+    close_to(s->mean, mean);
+    close_to(s->sd, sd);
+    close_to(s->min, min);
+    close_to(s->max, max);
+    close_to(s->max_abs, fmax(-min, max));
+    close_to(s->kurtosis, finite * m4 / (m2 * m2));
+    close_to(s->max_sigma, fmax(-min, max) / sd);
+    close_to(s->beyond6, beyond / finite);
+}
+
+static void test_against_slow(void **state)
+{
+    (void)state;
+    static const uint64_t shape[][3] = { { 256, 300, 1 }, { 1, 1, 1 }, { 7, 5, 3 }, { 40000, 3, 1 }, { 96, 700, 4 } };
+    for (size_t k = 0; k < sizeof shape / sizeof *shape; k++) {
+        const uint64_t n = shape[k][0] * shape[k][1] * shape[k][2];
+        uint64_t seed = k + 7;
+        float *x = malloc(n * sizeof *x);
+        for (uint64_t i = 0; i < n; i++)
+            x[i] = (float)(3.0 + made_gauss(&seed) * (made_uniform(&seed) < 0.001 ? 20 : 1));
+        if (n > 1000) {
+            x[3] = NAN;
+            x[n - 2] = INFINITY;
+            x[n / 2] = -INFINITY;
+            x[17] = x[900] = 0;
+        }
+        struct qs_weight *w = weight_of(x, shape[k][0], shape[k][1], shape[k][2]);
+        const struct qs_survey_stats s = stats_of(w, 2);
+        if (n > 1) {
+            check_slowly(&s, x, n);
+        } else {
+            assert_true(isnan(s.kurtosis) && isnan(s.max_sigma)); /* one weight has no spread */
+            close_to(s.mean, x[0]);
+        }
+        qs_weight_unref(w);
+        free(x);
+    }
+}
+
+static void test_nothing_finite(void **state)
+{
+    (void)state;
+    const float x[4] = { NAN, INFINITY, NAN, -INFINITY };
+    struct qs_weight *w = weight_of(x, 2, 2, 1);
+    const struct qs_survey_stats s = stats_of(w, 1);
+    assert_true(s.known && isnan(s.mean) && isnan(s.sd) && isnan(s.max_abs));
+    assert_int_equal(s.nan, 2);
+    assert_int_equal(s.inf, 2);
+    assert_true(s.beyond6 >= 0 && s.beyond6 <= 0);
+    qs_weight_unref(w);
+}
+
+static void test_same_bits_for_any_threads(void **state)
+{
+    (void)state;
+    struct made_tensor t = { "t", { 320, 900, 2 }, NULL };
+    made_fill(&t, 1, 3);
+    struct qs_weight *w = weight_of(t.x, 320, 900, 2);
+    const struct qs_survey_stats one = stats_of(w, 1);
+    for (unsigned threads = 2; threads < 6; threads++) {
+        const struct qs_survey_stats more = stats_of(w, threads);
+        assert_memory_equal(&one, &more, sizeof one);
+    }
+    qs_weight_unref(w);
+    made_free(&t, 1);
+}
+
+/* Exactly the planted channels reach the ratio at which channels are named, in order of their largest weight. */
+static void check_named(const struct qs_worst *w, unsigned n, const uint64_t *planted, size_t n_planted)
+{
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(w[i].ratio >= QS_OUTLIER_RATIO, i < n_planted);
+        if (i < n_planted)
+            assert_int_equal(w[i].index, planted[i]);
+    }
+    assert_true(n >= n_planted);
+}
+
+static void test_planted_outliers(void **state)
+{
+    (void)state;
+    static const uint64_t columns[] = { 200, 3, 77 }, rows[] = { 599, 0 };
+    struct made_tensor t = { "t", { 256, 300, 2 }, NULL };
+    made_fill(&t, 1, 9);
+    for (uint64_t r = 0; r < 600; r += 40) /* in a few rows only: a column is what stands out, over all experts */
+        for (size_t c = 0; c < 3; c++)
+            t.x[r * 256 + columns[c]] = (float)(9.0 - (double)c);
+    struct qs_weight *w = weight_of(t.x, 256, 300, 2);
+    struct qs_survey_stats s = stats_of(w, 2);
+    check_named(s.col, s.n_cols_worst, columns, 3);
+    qs_weight_unref(w);
+    made_free(&t, 1);
+
+    made_fill(&t, 1, 9);
+    for (uint64_t c = 0; c < 256; c += 40)
+        for (size_t r = 0; r < 2; r++)
+            t.x[rows[r] * 256 + c] = -(float)(5.0 - (double)r);
+    w = weight_of(t.x, 256, 300, 2);
+    s = stats_of(w, 2);
+    check_named(s.row, s.n_rows_worst, rows, 2);
+    qs_weight_unref(w);
+    made_free(&t, 1);
+
+    made_fill(&t, 1, 9); /* nothing planted: nothing named */
+    w = weight_of(t.x, 256, 300, 2);
+    s = stats_of(w, 2);
+    check_named(s.row, s.n_rows_worst, rows, 0);
+    check_named(s.col, s.n_cols_worst, columns, 0);
+    qs_weight_unref(w);
+    made_free(&t, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_against_slow), cmocka_unit_test(test_nothing_finite),
+        cmocka_unit_test(test_same_bits_for_any_threads), cmocka_unit_test(test_planted_outliers),
+    };
+    return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
+}

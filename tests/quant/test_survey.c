@@ -1,0 +1,487 @@
+/* test_survey.c - errors against a slow recomputation, samples within their stated error, cache, resume, cancel. */
+#include "tests/lib/qs_test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "core/quant/survey.h"
+#include "core/quant/survey_cache.h"
+#include "tests/quant/make_model.h"
+
+static struct made_tensor tensors[] = {
+    { "token_embd.weight", { 256, 400 }, NULL },
+    { "blk.0.attn_norm.weight", { 256 }, NULL },
+    { "blk.0.attn_q.weight", { 256, 256 }, NULL },
+    { "blk.0.ffn_down.weight", { 512, 256 }, NULL },
+    { "blk.1.ffn_up_exps.weight", { 256, 96, 4 }, NULL },
+    { "blk.1.odd.weight", { 96, 120 }, NULL },
+};
+enum { N = sizeof tensors / sizeof *tensors };
+
+static char model_path[512];
+static struct qs_pool *pool;
+
+static struct qs_model *open_model(void)
+{
+    struct qs_model *m = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    if (qs_model_open(model_path, &m, &e))
+        fail_msg("%s", e.msg);
+    return m;
+}
+
+static struct qs_survey *survey(struct qs_model *m, const struct qs_survey_args *args, struct qs_pool *p)
+{
+    struct qs_survey *s = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    if (qs_survey_run(m, args, p, NULL, &s, &e))
+        fail_msg("%s", e.msg);
+    return s;
+}
+
+static bool same_double(double a, double b)
+{
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+static void assert_same_survey(const struct qs_survey *a, const struct qs_survey *b)
+{
+    assert_int_equal(a->n_rows, b->n_rows);
+    assert_int_equal(a->n_types, b->n_types);
+    assert_true(qs_key_equal(a->key, b->key));
+    for (size_t i = 0; i < a->n_rows; i++) {
+        assert_string_equal(a->row[i].tensor->name, b->row[i].tensor->name);
+        assert_memory_equal(&a->row[i].stats, &b->row[i].stats, sizeof a->row[i].stats);
+        for (size_t k = 0; k < a->n_types; k++) {
+            const struct qs_survey_cell *x = &a->row[i].cell[k], *y = &b->row[i].cell[k];
+            assert_true(x->known == y->known && x->gap == y->gap && x->how == y->how && x->sample == y->sample &&
+                        x->bytes == y->bytes);
+            assert_true(same_double(x->error, y->error) && same_double(x->error_se, y->error_se) &&
+                        same_double(x->max_error, y->max_error) && same_double(x->weighted, y->weighted));
+        }
+    }
+}
+
+/* ---- numbers ------------------------------------------------------------------------------------------------- */
+
+/* Encodes row by row and adds up in plain double. */
+static void slow_error(const struct made_tensor *t, const struct qs_format *f, const float *importance, double out[3])
+{
+    const size_t cols = (size_t)t->ne[0], rows = (size_t)(made_weights(t) / cols);
+    void *scratch = qs_alloc_aligned(64, qs_format_scratch(f, 1, cols));
+    uint8_t *bytes = malloc(qs_format_row_bytes(f, cols));
+    float *back = malloc(cols * sizeof *back);
+    double err = 0, ref = 0, werr = 0, wref = 0, most = 0;
+    for (size_t r = 0; r < rows; r++) {
+        const float *w = importance;
+        if (w && t->ne[2])
+            w += r / t->ne[1] * cols;
+        const struct qs_rows in = { t->x + r * cols, 1, cols, cols, w };
+        const struct qs_parts to = { { bytes } };
+        const struct qs_const_parts from = { { bytes } };
+        qs_format_encode(f, &in, &to, scratch);
+        qs_format_ops(f->id)->decode(&from, 1, cols, back, cols);
+        for (size_t c = 0; c < cols; c++) {
+            const double v = t->x[r * cols + c], d = v - (double)back[c];
+            err += d * d;
+            ref += v * v;
+            werr += w ? (double)w[c] * d * d : 0;
+            wref += w ? (double)w[c] * v * v : 0;
+            most = fmax(most, fabs(d));
+        }
+    }
+    out[0] = sqrt(err / ref);
+    out[1] = most;
+    out[2] = importance ? sqrt(werr / wref) : (double)NAN;
+    qs_free(scratch);
+    free(bytes);
+    free(back);
+}
+
+static void close_to(double got, double want)
+{
+    if (!(fabs(got - want) <= 1e-10 * fabs(want)) && !(isnan(got) && isnan(want)))
+        fail_msg("%.17g is not %.17g", got, want);
+}
+
+static void test_whole_against_slow(void **state)
+{
+    (void)state;
+    static const int types[] = { QS_Q8_0, QS_Q4_0, QS_Q4_K, QS_Q6_K, QS_Q2_K, QS_IQ4_NL, QS_F16 };
+    struct qs_model *m = open_model();
+    float value[256 * 4];
+    uint64_t seed = 5;
+    for (size_t i = 0; i < 256 * 4; i++)
+        value[i] = (float)(0.1 + made_uniform(&seed));
+    struct qs_imatrix_entry entry[2] = { { (char *)(uintptr_t)"blk.0.attn_q.weight", value, 256, 1, 0, 1 },
+                                         { (char *)(uintptr_t)"blk.1.ffn_up_exps.weight", value, 1024, 4, 0, 1 } };
+    const struct qs_imatrix im = { .entry = entry, .n_entries = 2 };
+    const struct qs_survey_args args = { .whole = true, .errors = true, .types = types, .n_types = 7, .no_cache = true,
+                                         .imatrix = &im };
+    struct qs_survey *s = survey(m, &args, pool);
+    unsigned compared = 0;
+    for (size_t i = 0; i < N; i++)
+        for (size_t k = 0; k < 7; k++) {
+            const struct qs_format *f = qs_format_by_id(types[k]);
+            const struct qs_survey_cell *c = qs_survey_cell(s, qs_model_find(m, tensors[i].name), types[k]);
+            const float *imp = i == 2 || i == 4 ? value : NULL;
+            double want[3];
+            assert_non_null(c);
+            if (tensors[i].ne[0] % f->block || (!tensors[i].ne[1] && f->kind != QS_KIND_FLOAT)) {
+                assert_false(c->known);
+                assert_int_equal(c->gap, tensors[i].ne[0] % f->block ? QS_GAP_SHAPE : QS_GAP_ONE_DIM);
+                continue;
+            }
+            slow_error(&tensors[i], f, imp, want);
+            assert_true(c->known && c->how == QS_HOW_WHOLE && c->gap == QS_GAP_NONE);
+            assert_int_equal(c->sample, made_weights(&tensors[i]));
+            assert_int_equal(c->bytes, made_weights(&tensors[i]) / f->block * f->component[0].bytes_per_block);
+            close_to(c->error, want[0]);
+            close_to(c->max_error, want[1]);
+            close_to(c->weighted, want[2]);
+            compared++;
+        }
+    assert_true(compared > 30);
+    qs_survey_free(s);
+    qs_model_close(m);
+}
+
+/* Over all tensors and types: |sampled - whole| below 4 standard errors always, below 2 for most. */
+static void within_stated_error(struct qs_model *m, uint64_t sample, uint64_t seed, unsigned *cells, unsigned *near,
+                                unsigned *far)
+{
+    static const int types[] = { QS_Q8_0, QS_Q6_K, QS_Q5_K, QS_Q4_K, QS_Q3_K, QS_Q2_K, QS_Q4_0, QS_Q5_1 };
+    struct qs_survey_args args = { .errors = true, .types = types, .n_types = 8, .no_cache = true, .whole = true };
+    struct qs_survey *whole = survey(m, &args, pool);
+    args.whole = false;
+    args.sample_weights = sample;
+    args.seed = seed;
+    struct qs_survey *part = survey(m, &args, pool);
+    for (size_t i = 0; i < whole->n_rows; i++)
+        for (size_t k = 0; k < whole->n_types; k++) {
+            const struct qs_survey_cell *w = &whole->row[i].cell[k], *p = &part->row[i].cell[k];
+            if (!p->known || p->how != QS_HOW_SAMPLED)
+                continue;
+            assert_true(p->error_se > 0 && p->sample < w->sample && p->sample >= sample);
+            const double off = fabs(p->error - w->error) / p->error_se;
+            ++*cells;
+            *near += off < 2;
+            *far += off >= 4;
+        }
+    qs_survey_free(whole);
+    qs_survey_free(part);
+}
+
+static void test_samples_within_stated_error(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model();
+    unsigned cells = 0, near = 0, far = 0;
+    for (uint64_t seed = 0; seed < 8; seed++)
+        within_stated_error(m, 16384, seed, &cells, &near, &far);
+    qs_model_close(m);
+    assert_true(cells > 150);
+    assert_int_equal(far, 0);
+    assert_true(near * 100 >= cells * 85);
+    if (!qs_test_has_data("models/storyteller-9m-f16.gguf"))
+        return;
+    struct qs_err e = QS_ERR_INIT;
+    cells = near = far = 0;
+    assert_int_equal(qs_model_open(qs_test_data("models/storyteller-9m-f16.gguf"), &m, &e), QS_OK);
+    within_stated_error(m, 32768, 1, &cells, &near, &far);
+    qs_model_close(m);
+    assert_true(cells > 100);
+    assert_int_equal(far, 0);
+    assert_true(near * 100 >= cells * 85);
+}
+
+static void test_same_for_any_threads(void **state)
+{
+    (void)state;
+    static const int types[] = { QS_Q4_K, QS_IQ4_NL, QS_Q8_0 };
+    struct qs_model *m = open_model();
+    const struct qs_survey_args args = { .errors = true, .stats = true, .types = types, .n_types = 3, .no_cache = true,
+                                         .sample_weights = 8192 };
+    struct qs_survey *one = NULL;
+    for (unsigned threads = 1; threads < 5; threads++) {
+        struct qs_pool *p = NULL;
+        struct qs_err e = QS_ERR_INIT;
+        assert_int_equal(qs_pool_new(threads, &p, &e), QS_OK);
+        struct qs_survey *s = survey(m, &args, p);
+        if (one)
+            assert_same_survey(one, s);
+        else
+            one = s;
+        if (s != one)
+            qs_survey_free(s);
+        qs_pool_free(p);
+    }
+    qs_survey_free(one);
+    qs_model_close(m);
+}
+
+static void test_small_requests(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model();
+    struct qs_survey *s = NULL;
+    struct qs_survey_cell c;
+    struct qs_err e = QS_ERR_INIT;
+    const struct qs_tensor *t = qs_model_find(m, "blk.0.ffn_down.weight");
+    struct qs_survey_args args = { .errors = true, .match = "nothing_has_this", .no_cache = true };
+    assert_int_equal(qs_survey_run(m, &args, pool, NULL, &s, &e), QS_EINVAL);
+    args.match = "([";
+    assert_int_equal(qs_survey_run(m, &args, pool, NULL, &s, &e), QS_EINVAL);
+    float wrong[3] = { 1, 1, 1 };
+    struct qs_imatrix_entry entry = { (char *)(uintptr_t)"blk.0.attn_q.weight", wrong, 3, 1, 0, 1 };
+    const struct qs_imatrix im = { .entry = &entry, .n_entries = 1 };
+    const struct qs_survey_args bad = { .errors = true, .imatrix = &im, .no_cache = true };
+    assert_int_equal(qs_survey_run(m, &bad, pool, NULL, &s, &e), QS_EINVAL);
+    assert_non_null(strstr(e.msg, "blk.0.attn_q.weight"));
+    /* One type per tensor: the others stay unknown, with the reason. */
+    int only[N];
+    for (size_t i = 0; i < N; i++)
+        only[i] = i == 3 ? QS_Q4_K : QS_TYPE_NONE;
+    const struct qs_survey_args some = { .errors = true, .only_type = only, .no_cache = true };
+    s = survey(m, &some, pool);
+    assert_true(qs_survey_cell(s, t, QS_Q4_K)->known);
+    assert_int_equal(qs_survey_cell(s, t, QS_Q6_K)->gap, QS_GAP_NOT_MEASURED);
+    assert_true(qs_survey_cell(s, t, QS_F32)->known && !(qs_survey_cell(s, t, QS_F32)->error > 0)); /* its own type */
+    assert_int_equal(qs_survey_measure(m, t, QS_Q4_K, NULL, 65536, 0, pool, NULL, &c, &e), QS_OK);
+    assert_true(same_double(c.error, qs_survey_cell(s, t, QS_Q4_K)->error));
+    qs_survey_free(s);
+    qs_model_close(m);
+}
+
+/* ---- cache --------------------------------------------------------------------------------------------------- */
+
+static const int cache_types[] = { QS_Q8_0, QS_Q4_K, QS_Q5_0 };
+
+static struct qs_survey_args cache_args(void)
+{
+    return (struct qs_survey_args){ .errors = true, .stats = true, .types = cache_types, .n_types = 3, .sample_weights = 8192 };
+}
+
+static void cache_file(struct qs_model *m, char *path, size_t n)
+{
+    struct qs_key key;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_str s = QS_STR_INIT;
+    assert_int_equal(qs_model_key(m, &key, &e), QS_OK);
+    assert_true(qs_survey_cache_path(key, (struct qs_key){ 0, 0 }, &s));
+    snprintf(path, n, "%s", s.data);
+    qs_str_free(&s);
+}
+
+static void replace(const char *path, const void *data, size_t n)
+{
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_file_write_atomic(path, data, n, true, &e), QS_OK);
+}
+
+/* A survey killed at any byte of its cache goes on to the same table; damage anywhere costs time, never numbers. */
+static void test_resume_and_damage(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model();
+    const struct qs_survey_args args = cache_args();
+    char path[1024], *data = NULL;
+    size_t len = 0;
+    struct qs_err e = QS_ERR_INIT;
+    cache_file(m, path, sizeof path);
+    unlink(path);
+    struct qs_survey *first = survey(m, &args, pool);
+    assert_true(first->cells_measured > 10 && first->cells_reused == 0);
+    assert_int_equal(qs_file_read(path, 1 << 20, &data, &len, &e), QS_OK);
+    uint64_t seed = 1;
+    for (int round = 0; round < 40; round++) {
+        const size_t cut = round == 0 ? len : (size_t)(made_uniform(&seed) * (double)len);
+        char *copy = malloc(len);
+        memcpy(copy, data, len);
+        if (round % 2 && cut < len)
+            copy[cut] = (char)(copy[cut] ^ 0x41);
+        replace(path, copy, round % 2 ? len : cut);
+        free(copy);
+        struct qs_survey *again = survey(m, &args, pool);
+        assert_same_survey(first, again);
+        assert_int_equal(again->cells_measured + again->cells_reused, first->cells_measured);
+        if (round == 0)
+            assert_int_equal(again->cells_measured, 0);
+        else
+            assert_true(again->cells_measured > 0);
+        qs_survey_free(again);
+        struct qs_survey *third = survey(m, &args, pool); /* what was lost has been stored again */
+        assert_int_equal(third->cells_measured, 0);
+        assert_same_survey(first, third);
+        qs_survey_free(third);
+    }
+    qs_free(data);
+    qs_survey_free(first);
+    qs_model_close(m);
+}
+
+struct cancelled { struct qs_model *m; struct qs_survey_args args; struct qs_survey *s; };
+
+static int cancelled_work(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    struct cancelled *c = ctx;
+    return qs_survey_run(c->m, &c->args, pool, job, &c->s, e);
+}
+
+static void test_cancel(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model();
+    struct cancelled c = { .m = m, .args = cache_args() };
+    char path[1024];
+    cache_file(m, path, sizeof path);
+    c.args.no_cache = true;
+    struct qs_survey *want = survey(m, &c.args, pool);
+    c.args.no_cache = false;
+    unlink(path);
+    unsigned stopped = 0;
+    for (int tries = 0; tries < 50 && !c.s; tries++) { /* cancelled again and again, a little later each time */
+        struct qs_job *job = NULL;
+        struct qs_err e = QS_ERR_INIT;
+        assert_int_equal(qs_job_start("survey", cancelled_work, &c, -1, &job, &e), QS_OK);
+        qs_job_wait_for(job, 0.0005 * (tries % 20));
+        qs_job_cancel(job);
+        const int rc = qs_job_wait(job, &e);
+        assert_true(rc == QS_OK || rc == QS_ECANCELLED);
+        stopped += rc == QS_ECANCELLED;
+        qs_job_free(job);
+    }
+    assert_true(stopped > 0);
+    if (!c.s)
+        c.s = survey(m, &c.args, pool);
+    assert_same_survey(want, c.s);
+    qs_survey_free(c.s);
+    qs_survey_free(want);
+    qs_model_close(m);
+}
+
+/* Another sample, seed or importance matrix, or another file under the same name: nothing old is shown. */
+static void test_stale_keys(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model();
+    struct qs_survey_args args = cache_args();
+    args.stats = false;
+    qs_survey_free(survey(m, &args, pool));
+    struct qs_survey *s = survey(m, &args, pool);
+    const uint64_t all = s->cells_reused;
+    assert_true(all > 0 && s->cells_measured == 0);
+    qs_survey_free(s);
+
+    args.seed = 1;
+    s = survey(m, &args, pool); /* only tensors small enough to be measured whole are the same for every seed */
+    uint64_t whole = 0;
+    for (size_t i = 0; i < s->n_rows; i++)
+        for (size_t k = 0; k < s->n_types; k++)
+            whole += s->row[i].cell[k].known && s->row[i].cell[k].how == QS_HOW_WHOLE;
+    assert_int_equal(s->cells_reused, whole);
+    qs_survey_free(s);
+
+    float value[256];
+    for (size_t i = 0; i < 256; i++)
+        value[i] = 1.0f + (float)(i % 7);
+    struct qs_imatrix_entry entry = { (char *)(uintptr_t)"blk.0.attn_q.weight", value, 256, 1, 0, 1 };
+    const struct qs_imatrix im = { .entry = &entry, .n_entries = 1, .key = { 1, 2 } };
+    args.seed = 0;
+    args.imatrix = &im;
+    s = survey(m, &args, pool);
+    assert_int_equal(s->cells_reused, 0);
+    qs_survey_free(s);
+    args.imatrix = NULL;
+    qs_model_close(m);
+
+    struct made_tensor other[N];
+    memcpy(other, tensors, sizeof other);
+    made_fill(other, N, 99);
+    made_file("model.gguf", other, N);
+    m = open_model();
+    s = survey(m, &args, pool);
+    assert_int_equal(s->cells_reused, 0);
+    qs_survey_free(s);
+    qs_model_close(m);
+    made_free(other, N);
+    made_file("model.gguf", tensors, N);
+}
+
+/* A second writer measures without storing, and reads what is there. */
+static void test_two_at_once(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model();
+    struct qs_key key;
+    struct qs_err e = QS_ERR_INIT;
+    char path[1024];
+    const struct qs_survey_args args = cache_args();
+    cache_file(m, path, sizeof path);
+    unlink(path);
+    assert_int_equal(qs_model_key(m, &key, &e), QS_OK);
+    struct qs_survey_cache *held = qs_survey_cache_open(key, (struct qs_key){ 0, 0 });
+    assert_non_null(held);
+    struct qs_survey *a = survey(m, &args, pool);
+    struct qs_survey *b = survey(m, &args, pool);
+    assert_int_equal(b->cells_reused, 0);
+    assert_same_survey(a, b);
+    qs_survey_cache_free(held);
+    qs_survey_free(b);
+    b = survey(m, &args, pool);
+    assert_int_equal(b->cells_reused, 0);
+    qs_survey_free(b);
+    b = survey(m, &args, pool);
+    assert_int_equal(b->cells_measured, 0);
+    assert_same_survey(a, b);
+    qs_survey_free(a);
+    qs_survey_free(b);
+    qs_model_close(m);
+}
+
+static int survey_body(void *ctx, struct qs_err *e)
+{
+    struct qs_survey *s = NULL;
+    struct qs_survey_args args = cache_args();
+    args.match = "attn_q";
+    const int rc = qs_survey_run(ctx, &args, pool, NULL, &s, e);
+    qs_survey_free(s);
+    return rc;
+}
+
+static void test_failing_memory(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model();
+    char path[1024];
+    cache_file(m, path, sizeof path);
+    unlink(path);
+    qs_test_each_alloc(survey_body, m);
+    unlink(path);
+    qs_model_close(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole_against_slow), cmocka_unit_test(test_samples_within_stated_error),
+        cmocka_unit_test(test_same_for_any_threads), cmocka_unit_test(test_small_requests),
+        cmocka_unit_test(test_resume_and_damage), cmocka_unit_test(test_cancel), cmocka_unit_test(test_stale_keys),
+        cmocka_unit_test(test_two_at_once), cmocka_unit_test(test_failing_memory),
+    };
+    struct qs_err e = QS_ERR_INIT;
+    setenv("XDG_CACHE_HOME", qs_test_tmp_path("cache"), 1);
+    made_fill(tensors, N, 1);
+    snprintf(model_path, sizeof model_path, "%s", made_file("model.gguf", tensors, N));
+    if (qs_pool_new(2, &pool, &e))
+        return 1;
+    const int rc = cmocka_run_group_tests_name("survey", tests, NULL, NULL);
+    qs_pool_free(pool);
+    made_free(tensors, N);
+    return rc;
+}

@@ -1,0 +1,766 @@
+/* test_writer.c - the writer: right bytes, whole or not at all, resumable after anything.
+ *
+ * The kill tests run the writer in a child with every record made durable at once, kill it (SIGKILL) when its journal
+ * has reached a seeded number of records, and let the same plan go on: the result must be the bytes of an undisturbed
+ * run. QS_KILLS sets how often (default 20; fewer with QS_REDUCED).
+ */
+#include "tests/lib/qs_test.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "core/quant/journal.h"
+#include "core/quant/outfiles.h"
+#include "core/quant/writer.h"
+#include "tests/model/make_model.h"
+
+struct bench { /* a model, a plan for it, a pool */
+    struct qs_model *model;
+    struct qs_recipe *recipe;
+    struct qs_plan *plan;
+    struct qs_pool *pool;
+};
+
+static char source[512]; /* small model made once */
+
+static int open_plan(struct bench *b, const char *path, const char *preset, unsigned threads, struct qs_err *e)
+{
+    const struct qs_plan_args args = { .threads = threads };
+    memset(b, 0, sizeof *b);
+    int rc = qs_model_open(path, &b->model, e);
+    if (!rc)
+        rc = qs_recipe_new(preset, &b->recipe, e);
+    if (!rc)
+        rc = qs_plan_make(b->model, b->recipe, &args, &b->plan, e);
+    if (!rc)
+        rc = qs_pool_new(threads, &b->pool, e);
+    return rc;
+}
+
+static void close_plan(struct bench *b)
+{
+    qs_pool_free(b->pool);
+    qs_plan_free(b->plan);
+    qs_recipe_free(b->recipe);
+    qs_model_close(b->model);
+}
+
+static void setup_plan(struct bench *b, const char *path, const char *preset, unsigned threads)
+{
+    struct qs_err e = QS_ERR_INIT;
+    if (open_plan(b, path, preset, threads, &e))
+        fail_msg("%s", e.msg);
+}
+
+static int write_to(const struct bench *b, const struct qs_writer_args *args, struct qs_err *e)
+{
+    struct qs_writer_result *x = NULL;
+    const int rc = qs_writer_run(b->plan, args, b->pool, NULL, &x, e);
+    qs_writer_result_free(x);
+    return rc;
+}
+
+static void read_file(const char *path, char **data, size_t *n)
+{
+    struct qs_err e = QS_ERR_INIT;
+    if (qs_file_read(path, (size_t)1 << 30, data, n, &e))
+        fail_msg("%s", e.msg);
+}
+
+static void assert_same_file(const char *a, const char *b)
+{
+    char *da, *db;
+    size_t na, nb;
+    read_file(a, &da, &na);
+    read_file(b, &db, &nb);
+    assert_int_equal(na, nb);
+    assert_memory_equal(da, db, na);
+    qs_free(da);
+    qs_free(db);
+}
+
+static const char *with(const char *path, const char *suffix)
+{
+    static char buf[4][600];
+    static unsigned at;
+    char *out = buf[at++ % 4];
+    snprintf(out, sizeof buf[0], "%s%s", path, suffix);
+    return out;
+}
+
+static void assert_nothing_left(const char *path)
+{
+    assert_false(qs_file_exists(with(path, ".part")));
+    assert_false(qs_file_exists(with(path, ".part.journal")));
+}
+
+/* ---- the bytes ---- */
+
+static void test_bytes_are_those_of_the_encoder(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    char out[512];
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("bytes.gguf"));
+    setup_plan(&b, source, "Q4_K_M", 2);
+    const struct qs_writer_args args = { .path = out };
+    struct qs_writer_result *x;
+    assert_int_equal(qs_writer_run(b.plan, &args, b.pool, NULL, &x, &e), QS_OK);
+    assert_nothing_left(out);
+    assert_int_equal(x->n_files, 1);
+    assert_string_equal(x->file[0], out);
+
+    uint64_t bytes;
+    unsigned files;
+    struct qs_file_stat st;
+    assert_int_equal(qs_writer_file_bytes(b.plan, &args, &bytes, &files, &e), QS_OK);
+    assert_int_equal(qs_file_stat(out, &st, &e), QS_OK);
+    assert_int_equal(bytes, st.size);
+    assert_int_equal(x->bytes, st.size);
+
+    struct qs_model *made;
+    assert_int_equal(qs_model_open(out, &made, &e), QS_OK);
+    assert_int_equal(made->n_tensors, b.model->n_tensors);
+    assert_int_equal(made->file_type, 15); /* MOSTLY_Q4_K_M */
+    struct qs_encoder *enc;
+    assert_int_equal(qs_encoder_new(b.pool, 4096, &enc, &e), QS_OK);
+    unsigned encoded = 0;
+    for (size_t i = 0; i < b.plan->n; i++) {
+        const struct qs_encoding *p = &b.plan->enc[i];
+        const struct qs_tensor *t = qs_model_find(made, p->tensor->name);
+        assert_non_null(t);
+        assert_int_equal(t->type, p->type);
+        assert_int_equal(t->size, p->bytes);
+        struct qs_weight *from, *to;
+        assert_int_equal(qs_model_weight(b.model, p->tensor, &from, &e), QS_OK);
+        assert_int_equal(qs_model_weight(made, t, &to, &e), QS_OK);
+        uint8_t *want = qs_malloc(p->bytes);
+        struct qs_error_sums sums = { 0 };
+        assert_int_equal(qs_encode_rows(enc, QS_PRIO_JOB, from, 0, from->rows, p->type, NULL, want, &sums, NULL, &e), QS_OK);
+        assert_memory_equal(want, to->parts.p[0], p->bytes);
+        assert_int_equal(x->tensor[i].copied, p->copy);
+        if (!p->copy) {
+            encoded++;
+            assert_true(x->tensor[i].sums.n == sums.n);
+            assert_true(qs_error_rms(&x->tensor[i].sums) == qs_error_rms(&sums) ||
+                        fabs(qs_error_rms(&x->tensor[i].sums) / qs_error_rms(&sums) - 1) < 1e-12);
+            assert_true(qs_error_rms(&sums) > 0.001 && qs_error_rms(&sums) < 0.2);
+        }
+        qs_free(want);
+        qs_weight_unref(from);
+        qs_weight_unref(to);
+    }
+    assert_true(encoded >= 14);
+    const char *text;
+    size_t n;
+    assert_true(qs_kv_str(qs_gguf_kv(made->gguf, "quantscape.recipe"), &text, &n));
+    assert_true(n > 8);
+    assert_int_equal(qs_gguf_u64(made->gguf, "general.quantization_version", 0), 2);
+    qs_encoder_free(enc);
+    qs_model_close(made);
+    qs_writer_result_free(x);
+    close_plan(&b);
+}
+
+static void test_threads_do_not_change_bytes(void **state)
+{
+    (void)state;
+    char out[2][512];
+    for (unsigned k = 0; k < 2; k++) {
+        struct bench b;
+        struct qs_err e = QS_ERR_INIT;
+        snprintf(out[k], sizeof out[k], "%s", qs_test_tmp_path(k ? "t3.gguf" : "t1.gguf"));
+        setup_plan(&b, source, "Q3_K_M", k ? 3 : 1);
+        const struct qs_writer_args args = { .path = out[k] };
+        assert_int_equal(write_to(&b, &args, &e), QS_OK);
+        close_plan(&b);
+    }
+    assert_same_file(out[0], out[1]);
+}
+
+static void test_split_parts_hold_the_same_tensors(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    char out[512];
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("split.gguf"));
+    setup_plan(&b, source, "Q8_0", 2);
+    const struct qs_writer_args args = { .path = out, .split_max_bytes = 300000 };
+    struct qs_writer_result *x;
+    assert_int_equal(qs_writer_run(b.plan, &args, b.pool, NULL, &x, &e), QS_OK);
+    assert_true(x->n_files >= 3);
+    struct qs_model *made;
+    assert_int_equal(qs_model_open(x->file[0], &made, &e), QS_OK);
+    assert_int_equal(made->n_tensors, b.model->n_tensors);
+    assert_int_equal(made->gguf->n_parts, x->n_files);
+    for (size_t i = 0; i < b.plan->n; i++)
+        assert_int_equal(qs_model_find(made, b.plan->enc[i].tensor->name)->type, b.plan->enc[i].type);
+    qs_model_close(made);
+    qs_writer_result_free(x);
+    close_plan(&b);
+}
+
+static void test_metadata_overrides(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    char out[512];
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("meta.gguf"));
+    setup_plan(&b, source, "Q8_0", 1);
+    const char *set[] = { "general.name=str:another", "test.number=int:7" };
+    const char *gone[] = { "general.quantization_version" };
+    struct qs_writer_args args = { .path = out, .override_kv = set, .n_override_kv = 2, .remove_kv = gone, .n_remove_kv = 1,
+                                   .modelfile = true };
+    assert_int_equal(write_to(&b, &args, &e), QS_OK);
+    struct qs_model *made;
+    assert_int_equal(qs_model_open(out, &made, &e), QS_OK);
+    assert_string_equal(made->hp.name, "another");
+    assert_int_equal(qs_gguf_u64(made->gguf, "test.number", 0), 7);
+    assert_null(qs_gguf_kv(made->gguf, "general.quantization_version"));
+    qs_model_close(made);
+    char *text;
+    size_t n;
+    read_file(qs_test_tmp_path("meta.Modelfile"), &text, &n);
+    assert_non_null(strstr(text, "\nFROM ./meta.gguf\n"));
+    qs_free(text);
+    gone[0] = "no.such.key";
+    args.force = true;
+    assert_int_equal(write_to(&b, &args, &e), QS_EINVAL);
+    assert_non_null(strstr(e.msg, "no.such.key"));
+    close_plan(&b);
+}
+
+/* ---- nothing is lost ---- */
+
+static void test_existing_output_is_kept(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    char out[512];
+    snprintf(out, sizeof out, "%s", qs_test_file("mine.gguf", "precious", 8));
+    setup_plan(&b, source, "Q8_0", 1);
+    struct qs_writer_args args = { .path = out };
+    assert_int_equal(write_to(&b, &args, &e), QS_EEXISTS);
+    assert_non_null(strstr(e.msg, "--force"));
+    assert_nothing_left(out);
+    char *text;
+    size_t n;
+    read_file(out, &text, &n);
+    assert_memory_equal(text, "precious", 8);
+    qs_free(text);
+    args.force = true;
+    assert_int_equal(write_to(&b, &args, &e), QS_OK);
+    close_plan(&b);
+}
+
+static void test_source_is_never_the_output(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    char alias[512], copy[512];
+    char *data;
+    size_t n;
+    read_file(source, &data, &n);
+    snprintf(copy, sizeof copy, "%s", qs_test_file("src2.gguf", data, n));
+    snprintf(alias, sizeof alias, "%s", qs_test_tmp_path("alias.gguf"));
+    assert_int_equal(link(copy, alias), 0);
+    setup_plan(&b, copy, "Q8_0", 1);
+    struct qs_writer_args args = { .path = copy, .force = true };
+    assert_int_equal(write_to(&b, &args, &e), QS_EINVAL);
+    args.path = alias;
+    assert_int_equal(write_to(&b, &args, &e), QS_EINVAL);
+    char *now;
+    size_t n_now;
+    read_file(copy, &now, &n_now);
+    assert_int_equal(n, n_now);
+    assert_memory_equal(data, now, n);
+    qs_free(now);
+    qs_free(data);
+    close_plan(&b);
+}
+
+static void test_foreign_part_is_kept(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    char out[512];
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("foreign.gguf"));
+    qs_test_file("foreign.gguf.part", "a download", 10);
+    setup_plan(&b, source, "Q8_0", 1);
+    struct qs_writer_args args = { .path = out };
+    assert_int_equal(write_to(&b, &args, &e), QS_EEXISTS);
+    assert_true(qs_file_exists(with(out, ".part")));
+    args.restart = true;
+    assert_int_equal(write_to(&b, &args, &e), QS_OK);
+    close_plan(&b);
+}
+
+/* ---- kills ---- */
+
+static uint64_t journal_records(const char *out)
+{
+    struct stat st;
+    return stat(with(out, ".part.journal"), &st) || st.st_size < 48 ? 0 : ((uint64_t)st.st_size - 48) / 96;
+}
+
+/* Runs the writer in a child and kills it once its journal has `records` records. Returns false when it got through. */
+static bool run_and_kill(const char *path, const char *preset, const struct qs_writer_args *args, uint64_t records)
+{
+    fflush(NULL);
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct bench b;
+        struct qs_err e = QS_ERR_INIT;
+        if (open_plan(&b, path, preset, 2, &e))
+            _exit(3);
+        _exit(write_to(&b, args, &e) ? 4 : 0);
+    }
+    int status = 0;
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        if (journal_records(args->path) >= records) {
+            kill(pid, SIGKILL);
+            waitpid(pid, &status, 0);
+            break;
+        }
+        const struct timespec t = { .tv_nsec = 200000 };
+        nanosleep(&t, NULL);
+    }
+    if (WIFEXITED(status))
+        assert_int_equal(WEXITSTATUS(status), 0);
+    return WIFSIGNALED(status);
+}
+
+static unsigned kills_wanted(void)
+{
+    const char *n = getenv("QS_KILLS");
+    return n ? (unsigned)strtoul(n, NULL, 10) : getenv("QS_REDUCED") ? 4 : 20;
+}
+
+static uint64_t next_random(uint64_t *s)
+{
+    *s += UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t z = *s;
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+static void test_killed_anywhere_it_goes_on(void **state)
+{
+    (void)state;
+    char want[512], out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(want, sizeof want, "%s", qs_test_tmp_path("want.gguf"));
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("killed.gguf"));
+    setup_plan(&b, source, "Q4_K_M", 2);
+    const struct qs_writer_args whole = { .path = want }, piecewise = { .path = out, .sync_bytes = 1 };
+    assert_int_equal(write_to(&b, &whole, &e), QS_OK);
+    close_plan(&b);
+    uint64_t seed = 1, most = 0;
+    unsigned killed = 0;
+    for (unsigned i = 0; i < kills_wanted(); i++) {
+        const uint64_t at = next_random(&seed) % 24;
+        const bool dead = run_and_kill(source, "Q4_K_M", &piecewise, at);
+        killed += dead;
+        if (dead && journal_records(out) > most)
+            most = journal_records(out);
+        if (dead)
+            assert_true(!qs_file_exists(out) || !qs_file_exists(with(out, ".part")));
+        if (dead && next_random(&seed) % 2)
+            continue; /* kill the run that goes on, too */
+        setup_plan(&b, source, "Q4_K_M", 1 + (unsigned)(next_random(&seed) % 3));
+        if (!qs_file_exists(out) || qs_file_exists(with(out, ".part.journal")))
+            assert_int_equal(write_to(&b, &piecewise, &e), QS_OK);
+        close_plan(&b);
+        assert_same_file(want, out);
+        assert_nothing_left(out);
+        assert_int_equal(unlink(out), 0);
+    }
+    assert_true(killed > 0);
+    assert_true(most > 0); /* at least one kill hit a run that had got somewhere */
+}
+
+static void test_killed_split_goes_on(void **state)
+{
+    (void)state;
+    char want[512], out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(want, sizeof want, "%s", qs_test_tmp_path("wantsplit.gguf"));
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("killedsplit.gguf"));
+    setup_plan(&b, source, "Q8_0", 2);
+    const struct qs_writer_args whole = { .path = want, .split_max_bytes = 300000 },
+                                piecewise = { .path = out, .split_max_bytes = 300000, .sync_bytes = 1 };
+    assert_int_equal(write_to(&b, &whole, &e), QS_OK);
+    struct qs_outfiles *files, *wanted;
+    assert_int_equal(qs_outfiles_make(b.plan, &piecewise, &files, &e), QS_OK);
+    assert_int_equal(qs_outfiles_make(b.plan, &whole, &wanted, &e), QS_OK);
+    for (uint64_t at = 1; at < 40; at += 7) {
+        run_and_kill(source, "Q8_0", &piecewise, at);
+        if (qs_file_exists(with(out, ".part.journal")) || !qs_file_exists(files->file[0].final))
+            assert_int_equal(write_to(&b, &piecewise, &e), QS_OK);
+        for (unsigned f = 0; f < files->n_files; f++) {
+            assert_same_file(wanted->file[f].final, files->file[f].final);
+            assert_int_equal(unlink(files->file[f].final), 0);
+        }
+        assert_nothing_left(out);
+    }
+    qs_outfiles_free(files);
+    qs_outfiles_free(wanted);
+    close_plan(&b);
+}
+
+/* As after a kill between two renames: everything durable, the journal says so, some files have their names already. */
+static void test_stopped_between_renames(void **state)
+{
+    (void)state;
+    char out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("renames.gguf"));
+    setup_plan(&b, source, "Q8_0", 2);
+    const struct qs_writer_args args = { .path = out, .split_max_bytes = 300000, .sync_bytes = 1 };
+    struct qs_outfiles *files;
+    struct qs_key key = { 0, 0 };
+    assert_int_equal(qs_outfiles_make(b.plan, &args, &files, &e), QS_OK);
+    for (int tries = 0; tries < 50 && !key.lo; tries++) { /* the key stands in the journal of a run that was stopped */
+        run_and_kill(source, "Q8_0", &args, 4);
+        const int fd = open(with(out, ".part.journal"), O_RDONLY);
+        if (fd < 0)
+            continue;
+        assert_int_equal(pread(fd, &key, sizeof key, 8), sizeof key);
+        close(fd);
+    }
+    assert_true(key.lo != 0);
+    struct qs_writer_args again = args;
+    again.force = true;
+    assert_int_equal(write_to(&b, &again, &e), QS_OK);
+    for (unsigned renamed = 0; renamed <= files->n_files; renamed++) {
+        struct qs_journal j;
+        bool fresh;
+        assert_int_equal(qs_journal_open(with(out, ".part.journal"), key, false, &j, &fresh, &e), QS_OK);
+        for (unsigned f = 0; f < files->n_files; f++) {
+            const struct qs_record commit = { .tensor = QS_JOURNAL_COMMIT, .slice = f };
+            assert_int_equal(qs_journal_append(&j, &commit, 1, &e), QS_OK);
+            if (f < files->n_files - renamed) /* the last files are renamed first */
+                assert_int_equal(rename(files->file[f].final, files->file[f].part), 0);
+        }
+        qs_journal_close(&j, false);
+        assert_int_equal(write_to(&b, &args, &e), QS_OK); /* no --force needed: the work is ours */
+        assert_nothing_left(out);
+        for (unsigned f = 0; f < files->n_files; f++) {
+            struct qs_file_stat st;
+            assert_int_equal(qs_file_stat(files->file[f].final, &st, &e), QS_OK);
+            assert_int_equal(st.size, files->file[f].size);
+            assert_false(qs_file_exists(files->file[f].part));
+        }
+    }
+    qs_outfiles_free(files);
+    close_plan(&b);
+}
+
+/* ---- other endings ---- */
+
+struct cancel_at { struct bench *b; const struct qs_writer_args *args; };
+
+static int writing(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    struct cancel_at *c = ctx;
+    struct qs_writer_result *x = NULL;
+    const int rc = qs_writer_run(c->b->plan, c->args, c->b->pool, job, &x, e);
+    qs_writer_result_free(x);
+    return rc;
+}
+
+static void test_cancelled_it_goes_on(void **state)
+{
+    (void)state;
+    char want[512], out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(want, sizeof want, "%s", qs_test_tmp_path("want.gguf"));
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("cancelled.gguf"));
+    setup_plan(&b, source, "Q4_K_M", 2);
+    const struct qs_writer_args args = { .path = out, .sync_bytes = 1 };
+    struct cancel_at c = { &b, &args };
+    struct qs_job *job;
+    assert_int_equal(qs_job_start("write", writing, &c, -1, &job, &e), QS_OK);
+    while (journal_records(out) < 2 && !qs_job_wait_for(job, 0.0005))
+        ;
+    qs_job_pause(job, true);
+    qs_job_cancel(job);
+    const int rc = qs_job_wait(job, &e);
+    if (rc) {
+        assert_int_equal(rc, QS_ECANCELLED);
+        assert_non_null(strstr(e.msg, "goes on from there"));
+        assert_false(qs_file_exists(out));
+        assert_true(qs_file_exists(with(out, ".part.journal")));
+        struct qs_writer_result *x;
+        assert_int_equal(qs_writer_run(b.plan, &args, b.pool, NULL, &x, &e), QS_OK);
+        assert_true(x->resumed_bytes > 0);
+        qs_writer_result_free(x);
+    }
+    qs_job_free(job);
+    assert_same_file(want, out);
+    assert_nothing_left(out);
+    close_plan(&b);
+}
+
+/* Stops a run after some records; the part and its journal stay. */
+static void leave_unfinished(const char *out, const char *preset)
+{
+    const struct qs_writer_args args = { .path = out, .sync_bytes = 1 };
+    for (int tries = 0; tries < 50; tries++) {
+        if (run_and_kill(source, preset, &args, 4) && journal_records(out) >= 4 && !qs_file_exists(out))
+            return;
+        unlink(out);
+    }
+    fail_msg("no run could be stopped in the middle");
+}
+
+static void test_other_work_is_refused_and_restart_discards(void **state)
+{
+    (void)state;
+    char out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("other.gguf"));
+    leave_unfinished(out, "Q4_K_M");
+    setup_plan(&b, source, "Q8_0", 2);
+    struct qs_writer_args args = { .path = out };
+    assert_int_equal(write_to(&b, &args, &e), QS_EEXISTS);
+    assert_non_null(strstr(e.msg, "--restart"));
+    assert_true(qs_file_exists(with(out, ".part")));
+    assert_true(journal_records(out) >= 4);
+    args.restart = true;
+    assert_int_equal(write_to(&b, &args, &e), QS_OK);
+    assert_nothing_left(out);
+    close_plan(&b);
+}
+
+static void test_damaged_part_is_noticed(void **state)
+{
+    (void)state;
+    char want[512], out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(want, sizeof want, "%s", qs_test_tmp_path("want.gguf"));
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("damaged.gguf"));
+    leave_unfinished(out, "Q4_K_M");
+    setup_plan(&b, source, "Q4_K_M", 2);
+    const struct qs_writer_args args = { .path = out };
+    struct qs_outfiles *files;
+    assert_int_equal(qs_outfiles_make(b.plan, &args, &files, &e), QS_OK);
+    int fd = open(with(out, ".part"), O_RDWR);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < b.plan->n; i++) /* a wrong byte in every tensor, written or not */
+        assert_int_equal(pwrite(fd, "\x5a", 1, (off_t)(files->place[i].offset + b.plan->enc[i].bytes / 2)), 1);
+    close(fd);
+    fd = open(with(out, ".part.journal"), O_WRONLY | O_APPEND);
+    assert_int_equal(write(fd, "torn record", 11), 11);
+    close(fd);
+    assert_int_equal(write_to(&b, &args, &e), QS_OK);
+    assert_same_file(want, out);
+    qs_outfiles_free(files);
+    close_plan(&b);
+}
+
+static void test_second_process_is_kept_away(void **state)
+{
+    (void)state;
+    char out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("locked.gguf"));
+    int go[2];
+    assert_int_equal(pipe(go), 0);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        struct qs_journal j;
+        bool fresh;
+        const struct qs_key key = { 1, 2 };
+        close(go[0]);
+        if (qs_journal_open(with(out, ".part.journal"), key, false, &j, &fresh, NULL))
+            _exit(1);
+        const ssize_t n = write(go[1], "x", 1);
+        (void)n;
+        pause();
+        _exit(0);
+    }
+    close(go[1]);
+    char c;
+    assert_int_equal(read(go[0], &c, 1), 1);
+    close(go[0]);
+    setup_plan(&b, source, "Q8_0", 1);
+    const struct qs_writer_args args = { .path = out, .restart = true };
+    const int rc = write_to(&b, &args, &e);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    assert_int_equal(rc, QS_EBUSY);
+    assert_int_equal(write_to(&b, &args, &e), QS_OK);
+    close_plan(&b);
+}
+
+/* A limit on file size stands for a disk that is full where room cannot be claimed beforehand. */
+static void test_no_room_is_told_and_resumable(void **state)
+{
+    (void)state;
+    char want[512], out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(want, sizeof want, "%s", qs_test_tmp_path("want.gguf"));
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("full.gguf"));
+    const pid_t pid = fork();
+    if (pid == 0) {
+        const struct rlimit limit = { 100000, 100000 };
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &limit);
+        if (open_plan(&b, source, "Q4_K_M", 1, &e))
+            _exit(1);
+        const struct qs_writer_args args = { .path = out };
+        const int rc = write_to(&b, &args, &e);
+        _exit(rc == QS_OK || !*e.msg || qs_file_exists(out) ? 2 : 0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    setup_plan(&b, source, "Q4_K_M", 1);
+    const struct qs_writer_args args = { .path = out };
+    assert_int_equal(write_to(&b, &args, &e), QS_OK);
+    assert_same_file(want, out);
+    close_plan(&b);
+}
+
+static void test_source_cut_short_leaves_no_output(void **state)
+{
+    (void)state;
+    char copy[512], out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    char *data;
+    size_t n;
+    read_file(source, &data, &n);
+    snprintf(copy, sizeof copy, "%s", qs_test_file("shrinks.gguf", data, n));
+    qs_free(data);
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("fromshrunk.gguf"));
+    setup_plan(&b, copy, "Q4_K_M", 2);
+    assert_int_equal(truncate(copy, (off_t)(n / 2)), 0);
+    const struct qs_writer_args args = { .path = out };
+    assert_int_not_equal(write_to(&b, &args, &e), QS_OK);
+    assert_true(*e.msg != 0);
+    assert_false(qs_file_exists(out));
+    close_plan(&b);
+}
+
+static int write_once(void *ctx, struct qs_err *e)
+{
+    struct bench b;
+    const char *out = ctx;
+    int rc = open_plan(&b, source, "Q8_0", 1, e);
+    if (!rc) {
+        const struct qs_writer_args args = { .path = out, .force = true, .restart = true };
+        rc = write_to(&b, &args, e);
+    }
+    close_plan(&b);
+    return rc;
+}
+
+static void test_failing_allocations(void **state)
+{
+    (void)state;
+    char out[512];
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("nomem.gguf"));
+    qs_test_each_alloc(write_once, out);
+}
+
+/* A model larger than the private memory allowed: RLIMIT_DATA of 1 GiB, a sparse F32 source of more than that. */
+static void test_memory_is_bounded(void **state)
+{
+    (void)state;
+    if (QS_TEST_SANITIZED || getenv("QS_REDUCED"))
+        skip();
+    struct qs_err e = QS_ERR_INIT;
+    char big[512], out[512];
+    snprintf(big, sizeof big, "%s", qs_test_tmp_path("big.gguf"));
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("big.Q4_0.gguf"));
+    const struct mm_spec s = { .layers = 4, .embd = 2048, .ff = 8192, .heads = 16, .kv_heads = 4, .vocab = 32000,
+                               .type = QS_F32, .type_set = true, .fill = MM_SPARSE };
+    assert_int_equal(mm_file(big, &s, &e), QS_OK);
+    struct qs_file_stat st;
+    assert_int_equal(qs_file_stat(big, &st, &e), QS_OK);
+    assert_true(st.size > (UINT64_C(1) << 30));
+    const pid_t pid = fork();
+    if (pid == 0) {
+        const struct rlimit limit = { (rlim_t)1 << 30, (rlim_t)1 << 30 };
+        struct bench b;
+        setrlimit(RLIMIT_DATA, &limit);
+        if (open_plan(&b, big, "Q4_0", 2, &e))
+            _exit(1);
+        const struct qs_writer_args args = { .path = out };
+        const int rc = write_to(&b, &args, &e);
+        if (rc)
+            dprintf(2, "%s\n", e.msg);
+        if (qs_mem_peak() > b.plan->peak_memory + (32u << 20))
+            _exit(3); /* the plan's prediction must hold */
+        _exit(rc ? 2 : 0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    unlink(out);
+    unlink(big);
+}
+
+int main(void)
+{
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(source, sizeof source, "%s", qs_test_tmp_path("source.gguf"));
+    const struct mm_spec s = { .layers = 2 };
+    if (mm_file(source, &s, &e)) {
+        fprintf(stderr, "%s\n", e.msg);
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bytes_are_those_of_the_encoder),
+        cmocka_unit_test(test_threads_do_not_change_bytes),
+        cmocka_unit_test(test_split_parts_hold_the_same_tensors),
+        cmocka_unit_test(test_metadata_overrides),
+        cmocka_unit_test(test_existing_output_is_kept),
+        cmocka_unit_test(test_source_is_never_the_output),
+        cmocka_unit_test(test_foreign_part_is_kept),
+        cmocka_unit_test(test_killed_anywhere_it_goes_on),
+        cmocka_unit_test(test_killed_split_goes_on),
+        cmocka_unit_test(test_stopped_between_renames),
+        cmocka_unit_test(test_cancelled_it_goes_on),
+        cmocka_unit_test(test_other_work_is_refused_and_restart_discards),
+        cmocka_unit_test(test_damaged_part_is_noticed),
+        cmocka_unit_test(test_second_process_is_kept_away),
+        cmocka_unit_test(test_no_room_is_told_and_resumable),
+        cmocka_unit_test(test_source_cut_short_leaves_no_output),
+        cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_memory_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
