@@ -1,0 +1,125 @@
+# Completion for quantscape(1). Generated from the option tables by src/gen_docs.c; do not edit.
+set -g __quantscape_types F32 BF16 F16 Q8_0 Q6_K Q5_K Q4_K Q3_K Q2_K Q5_1 Q5_0 Q4_1 Q4_0 IQ4_NL IQ4_XS IQ3_S IQ3_XXS IQ2_S IQ2_XS IQ2_XXS IQ1_M IQ1_S MXFP4 NVFP4 TQ2_0 TQ1_0 Q2_0 Q1_0
+set -g __quantscape_presets F32 BF16 F16 Q8_0 Q6_K Q5_K_M Q5_K Q5_K_S Q5_1 Q5_0 Q4_K_M Q4_K Q4_K_S Q4_1 Q4_0 IQ4_NL IQ4_XS MXFP4_MOE Q3_K_L Q3_K_M Q3_K Q3_K_S IQ3_M IQ3_S IQ3_XS IQ3_XXS Q2_K Q2_K_S IQ2_M IQ2_S IQ2_XS IQ2_XXS Q2_0 TQ2_0 TQ1_0 IQ1_M IQ1_S Q1_0 COPY
+
+function __quantscape_verb_is --description 'whether the command line stands in this verb'
+    set -l found
+    set -l skip 0
+    for word in (commandline -opc)[2..-1]
+        if test $skip = 1
+            set skip 0
+            continue
+        end
+        switch $word
+            case --threads --level -j
+                set skip 1
+            case '-*'
+            case '*'
+                set -a found $word
+                switch "$found"
+                    case recipe ''
+                    case '*'
+                        break
+                end
+        end
+    end
+    test "$found" = "$argv[1]"
+end
+
+complete -c quantscape -n '__quantscape_verb_is ""' -a info -d 'what a model is, what it weighs, and what it takes to run'
+complete -c quantscape -n '__quantscape_verb_is ""' -a check -d 'find everything that is wrong with a file'
+complete -c quantscape -n '__quantscape_verb_is ""' -a tensors -d 'list the tensors of a model'
+complete -c quantscape -n '__quantscape_verb_is ""' -a types -d 'list every tensor type with its size and what it is good for'
+complete -c quantscape -n '__quantscape_verb_is ""' -a survey -d 'measure every tensor at every type, and find outliers'
+complete -c quantscape -n '__quantscape_verb_is ""' -a map -d 'draw the model: layers across, roles down, coloured by a measure'
+complete -c quantscape -n '__quantscape_verb_is ""' -a recipe -d 'make, check, apply, export and compare recipe files'
+complete -c quantscape -n '__quantscape_verb_is ""' -a plan -d 'show what quantize would do with every tensor, and what it would need'
+complete -c quantscape -n '__quantscape_verb_is ""' -a quantize -d 'write a quantized GGUF'
+complete -c quantscape -n '__quantscape_verb_is ""' -a diff -d 'compare two model files: metadata, tensors, types, and the error between their weights'
+complete -c quantscape -l json -d 'print JSON; errors too, as {"error": {"code", "message"}}'
+complete -c quantscape -l csv -d 'print the main table as CSV'
+complete -c quantscape -l quiet -s q -d 'no progress, no remarks; errors only'
+complete -c quantscape -l threads -s j -x -d 'compute with N threads instead of one per core'
+complete -c quantscape -l level -x -a 'ref avx2' -d 'use no CPU level above NAME (ref, avx2); results are the same'
+complete -c quantscape -l help -s h -d 'show this help'
+complete -c quantscape -l version -s V -d 'show the version'
+complete -c quantscape -n '__quantscape_verb_is "info"' -l metadata -s m -d 'list every metadata entry as well'
+complete -c quantscape -n '__quantscape_verb_is "check"' -l quick -d 'headers only; do not read the weights'
+complete -c quantscape -n '__quantscape_verb_is "tensors"' -l match -s m -x -d 'only tensors whose name matches'
+complete -c quantscape -n '__quantscape_verb_is "tensors"' -l role -s r -x -d 'only tensors of this role (attn_q, ffn_down ...)'
+complete -c quantscape -n '__quantscape_verb_is "tensors"' -l sort -s s -x -d 'sort by a column; -KEY: largest first'
+complete -c quantscape -n '__quantscape_verb_is "types"' -f
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l types -s t -x -d 'measure these types (Q4_K,Q6_K) instead of all that can be written'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l sample -x -d 'measure whole rows of about N weights of each tensor instead of 65536'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l whole -d 'measure all weights instead of a sample'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l seed -x -d 'choose other rows for the sample'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l match -s m -x -d 'only tensors whose name matches'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l imatrix -r -d 'importance matrix used by the encoders'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l no-stats -d 'errors only; do not read every weight for the distributions'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l no-errors -d 'distributions only'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l outliers -d 'list all outlier channels'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l no-cache -d 'measure afresh and store nothing'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l sort -x -d 'sort tensors by a column; -KEY: largest first'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l worst -x -d 'show the N worst tensors'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l preset -s t -x -a '$__quantscape_presets' -d 'the error each tensor has under this preset (default Q4_K_M)'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l recipe -s r -r -d 'the same under a recipe file'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l type -x -a '$__quantscape_types' -d 'the same with every tensor in one type'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l measure -x -a 'error outliers kurtosis bits' -d 'what the colours show; bits without a recipe are those of the file'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l whole -d 'measure all weights instead of a sample'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l imatrix -r -d 'importance matrix used by the encoders'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l log -d 'logarithmic scale (the default, but for bits)'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l linear -d 'linear scale'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l svg -r -d 'write the picture as SVG instead'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l force -s f -d 'overwrite an existing SVG file'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l width -x -d 'draw for N columns instead of the terminal\'s (100 where there is none)'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l ascii -d 'no characters outside of ASCII'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l color -x -a 'auto always never' -d 'colours; auto: on a terminal, unless NO_COLOR is set'
+complete -c quantscape -n '__quantscape_verb_is "map"' -l no-cache -d 'measure afresh and store nothing'
+complete -c quantscape -n '__quantscape_verb_is "recipe"' -f -a new -d 'print a commented recipe to start from'
+complete -c quantscape -n '__quantscape_verb_is "recipe"' -f -a check -d 'tell whether a recipe file can be read'
+complete -c quantscape -n '__quantscape_verb_is "recipe"' -f -a show -d 'print what a recipe says'
+complete -c quantscape -n '__quantscape_verb_is "recipe"' -f -a resolve -d 'apply a recipe to a model: match counts, and the type of every tensor'
+complete -c quantscape -n '__quantscape_verb_is "recipe"' -f -a export -d 'print a recipe in the form that llama.cpp reads'
+complete -c quantscape -n '__quantscape_verb_is "recipe"' -f -a diff -d 'compare two recipes, with a model tensor by tensor'
+complete -c quantscape -n '__quantscape_verb_is "recipe new"' -l output -s o -r -d 'write to FILE'
+complete -c quantscape -n '__quantscape_verb_is "recipe new"' -l force -s f -d 'overwrite an existing file'
+complete -c quantscape -n '__quantscape_verb_is "recipe resolve"' -l with-imatrix -d 'choose as if an importance matrix were given (some presets differ)'
+complete -c quantscape -n '__quantscape_verb_is "recipe resolve"' -l lenient -d 'accept pins and rules that match nothing'
+complete -c quantscape -n '__quantscape_verb_is "recipe export"' -l llama -d 'the form of llama.cpp\'s --tensor-type-file (the only one so far)'
+complete -c quantscape -n '__quantscape_verb_is "recipe export"' -l output -s o -r -d 'write to FILE'
+complete -c quantscape -n '__quantscape_verb_is "recipe export"' -l force -s f -d 'overwrite an existing file'
+complete -c quantscape -n '__quantscape_verb_is "recipe diff"' -l with-imatrix -d 'choose as if an importance matrix were given (some presets differ)'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l type -s t -x -a '$__quantscape_presets' -d 'preset or file type to write: Q4_K_M, IQ4_XS, Q8_0 ... (default: Q4_K_M)'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l recipe -s r -r -d 'take preset, pins and rules from a recipe file; the options below add to it'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l pin -x -d 'give one tensor a type'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l rule -x -d 'give all tensors whose name the regular expression finds a type; the first match wins'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l pure -d 'every tensor the base type: no mix'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l output-type -x -a '$__quantscape_types' -d 'type of the output tensor'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l token-embd-type -x -a '$__quantscape_types' -d 'type of the token embeddings'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l leave-output -d 'keep the output tensor as it is in the source'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l strict -d 'fail where a row length forces another type than wanted'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l imatrix -r -d 'importance matrix (llama.cpp\'s .dat or .gguf)'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l allow-requantize -d 'accept a source that is quantized below Q8_0 already'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l split-max-size -x -d 'parts of at most SIZE (4GiB, 800MiB)'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l changes-only -d 'list only the tensors that are converted'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l output -s o -r -d 'file to write (default: MODEL.TYPE.gguf beside the model)'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l type -s t -x -a '$__quantscape_presets' -d 'preset or file type to write: Q4_K_M, IQ4_XS, Q8_0 ... (default: Q4_K_M)'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l recipe -s r -r -d 'take preset, pins and rules from a recipe file; the options below add to it'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l pin -x -d 'give one tensor a type'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l rule -x -d 'give all tensors whose name the regular expression finds a type; the first match wins'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l pure -d 'every tensor the base type: no mix'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l output-type -x -a '$__quantscape_types' -d 'type of the output tensor'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l token-embd-type -x -a '$__quantscape_types' -d 'type of the token embeddings'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l leave-output -d 'keep the output tensor as it is in the source'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l strict -d 'fail where a row length forces another type than wanted'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l imatrix -r -d 'importance matrix (llama.cpp\'s .dat or .gguf)'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l allow-requantize -d 'accept a source that is quantized below Q8_0 already'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l force -s f -d 'overwrite an existing output'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l restart -d 'discard what an earlier, unfinished run left'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l split-max-size -x -d 'write parts of at most SIZE (4GiB, 800MiB)'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l override-kv -x -d 'set metadata; TYPE: int, float, bool, str, or u8 ... f64'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l remove-kv -x -d 'leave metadata out'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l modelfile -d 'write an Ollama Modelfile beside the output'
+complete -c quantscape -n '__quantscape_verb_is "quantize"' -l tensors -d 'list every tensor with its error in the text output (--json and --csv always do)'
+complete -c quantscape -n '__quantscape_verb_is "diff"' -l headers-only -d 'compare metadata, types and shapes; read no weights'
+complete -c quantscape -n '__quantscape_verb_is "diff"' -l match -s m -x -d 'report only tensors whose name matches'

@@ -1,0 +1,200 @@
+/* cli.c - what every verb shares: its options, the pool, jobs with progress, output and messages.
+ *
+ * Owns the pool made on demand (main releases it). Standard output carries results alone, standard error messages alone.
+ * A write to standard output whose reader has gone is quiet; any other failed write is told once, by main. One thread.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "base/unicode.h"
+#include "src/progress.h"
+#include "src/verb.h"
+
+size_t qs_cli_args(const struct qs_cli *cli)
+{
+    return cli->args.n_args;
+}
+
+const char *qs_cli_arg(const struct qs_cli *cli, size_t i)
+{
+    return i < cli->args.n_args ? cli->args.arg[i] : NULL;
+}
+
+bool qs_cli_has(const struct qs_cli *cli, const char *name)
+{
+    return qs_args_find(&cli->args, name) != NULL;
+}
+
+const char *qs_cli_str(const struct qs_cli *cli, const char *name, const char *otherwise)
+{
+    const struct qs_opt_value *v = qs_args_find(&cli->args, name);
+    return v ? v->text : otherwise;
+}
+
+uint64_t qs_cli_num(const struct qs_cli *cli, const char *name, uint64_t otherwise)
+{
+    const struct qs_opt_value *v = qs_args_find(&cli->args, name);
+    return v ? v->num : otherwise;
+}
+
+size_t qs_cli_count(const struct qs_cli *cli, const char *name)
+{
+    size_t n = 0;
+    while (qs_args_nth(&cli->args, name, n))
+        n++;
+    return n;
+}
+
+const char *qs_cli_nth(const struct qs_cli *cli, const char *name, size_t i)
+{
+    const struct qs_opt_value *v = qs_args_nth(&cli->args, name, i);
+    return v ? v->text : NULL;
+}
+
+int qs_cli_pool(struct qs_cli *cli, struct qs_pool **out, struct qs_err *e)
+{
+    if (!cli->pool) {
+        int rc = qs_pool_new(cli->threads, &cli->pool, e);
+        if (rc)
+            return rc;
+    }
+    *out = cli->pool;
+    return QS_OK;
+}
+
+int qs_cli_job(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, const char *resume, struct qs_err *e)
+{
+    struct qs_job *job = NULL;
+    int rc = qs_job_start(title, fn, ctx, -1, &job, e);
+    if (rc)
+        return rc;
+    qs_progress_watch(job, cli->quiet);
+    rc = qs_job_wait(job, e);
+    qs_job_free(job);
+    if (rc == QS_ECANCELLED)
+        rc = qs_fail(e, QS_ECANCELLED, "cancelled%s%s", resume ? ": " : "", resume ? resume : "");
+    return rc;
+}
+
+/* ---- output ------------------------------------------------------------------------------------------------- */
+
+unsigned qs_cli_width(void)
+{
+    struct winsize ws;
+    if (!isatty(STDOUT_FILENO))
+        return 0;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0)
+        return ws.ws_col;
+    return 80;
+}
+
+/* Main tells about a failed write, once and at the end: buffered text may fail as late as that. */
+int qs_cli_write(struct qs_cli *cli, const char *text, size_t n)
+{
+    errno = 0;
+    if (fwrite(text, 1, n, stdout) == n)
+        return QS_EXIT_DONE;
+    if (cli->write_errno == 0)
+        cli->write_errno = errno ? errno : EIO;
+    return cli->write_errno == EPIPE ? QS_EXIT_DONE : QS_EXIT_FAILED;
+}
+
+int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_key)
+{
+    struct qs_str text = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    int rc = QS_OK;
+    if (qs_report_failed(r))
+        rc = qs_fail(&e, QS_ENOMEM, "out of memory while making the report");
+    else if (cli->csv)
+        rc = qs_report_csv(r, csv_key, &text, &e);
+    else if (!cli->json)
+        qs_report_text(r, qs_cli_width(), &text);
+    else if (!qs_report_json(r, &text))
+        rc = qs_fail(&e, QS_ENOMEM, "out of memory while printing the report");
+    if (rc == QS_OK && text.failed)
+        rc = qs_fail(&e, QS_ENOMEM, "out of memory while printing the report");
+    int exit_code = rc ? qs_cli_fail(cli, &e) : qs_cli_write(cli, text.data, text.len);
+    qs_str_free(&text);
+    return exit_code;
+}
+
+/* ---- messages ----------------------------------------------------------------------------------------------- */
+
+/* One line, whatever file names and arguments hold. */
+static void say(const char *kind, const char *msg)
+{
+    struct qs_str line = QS_STR_INIT;
+    qs_utf8_clean(&line, msg, strlen(msg), 0);
+    fprintf(stderr, "quantscape: %s%s\n", kind, line.failed ? msg : line.data);
+    qs_str_free(&line);
+}
+
+static void error_object(struct qs_cli *cli, const char *code, const char *msg)
+{
+    struct qs_json *root = qs_json_object();
+    struct qs_json *error = qs_json_add_object(root, "error");
+    struct qs_str text = QS_STR_INIT;
+    qs_json_add_str(error, "code", code);
+    qs_json_add_str(error, "message", msg);
+    if (root && error && qs_json_print(root, true, &text))
+        qs_cli_write(cli, text.data, text.len);
+    qs_str_free(&text);
+    qs_json_free(root);
+}
+
+int qs_cli_fail(struct qs_cli *cli, const struct qs_err *e)
+{
+    const char *msg = e->msg[0] ? e->msg : "failed without a message (please report this)";
+    if (cli->json && !cli->error_shown)
+        error_object(cli, qs_code_name(e->code), msg);
+    cli->error_shown = true;
+    say("", msg);
+    return QS_EXIT_FAILED;
+}
+
+int qs_cli_usage(struct qs_cli *cli, const char *fmt, ...)
+{
+    char msg[QS_ERR_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(msg, sizeof msg, fmt, ap);
+    va_end(ap);
+    if (cli->json && !cli->error_shown)
+        error_object(cli, "usage", msg);
+    cli->error_shown = true;
+    say("", msg);
+    return QS_EXIT_USAGE;
+}
+
+static void remark(const struct qs_cli *cli, const char *kind, const char *fmt, va_list ap) QS_PRINTF(3, 0);
+static void remark(const struct qs_cli *cli, const char *kind, const char *fmt, va_list ap)
+{
+    char msg[QS_ERR_MAX];
+    vsnprintf(msg, sizeof msg, fmt, ap);
+    if (!cli->quiet)
+        say(kind, msg);
+}
+
+void qs_cli_warn(struct qs_cli *cli, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    remark(cli, "warning: ", fmt, ap);
+    va_end(ap);
+}
+
+void qs_cli_note(struct qs_cli *cli, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    remark(cli, "", fmt, ap);
+    va_end(ap);
+}

@@ -1,0 +1,31 @@
+/* recipe_opts.h - the options that make a recipe, shared by `plan` and `quantize`. */
+#ifndef QS_SRC_RECIPE_OPTS_H
+#define QS_SRC_RECIPE_OPTS_H
+
+#include "core/format/imatrix.h"
+#include "core/quant/recipe.h"
+#include "src/verb.h"
+
+/* Rows for a verb's option table. */
+#define QS_RECIPE_OPTIONS                                                                                              \
+    { .name = "type", .letter = 't', .kind = QS_OPT_PRESET, .arg = "TYPE",                                             \
+      .help = "preset or file type to write: Q4_K_M, IQ4_XS, Q8_0 ... (default: Q4_K_M)" },                            \
+    { .name = "recipe", .letter = 'r', .kind = QS_OPT_FILE, .arg = "FILE",                                             \
+      .help = "take preset, pins and rules from a recipe file; the options below add to it" },                         \
+    { .name = "pin", .many = true, .kind = QS_OPT_STR, .arg = "NAME=TYPE", .help = "give one tensor a type" },         \
+    { .name = "rule", .many = true, .kind = QS_OPT_STR, .arg = "REGEX=TYPE",                                           \
+      .help = "give all tensors whose name the regular expression finds a type; the first match wins" },               \
+    { .name = "pure", .help = "every tensor the base type: no mix" },                                                  \
+    { .name = "output-type", .kind = QS_OPT_TYPE, .arg = "TYPE", .help = "type of the output tensor" },                \
+    { .name = "token-embd-type", .kind = QS_OPT_TYPE, .arg = "TYPE", .help = "type of the token embeddings" },         \
+    { .name = "leave-output", .help = "keep the output tensor as it is in the source" },                               \
+    { .name = "strict", .help = "fail where a row length forces another type than wanted" },                           \
+    { .name = "imatrix", .kind = QS_OPT_FILE, .arg = "FILE", .help = "importance matrix (llama.cpp's .dat or .gguf)" }, \
+    { .name = "allow-requantize", .help = "accept a source that is quantized below Q8_0 already" }
+
+/* The recipe these options describe. QS_EXIT_DONE, or the exit code after the message was printed. */
+int qs_cli_recipe(struct qs_cli *cli, struct qs_recipe **out);
+/* The importance matrix of --imatrix; NULL without the option. Exit codes as above. */
+int qs_cli_imatrix(struct qs_cli *cli, struct qs_imatrix **out);
+
+#endif

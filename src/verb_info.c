@@ -1,0 +1,84 @@
+/* verb_info.c - `info`: what a model is, what it weighs, what it takes to run. Reads headers only. */
+#include "core/report/report_info.h"
+#include "src/verb.h"
+
+static const struct qs_opt options[] = {
+    { .name = "metadata", .letter = 'm', .help = "list every metadata entry as well" },
+    { .name = NULL }
+};
+
+static int run(struct qs_cli *cli)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_model *m;
+    if (qs_model_open(qs_cli_arg(cli, 0), &m, &e) != QS_OK)
+        return qs_cli_fail(cli, &e);
+    const struct qs_info_args args = { .metadata = qs_cli_has(cli, "metadata"), .memory = qs_machine_memory() };
+    struct qs_report *r = qs_report_info(m, &args);
+    int exit_code;
+    if (r) {
+        exit_code = qs_cli_print(cli, r, args.metadata ? "metadata" : "roles");
+    } else {
+        qs_fail_mem(&e, 0, "the report");
+        exit_code = qs_cli_fail(cli, &e);
+    }
+    qs_report_free(r);
+    qs_model_close(m);
+    return exit_code;
+}
+
+static const struct qs_key_doc keys[] = {
+    { "model.name", "general.name" },
+    { "model.architecture", "general.architecture" },
+    { "model.file", "file as given" },
+    { "model.parts", "files the model is split into" },
+    { "model.file_type", "preset that general.file_type names" },
+    { "model.gguf_version", "version of the format" },
+    { "model.alignment", "tensors lie at multiples of it" },
+    { "model.metadata_entries", "number of metadata entries" },
+    { "model.tensors", "number of tensors" },
+    { "model.weights", "number of weights" },
+    { "model.active_weights", "weights that one token passes through; models with experts only" },
+    { "model.bytes", "bytes of all tensors" },
+    { "model.file_bytes", "bytes of the file or of all its parts" },
+    { "model.bpw", "bits per weight over all tensors" },
+    { "shape", "layers, width, feed_forward, heads, kv_heads, head_dim_k, head_dim_v, experts, experts_used, context, "
+               "sliding_window, vocabulary, tied_embeddings; what the file does not state is left out" },
+    { "roles[].role", "what tensors are for" },
+    { "roles[].tensors", "tensors of that role; likewise weights, bytes, bpw" },
+    { "roles[].share", "share of the bytes of all tensors, 0 to 1" },
+    { "roles[].types", "types with the number of tensors that have them" },
+    { "types[].type", "a type; tensors, weights, bytes, share and bpw as above" },
+    { "memory[].context", "tokens of context" },
+    { "memory[].cache_type", "type the KV cache is kept in" },
+    { "memory[].weights_bytes", "bytes of all tensors" },
+    { "memory[].cache_bytes", "bytes of the KV cache" },
+    { "memory[].total_bytes", "both together" },
+    { "memory[].fits", "yes, no, 'when memory is freed', or unknown" },
+    { "tokenizer", "model, pre, tokens, merges, bos, eos, eot, add_bos, chat_template, chat_template_bytes" },
+    { "metadata[].key", "with --metadata: name of an entry" },
+    { "metadata[].type", "its type" },
+    { "metadata[].value", "its value; long texts and arrays are cut" },
+    { NULL, NULL }
+};
+
+const struct qs_verb qs_verb_info = {
+    .name = "info",
+    .args = "FILE",
+    .min_args = 1,
+    .max_args = 1,
+    .summary = "what a model is, what it weighs, and what it takes to run",
+    .description = "Shows name and architecture, number of weights, size and bits per weight, the same by role and by "
+                   "type, the memory "
+                   "that weights and KV cache need for several lengths of context, and the tokenizer. Reads the file's "
+                   "headers only, so "
+                   "it is quick for a model of any size. Any part of a split model stands for all of it.\n\n"
+                   "The KV cache is counted as llama.cpp lays it out. Memory that the running program needs for itself "
+                   "comes on top.",
+    .examples = "quantscape info model.gguf\tthe overview\n"
+                "quantscape info --metadata model.gguf\twith every metadata entry\n"
+                "quantscape info --json model.gguf\tfor programs\n",
+    .opts = options,
+    .keys = keys,
+    .run = run,
+};

@@ -1,0 +1,308 @@
+/* verb_map.c - `map`: the model as a picture, layers across and roles down, as text, SVG, CSV or JSON.
+ *
+ * Owns model, recipe and survey while it runs. The verb decides about colour, width and characters; the drawing is
+ * core/report/map_text.c and map_svg.c.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "core/quant/recipe.h"
+#include "core/report/report_map.h"
+#include "src/verb.h"
+
+static const struct qs_opt options[] = {
+    { .name = "preset", .letter = 't', .kind = QS_OPT_PRESET, .arg = "PRESET",
+      .help = "the error each tensor has under this preset (default Q4_K_M)" },
+    { .name = "recipe", .letter = 'r', .kind = QS_OPT_FILE, .arg = "FILE", .help = "the same under a recipe file" },
+    { .name = "type", .kind = QS_OPT_TYPE, .arg = "TYPE", .help = "the same with every tensor in one type" },
+    { .name = "measure", .kind = QS_OPT_CHOICE, .arg = "WHAT", .choices = "error outliers kurtosis bits",
+      .help = "what the colours show; bits without a recipe are those of the file" },
+    { .name = "whole", .help = "measure all weights instead of a sample" },
+    { .name = "imatrix", .kind = QS_OPT_FILE, .arg = "FILE", .help = "importance matrix used by the encoders" },
+    { .name = "log", .help = "logarithmic scale (the default, but for bits)" },
+    { .name = "linear", .help = "linear scale" },
+    { .name = "svg", .kind = QS_OPT_FILE, .arg = "FILE", .help = "write the picture as SVG instead" },
+    { .name = "force", .letter = 'f', .help = "overwrite an existing SVG file" },
+    { .name = "width", .kind = QS_OPT_NUM, .arg = "N", .min = 20, .max = 10000,
+      .help = "draw for N columns instead of the terminal's (100 where there is none)" },
+    { .name = "ascii", .help = "no characters outside of ASCII" },
+    { .name = "color", .kind = QS_OPT_CHOICE, .arg = "WHEN", .choices = "auto always never",
+      .help = "colours; auto: on a terminal, unless NO_COLOR is set" },
+    { .name = "no-cache", .help = "measure afresh and store nothing" },
+    { .name = NULL }
+};
+
+struct work {
+    struct qs_model *model;
+    struct qs_imatrix *imatrix;
+    struct qs_recipe *recipe;
+    struct qs_resolved *resolved;
+    struct qs_survey *survey;
+    struct qs_pool *pool;
+    struct qs_survey_args args;
+    struct qs_heat_args heat;
+    int *type;        /* per tensor of the model */
+    int *distinct;    /* types to be measured */
+    char what[128];
+};
+
+static void work_free(struct work *w)
+{
+    qs_survey_free(w->survey);
+    qs_resolved_free(w->resolved);
+    qs_recipe_free(w->recipe);
+    qs_imatrix_free(w->imatrix);
+    qs_model_close(w->model);
+    qs_free(w->type);
+    qs_free(w->distinct);
+}
+
+/* ---- what the terminal can do -------------------------------------------------------------------------------- */
+
+static bool env_has(const char *name, const char *word)
+{
+    const char *v = getenv(name);
+    return v && strstr(v, word);
+}
+
+static enum qs_heat_color choose_color(struct qs_cli *cli)
+{
+    const char *when = qs_cli_str(cli, "color", "auto"), *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    if (strcmp(when, "never") == 0)
+        return QS_HEAT_PLAIN;
+    if (strcmp(when, "auto") == 0 &&
+        (!isatty(STDOUT_FILENO) || (no && *no) || !term || !*term || strcmp(term, "dumb") == 0))
+        return QS_HEAT_PLAIN;
+    if (env_has("COLORTERM", "truecolor") || env_has("COLORTERM", "24bit") || env_has("TERM", "-direct"))
+        return QS_HEAT_RGB;
+    return env_has("TERM", "256color") || strcmp(when, "always") == 0 ? QS_HEAT_256 : QS_HEAT_PLAIN;
+}
+
+/* As POSIX does it: the first of these that is set and not empty says it. */
+static bool utf8_locale(void)
+{
+    static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *v = getenv(names[i]);
+        if (v && *v)
+            return strcasestr(v, "UTF-8") || strcasestr(v, "UTF8");
+    }
+    return false;
+}
+
+/* ---- what is drawn ------------------------------------------------------------------------------------------- */
+
+static bool is_quantized(const struct qs_model *m)
+{
+    for (size_t i = 0; i < m->n_tensors; i++)
+        if (m->tensor[i].n_dims >= 2 && m->tensor[i].format && m->tensor[i].format->kind != QS_KIND_FLOAT)
+            return true;
+    return false;
+}
+
+/* Types by preset or recipe. */
+static int apply_recipe(struct work *w, const char *preset, const char *path, struct qs_err *e)
+{
+    int rc = path ? qs_recipe_load(path, &w->recipe, e) : qs_recipe_new(preset, &w->recipe, e);
+    if (!rc)
+        rc = qs_recipe_resolve(w->recipe, w->model, w->imatrix != NULL, false, &w->resolved, e);
+    for (size_t i = 0; !rc && i < w->model->n_tensors; i++)
+        w->type[i] = w->resolved->choice[i].type;
+    snprintf(w->what, sizeof w->what, "%s", path ? qs_path_base(path) : preset);
+    return rc;
+}
+
+/* One type everywhere; where rows are no multiple of its block, what llama.cpp falls back to. */
+static void apply_type(struct work *w, const struct qs_format *f)
+{
+    bool fell_back = false;
+    for (size_t i = 0; i < w->model->n_tensors; i++) {
+        const struct qs_tensor *t = &w->model->tensor[i];
+        const struct qs_format *use = t->n_dims >= 2 ? f : NULL;
+        while (use && t->ne[0] % use->block)
+            use = qs_format_by_id(qs_preset_fallback(use->id));
+        fell_back |= use && use != f;
+        w->type[i] = use ? use->id : QS_TYPE_NONE;
+    }
+    snprintf(w->what, sizeof w->what, "%s%s", f->name, fell_back ? " or its fallback" : "");
+}
+
+static int choose_types(struct qs_cli *cli, struct work *w, struct qs_err *e)
+{
+    const char *preset = qs_cli_str(cli, "preset", NULL), *path = qs_cli_str(cli, "recipe", NULL),
+               *one = qs_cli_str(cli, "type", NULL);
+    const bool wanted = preset || path || one || w->heat.measure == QS_MAP_ERROR;
+    if (!wanted || w->heat.measure == QS_MAP_OUTLIERS || w->heat.measure == QS_MAP_KURTOSIS)
+        return QS_OK;
+    w->type = qs_calloc(w->model->n_tensors + 1, sizeof *w->type);
+    w->distinct = qs_calloc(w->model->n_tensors + 1, sizeof *w->distinct);
+    if (!w->type || !w->distinct)
+        return qs_fail_mem(e, w->model->n_tensors * sizeof *w->type, "a map");
+    for (size_t i = 0; i < w->model->n_tensors; i++)
+        w->type[i] = QS_TYPE_NONE;
+    int rc = QS_OK;
+    if (one) {
+        const struct qs_format *f = qs_format_by_name(one);
+        if (f)
+            apply_type(w, f);
+        else
+            rc = qs_fail(e, QS_EINVAL, "--type: '%s' is not a type ('quantscape types' lists them)", one);
+    } else {
+        rc = apply_recipe(w, preset ? preset : "Q4_K_M", path, e);
+    }
+    for (size_t i = 0; !rc && i < w->model->n_tensors; i++) {
+        size_t k = 0;
+        const int type = w->type[i];
+        while (k < w->args.n_types && w->distinct[k] != type)
+            k++;
+        if (k == w->args.n_types && qs_format_by_id(type))
+            w->distinct[w->args.n_types++] = type;
+    }
+    w->heat.type = w->args.only_type = w->type;
+    w->args.types = w->distinct;
+    w->heat.what = w->what;
+    return rc;
+}
+
+static int measure(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    struct work *w = ctx;
+    return qs_survey_run(w->model, &w->args, w->pool, job, &w->survey, e);
+}
+
+static enum qs_map_measure measure_of(struct qs_cli *cli, const struct qs_model *m)
+{
+    const char *name = qs_cli_str(cli, "measure", NULL);
+    for (enum qs_map_measure k = QS_MAP_ERROR; name && k <= QS_MAP_BITS; k++)
+        if (strcmp(name, qs_map_measure_name(k)) == 0)
+            return k;
+    const bool target = qs_cli_has(cli, "preset") || qs_cli_has(cli, "recipe") || qs_cli_has(cli, "type");
+    return target || !is_quantized(m) ? QS_MAP_ERROR : QS_MAP_BITS;
+}
+
+static int prepare(struct qs_cli *cli, struct work *w, struct qs_err *e)
+{
+    static const int no_types[1] = { QS_F16 };
+    int rc = qs_model_open(qs_cli_arg(cli, 0), &w->model, e);
+    if (!rc && qs_cli_has(cli, "imatrix"))
+        rc = qs_imatrix_open(qs_cli_str(cli, "imatrix", ""), &w->imatrix, e);
+    if (rc)
+        return rc;
+    w->heat.measure = measure_of(cli, w->model);
+    w->heat.scale = qs_cli_has(cli, "linear") ? 0 : qs_cli_has(cli, "log") ? 1 : -1;
+    w->args.types = no_types;
+    rc = choose_types(cli, w, e);
+    if (rc || w->heat.measure == QS_MAP_BITS)
+        return rc;
+    w->args.errors = w->heat.measure == QS_MAP_ERROR;
+    w->args.stats = !w->args.errors;
+    w->args.whole = qs_cli_has(cli, "whole");
+    w->args.no_cache = qs_cli_has(cli, "no-cache");
+    w->args.imatrix = w->imatrix;
+    rc = qs_cli_pool(cli, &w->pool, e);
+    if (!rc)
+        rc = qs_cli_job(cli, "map", measure, w, w->args.no_cache ? NULL : "the same command goes on where this one stopped", e);
+    return rc;
+}
+
+/* ---- output -------------------------------------------------------------------------------------------------- */
+
+static int draw(struct qs_cli *cli, const struct qs_heat *h, struct qs_err *e)
+{
+    struct qs_str out = QS_STR_INIT;
+    const char *svg = qs_cli_str(cli, "svg", NULL);
+    const unsigned terminal = qs_cli_width();
+    const struct qs_heat_style style = { .width = (unsigned)qs_cli_num(cli, "width", terminal), .color = choose_color(cli),
+                                         .ascii = qs_cli_has(cli, "ascii") || !utf8_locale() };
+    int rc = QS_OK, exit_code = QS_EXIT_DONE;
+    if (svg)
+        qs_heat_svg(h, &out);
+    else
+        qs_heat_text(h, &style, &out);
+    if (out.failed)
+        rc = qs_fail(e, QS_ENOMEM, "out of memory while drawing the map");
+    else if (svg)
+        rc = qs_file_write_atomic(svg, out.data, out.len, qs_cli_has(cli, "force"), e);
+    else
+        exit_code = qs_cli_write(cli, out.data, out.len);
+    qs_str_free(&out);
+    return rc ? qs_cli_fail(cli, e) : exit_code;
+}
+
+static int list(struct qs_cli *cli, const struct qs_heat *h, struct qs_err *e)
+{
+    struct qs_report *r = NULL;
+    if (qs_report_map(h, &r, e))
+        return qs_cli_fail(cli, e);
+    const int exit_code = qs_cli_print(cli, r, "tensors");
+    qs_report_free(r);
+    return exit_code;
+}
+
+static int run(struct qs_cli *cli)
+{
+    struct work w = { 0 };
+    struct qs_heat *h = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    const int targets = qs_cli_has(cli, "preset") + qs_cli_has(cli, "recipe") + qs_cli_has(cli, "type");
+    if (targets > 1)
+        return qs_cli_usage(cli, "--preset, --recipe and --type exclude each other");
+    if (qs_cli_has(cli, "log") && qs_cli_has(cli, "linear"))
+        return qs_cli_usage(cli, "--log and --linear exclude each other");
+    int rc = prepare(cli, &w, &e);
+    if (!rc)
+        rc = qs_heat_make(w.model, w.survey, &w.heat, &h, &e);
+    int exit_code = QS_EXIT_DONE;
+    if (rc)
+        exit_code = qs_cli_fail(cli, &e);
+    else if ((cli->json || cli->csv) && !qs_cli_has(cli, "svg"))
+        exit_code = list(cli, h, &e);
+    else
+        exit_code = draw(cli, h, &e);
+    qs_heat_free(h);
+    work_free(&w);
+    return exit_code;
+}
+
+static const struct qs_key_doc keys[] = {
+    { "map.measure", "error, outliers, kurtosis or bits" },
+    { "map.under", "preset, recipe or type the values are for; null: the file as it is" },
+    { "map.layers", "number of layers" },
+    { "map.bytes", "bytes of the tensors drawn, under that recipe" },
+    { "map.total", "error or bits over all tensors drawn; null for the other measures" },
+    { "map.scale", "log or linear" },
+    { "map.low", "value at the dark end of the colours" },
+    { "map.high", "value at the light end" },
+    { "map.not_drawn", "tensors of one dimension or unknown type" },
+    { "tensors[].name", "tensor" },
+    { "tensors[].row", "row of the map" },
+    { "tensors[].layer", "column of the map; null outside of blocks" },
+    { "tensors[].type", "type under the recipe" },
+    { "tensors[].value", "the measure (errors as shares), with value_how and, where sampled, value_se; null: unknown" },
+    { "tensors[].level", "0 to 9, its colour" },
+    { NULL, NULL }
+};
+
+const struct qs_verb qs_verb_map = {
+    .name = "map",
+    .args = "FILE",
+    .min_args = 1,
+    .max_args = 1,
+    .summary = "draw the model: layers across, roles down, coloured by a measure",
+    .description =
+        "One cell a tensor, coloured by its relative RMS error under a preset, a recipe or one type, by its outliers "
+        "(largest weight over standard deviation), its kurtosis, or its bits per weight. Cells show numbers where they "
+        "fit and levels from 0 to 9 otherwise, so colour is never the only sign. Errors are measured on a sample of rows "
+        "(marked ~) unless --whole is given, and come from the same cache as those of quantscape survey.",
+    .examples = "quantscape map model.gguf\terrors under Q4_K_M\n"
+                "quantscape map model.gguf --type Q2_K --linear\tevery tensor in Q2_K\n"
+                "quantscape map model.gguf --measure outliers --svg outliers.svg\ta picture\n",
+    .opts = options,
+    .keys = keys,
+    .run = run,
+};

@@ -1,0 +1,119 @@
+/* verb_plan.c - `plan`: what quantize would do, tensor by tensor, without writing anything. */
+#include "core/model/model.h"
+#include "core/quant/plan.h"
+#include "core/quant/writer.h"
+#include "core/report/report_plan.h"
+#include "src/recipe_opts.h"
+
+static const struct qs_opt options[] = {
+    QS_RECIPE_OPTIONS,
+    { .name = "split-max-size", .kind = QS_OPT_SIZE, .arg = "SIZE", .help = "parts of at most SIZE (4GiB, 800MiB)" },
+    { .name = "changes-only", .help = "list only the tensors that are converted" },
+    { .name = NULL }
+};
+
+static int show(struct qs_cli *cli, struct qs_plan *plan)
+{
+    struct qs_err e = QS_ERR_INIT;
+    const struct qs_writer_args args = { .path = plan->model->path,
+                                         .split_max_bytes = qs_cli_num(cli, "split-max-size", 0) };
+    unsigned files = 0;
+    if (qs_writer_file_bytes(plan, &args, &plan->file_bytes, &files, &e))
+        return qs_cli_fail(cli, &e);
+    struct qs_report *r = qs_report_plan(plan, qs_cli_has(cli, "changes-only"), files);
+    if (!r) {
+        qs_fail_mem(&e, 0, "the report");
+        return qs_cli_fail(cli, &e);
+    }
+    int rc = qs_cli_print(cli, r, "tensors");
+    qs_report_free(r);
+    return rc;
+}
+
+static int make(struct qs_cli *cli, const struct qs_model *m, const struct qs_recipe *recipe, const struct qs_imatrix *im)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_plan *plan = NULL;
+    const struct qs_plan_args args = {
+        .imatrix = im, .allow_requantize = qs_cli_has(cli, "allow-requantize"), .out_path = m->path,
+        .split_max_bytes = qs_cli_num(cli, "split-max-size", 0), .threads = cli->threads ? cli->threads : qs_cpu_count(),
+    };
+    if (qs_plan_make(m, recipe, &args, &plan, &e))
+        return qs_cli_fail(cli, &e);
+    int rc = show(cli, plan);
+    qs_plan_free(plan);
+    return rc;
+}
+
+static int run(struct qs_cli *cli)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_model *m = NULL;
+    struct qs_recipe *recipe = NULL;
+    struct qs_imatrix *im = NULL;
+    int rc = qs_cli_recipe(cli, &recipe);
+    if (rc == QS_EXIT_DONE)
+        rc = qs_cli_imatrix(cli, &im);
+    if (rc == QS_EXIT_DONE && qs_model_open(qs_cli_arg(cli, 0), &m, &e))
+        rc = qs_cli_fail(cli, &e);
+    if (rc == QS_EXIT_DONE)
+        rc = make(cli, m, recipe, im);
+    qs_model_close(m);
+    qs_imatrix_free(im);
+    qs_recipe_free(recipe);
+    return rc;
+}
+
+static const struct qs_key_doc keys[] = {
+    { "plan.source", "file name of the source" },
+    { "plan.preset", "preset of the recipe" },
+    { "plan.tensors", "how many tensors" },
+    { "plan.weights", "how many weights" },
+    { "plan.source_bytes", "bytes of the source's tensors" },
+    { "plan.bytes", "bytes of the result's tensors" },
+    { "plan.file_bytes", "bytes of the result with headers, all parts" },
+    { "plan.files", "how many files" },
+    { "plan.bpw", "bits per weight of the result" },
+    { "plan.ratio", "bytes of the result over those of the source" },
+    { "plan.peak_memory", "private memory that writing needs, predicted, in bytes" },
+    { "plan.free_disk", "free bytes where the source lies" },
+    { "plan.fits_disk", "whether the result fits there" },
+    { "plan.warnings", "how many warnings" },
+    { "tensors[].name", "tensor" },
+    { "tensors[].shape", "columns x rows x experts" },
+    { "tensors[].from", "type in the source" },
+    { "tensors[].to", "type in the result" },
+    { "tensors[].bytes", "bytes in the result" },
+    { "tensors[].bpw", "bits per weight in the result" },
+    { "tensors[].why", "base, preset, pin, rule, option, kept, same or copy" },
+    { "tensors[].fallback", "whether the row length forced another type than wanted" },
+    { "tensors[].importance", "whether importance weights are used; null without --imatrix" },
+    { "tensors[].reason", "the same for people" },
+    { "types[].type", "type in the result" },
+    { "types[].tensors", "tensors of this type" },
+    { "types[].weights", "weights of this type" },
+    { "types[].bytes", "bytes of this type" },
+    { "types[].share", "share of all bytes" },
+    { "warnings[].warning", "one line for people" },
+    { NULL, NULL }
+};
+
+const struct qs_verb qs_verb_plan = {
+    .name = "plan",
+    .args = "FILE",
+    .min_args = 1,
+    .max_args = 1,
+    .summary = "show what quantize would do with every tensor, and what it would need",
+    .description =
+        "Applies a preset or a recipe to a model and prints type, bytes and reason of every tensor, with the size of the "
+        "result, the memory and the disk it needs, and whatever should be minded. Nothing is written; only headers are "
+        "read.\n\n"
+        "Presets follow llama.cpp's choice tensor by tensor. Pins beat the options for output and embeddings, these beat "
+        "rules, rules beat the preset.",
+    .examples = "quantscape plan model.gguf -t Q4_K_M\twhat the preset gives\n"
+                "quantscape plan model.gguf -t IQ3_M --rule 'blk\\.[0-3]\\.=Q6_K'\tfirst layers better\n"
+                "quantscape plan model.gguf --recipe my.recipe --json\tfor programs\n",
+    .opts = options,
+    .keys = keys,
+    .run = run,
+};

@@ -1,0 +1,40 @@
+/* verbs.c - the table of verbs, in the order of the help, and the options that all of them take. */
+#include "src/verb.h"
+
+extern const struct qs_verb qs_verb_info;
+extern const struct qs_verb qs_verb_check;
+extern const struct qs_verb qs_verb_tensors;
+extern const struct qs_verb qs_verb_types;
+extern const struct qs_verb qs_verb_survey;
+extern const struct qs_verb qs_verb_map;
+extern const struct qs_verb qs_verb_recipe;
+extern const struct qs_verb qs_verb_plan;
+extern const struct qs_verb qs_verb_quantize;
+extern const struct qs_verb qs_verb_diff;
+
+const struct qs_verb *const qs_verbs[] = {
+    &qs_verb_info,
+    &qs_verb_check,
+    &qs_verb_tensors,
+    &qs_verb_types,
+    &qs_verb_survey,
+    &qs_verb_map,
+    &qs_verb_recipe,
+    &qs_verb_plan,
+    &qs_verb_quantize,
+    &qs_verb_diff,
+    NULL
+};
+
+const struct qs_opt qs_common_options[] = {
+    { .name = "json", .help = "print JSON; errors too, as {\"error\": {\"code\", \"message\"}}" },
+    { .name = "csv", .help = "print the main table as CSV" },
+    { .name = "quiet", .letter = 'q', .help = "no progress, no remarks; errors only" },
+    { .name = "threads", .letter = 'j', .kind = QS_OPT_NUM, .arg = "N", .min = 1, .max = 1024,
+      .help = "compute with N threads instead of one per core" },
+    { .name = "level", .kind = QS_OPT_STR, .arg = "NAME",
+      .help = "use no CPU level above NAME (ref, avx2); results are the same" },
+    { .name = "help", .letter = 'h', .help = "show this help" },
+    { .name = "version", .letter = 'V', .help = "show the version" },
+    { .name = NULL }
+};

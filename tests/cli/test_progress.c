@@ -1,0 +1,113 @@
+/* test_progress.c - the progress line, and the life of a job under qs_progress_watch. */
+#include "tests/lib/qs_test.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/unicode.h"
+#include "src/progress.h"
+
+static struct qs_job_status status(void)
+{
+    struct qs_job_status s;
+    memset(&s, 0, sizeof s);
+    s.state = QS_JOB_RUNNING;
+    memcpy(s.phase, "encode", 7);
+    memcpy(s.unit, "weights", 8);
+    memcpy(s.item, "blk.3.ffn_down.weight", 22);
+    s.done = 3910000;
+    s.total = 8900000;
+    s.rate = 12.3e6;
+    s.eta = 4;
+    s.memory = 45u << 20;
+    s.error = 0.0312;
+    return s;
+}
+
+static void expect(const struct qs_job_status *s, unsigned width, const char *part)
+{
+    struct qs_str line = QS_STR_INIT;
+    qs_progress_line(s, width, &line);
+    assert_false(line.failed);
+    if (!strstr(line.data, part))
+        fail_msg("\"%s\" is not in \"%s\"", part, line.data);
+    qs_str_free(&line);
+}
+
+static void test_line(void **state)
+{
+    struct qs_job_status s = status();
+    (void)state;
+    expect(&s, 200, "encode  44%  3.91 M of 8.90 M weights  12.3 M/s");
+    expect(&s, 200, "45.0 MiB");
+    expect(&s, 200, "error 0.0312  blk.3.ffn_down.weight");
+    s.state = QS_JOB_PAUSED;
+    expect(&s, 200, "paused");
+    s.done = 9000000; /* never more than all */
+    expect(&s, 200, "100%");
+    s.total = 0;
+    expect(&s, 200, "paused  9.00 M weights");
+    memcpy(s.unit, "bytes", 6);
+    s.done = 3u << 20;
+    expect(&s, 200, "3.00 MiB");
+}
+
+static void test_width(void **state)
+{
+    struct qs_job_status s = status();
+    (void)state;
+    memcpy(s.item, "caf\xc3\xa9 \xe6\xa8\xa1\xe5\x9e\x8b \x1b[31m", 19);
+    for (unsigned width = 1; width < 140; width++) {
+        struct qs_str line = QS_STR_INIT;
+        qs_progress_line(&s, width, &line);
+        assert_true(qs_utf8_width(line.data, line.len) <= width);
+        assert_int_equal(qs_utf8_invalid_at(line.data, line.len), line.len);
+        assert_null(strchr(line.data, '\x1b'));
+        qs_str_free(&line);
+    }
+}
+
+/* Work without end that presses Ctrl-C itself, once the watcher listens. */
+static int endless(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    const struct timespec pause = { 0, 1000000 };
+    struct sigaction now;
+    int rc = QS_OK;
+    (void)ctx;
+    qs_job_phase(job, "turn", "turns", 0);
+    do {
+        nanosleep(&pause, NULL);
+        sigaction(SIGINT, NULL, &now);
+    } while (now.sa_handler == SIG_DFL);
+    assert_int_equal(kill(getpid(), SIGINT), 0);
+    while (rc == QS_OK) {
+        nanosleep(&pause, NULL);
+        rc = qs_job_step(job, 1, e);
+    }
+    return rc;
+}
+
+static void test_interrupt(void **state)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_job *job = NULL;
+    struct sigaction now;
+    (void)state;
+    signal(SIGINT, SIG_DFL);
+    assert_int_equal(qs_job_start("turn", endless, NULL, -1, &job, &e), QS_OK);
+    qs_progress_watch(job, true);
+    assert_int_equal(qs_job_wait(job, &e), QS_ECANCELLED);
+    qs_job_free(job);
+    sigaction(SIGINT, NULL, &now);
+    assert_true(now.sa_handler == SIG_DFL); /* put back */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_line), cmocka_unit_test(test_width), cmocka_unit_test(test_interrupt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,23 @@
+/* map_page.h - what the map page needs measured, and its text. */
+#ifndef QS_UI_MAP_PAGE_H
+#define QS_UI_MAP_PAGE_H
+
+#include "base/pool.h"
+#include "base/str.h"
+#include "core/job/job.h"
+#include "core/model/model.h"
+#include "core/quant/survey.h"
+
+struct qs_map_page {
+    const struct qs_model *model;
+    int *type;               /* per tensor: what the default preset would write; NULL: the file is quantized, show its bits */
+    int *distinct;           /* the types to be measured */
+    struct qs_survey *survey;
+};
+
+/* Measures what the map shows (nothing where the file is quantized already). Runs inside a job. */
+int qs_map_page_measure(struct qs_map_page *p, struct qs_model *m, struct qs_pool *pool, struct qs_job *job, struct qs_err *e);
+int qs_map_page_text(const struct qs_map_page *p, unsigned width, struct qs_str *out, struct qs_err *e);
+void qs_map_page_free(struct qs_map_page *p);
+
+#endif
