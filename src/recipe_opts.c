@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "core/quant/recipe_internal.h"
 
 /* "LEFT=TYPE", split at the last '='; left is a copy. */
 static int split(struct qs_cli *cli, const char *option, const char *text, char **left, int *type)

@@ -131,12 +131,11 @@ const struct qs_verb qs_verb_check = {
     .min_args = 1,
     .max_args = 1,
     .summary = "find everything that is wrong with a file",
-    .description = "Checks the headers (lengths, counts, shapes, offsets, overlaps, names, parts of a split model, "
-                   "metadata that other "
-                   "programs need) and reads every weight once, looking for scales and weights that are NaN or "
-                   "infinite. --quick leaves "
-                   "the weights out.\n\n"
-                   "The exit code is 1 when there is at least one error. Warnings and notes do not change it.",
+    .description =
+        "Checks the headers (lengths, counts, shapes, offsets, overlaps, names, parts of a split model, metadata that "
+        "other programs need) and reads every weight once, looking for scales and weights that are NaN or infinite. "
+        "--quick leaves the weights out.\n\n"
+        "The exit code is 1 when there is at least one error. Warnings and notes do not change it.",
     .examples = "quantscape check model.gguf\tcheck all of it\n"
                 "quantscape check --quick model.gguf\theaders only, at once for any size\n",
     .opts = options,

@@ -68,13 +68,12 @@ const struct qs_verb qs_verb_info = {
     .min_args = 1,
     .max_args = 1,
     .summary = "what a model is, what it weighs, and what it takes to run",
-    .description = "Shows name and architecture, number of weights, size and bits per weight, the same by role and by "
-                   "type, the memory "
-                   "that weights and KV cache need for several lengths of context, and the tokenizer. Reads the file's "
-                   "headers only, so "
-                   "it is quick for a model of any size. Any part of a split model stands for all of it.\n\n"
-                   "The KV cache is counted as llama.cpp lays it out. Memory that the running program needs for itself "
-                   "comes on top.",
+    .description =
+        "Shows name and architecture, number of weights, size and bits per weight, the same by role and by type, the "
+        "memory that weights and KV cache need for several lengths of context, and the tokenizer. Reads the file's "
+        "headers only, so it is quick for a model of any size. Any part of a split model stands for all of it.\n\n"
+        "The KV cache is counted as llama.cpp lays it out. Memory that the running program needs for itself comes on "
+        "top.",
     .examples = "quantscape info model.gguf\tthe overview\n"
                 "quantscape info --metadata model.gguf\twith every metadata entry\n"
                 "quantscape info --json model.gguf\tfor programs\n",

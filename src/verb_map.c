@@ -16,10 +16,11 @@
 #include "src/verb.h"
 
 static const struct qs_opt options[] = {
-    { .name = "preset", .letter = 't', .kind = QS_OPT_PRESET, .arg = "PRESET",
-      .help = "the error each tensor has under this preset (default Q4_K_M)" },
+    { .name = "type", .letter = 't', .kind = QS_OPT_PRESET, .arg = "TYPE",
+      .help = "the error each tensor has under this preset or file type (default: Q4_K_M)" },
     { .name = "recipe", .letter = 'r', .kind = QS_OPT_FILE, .arg = "FILE", .help = "the same under a recipe file" },
-    { .name = "type", .kind = QS_OPT_TYPE, .arg = "TYPE", .help = "the same with every tensor in one type" },
+    { .name = "uniform", .letter = 'u', .kind = QS_OPT_TYPE, .arg = "TYPE",
+      .help = "the same with every tensor in one tensor type" },
     { .name = "measure", .kind = QS_OPT_CHOICE, .arg = "WHAT", .choices = "error outliers kurtosis bits",
       .help = "what the colours show; bits without a recipe are those of the file" },
     { .name = "whole", .help = "measure all weights instead of a sample" },
@@ -134,8 +135,8 @@ static void apply_type(struct work *w, const struct qs_format *f)
 
 static int choose_types(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
-    const char *preset = qs_cli_str(cli, "preset", NULL), *path = qs_cli_str(cli, "recipe", NULL),
-               *one = qs_cli_str(cli, "type", NULL);
+    const char *preset = qs_cli_str(cli, "type", NULL), *path = qs_cli_str(cli, "recipe", NULL),
+               *one = qs_cli_str(cli, "uniform", NULL);
     const bool wanted = preset || path || one || w->heat.measure == QS_MAP_ERROR;
     if (!wanted || w->heat.measure == QS_MAP_OUTLIERS || w->heat.measure == QS_MAP_KURTOSIS)
         return QS_OK;
@@ -151,7 +152,7 @@ static int choose_types(struct qs_cli *cli, struct work *w, struct qs_err *e)
         if (f)
             apply_type(w, f);
         else
-            rc = qs_fail(e, QS_EINVAL, "--type: '%s' is not a type ('quantscape types' lists them)", one);
+            rc = qs_fail(e, QS_EINVAL, "--uniform: '%s' is not a type ('quantscape types' lists them)", one);
     } else {
         rc = apply_recipe(w, preset ? preset : "Q4_K_M", path, e);
     }
@@ -181,7 +182,7 @@ static enum qs_map_measure measure_of(struct qs_cli *cli, const struct qs_model 
     for (enum qs_map_measure k = QS_MAP_ERROR; name && k <= QS_MAP_BITS; k++)
         if (strcmp(name, qs_map_measure_name(k)) == 0)
             return k;
-    const bool target = qs_cli_has(cli, "preset") || qs_cli_has(cli, "recipe") || qs_cli_has(cli, "type");
+    const bool target = qs_cli_has(cli, "type") || qs_cli_has(cli, "recipe") || qs_cli_has(cli, "uniform");
     return target || !is_quantized(m) ? QS_MAP_ERROR : QS_MAP_BITS;
 }
 
@@ -249,9 +250,9 @@ static int run(struct qs_cli *cli)
     struct work w = { 0 };
     struct qs_heat *h = NULL;
     struct qs_err e = QS_ERR_INIT;
-    const int targets = qs_cli_has(cli, "preset") + qs_cli_has(cli, "recipe") + qs_cli_has(cli, "type");
+    const int targets = qs_cli_has(cli, "type") + qs_cli_has(cli, "recipe") + qs_cli_has(cli, "uniform");
     if (targets > 1)
-        return qs_cli_usage(cli, "--preset, --recipe and --type exclude each other");
+        return qs_cli_usage(cli, "--type, --recipe and --uniform exclude each other");
     if (qs_cli_has(cli, "log") && qs_cli_has(cli, "linear"))
         return qs_cli_usage(cli, "--log and --linear exclude each other");
     int rc = prepare(cli, &w, &e);
@@ -300,7 +301,7 @@ const struct qs_verb qs_verb_map = {
         "fit and levels from 0 to 9 otherwise, so colour is never the only sign. Errors are measured on a sample of rows "
         "(marked ~) unless --whole is given, and come from the same cache as those of quantscape survey.",
     .examples = "quantscape map model.gguf\terrors under Q4_K_M\n"
-                "quantscape map model.gguf --type Q2_K --linear\tevery tensor in Q2_K\n"
+                "quantscape map model.gguf --uniform Q2_K --linear\tevery tensor in Q2_K\n"
                 "quantscape map model.gguf --measure outliers --svg outliers.svg\ta picture\n",
     .opts = options,
     .keys = keys,

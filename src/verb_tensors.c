@@ -6,15 +6,9 @@
 
 static const struct qs_opt options[] = {
     { .name = "match", .letter = 'm', .kind = QS_OPT_STR, .arg = "REGEX", .help = "only tensors whose name matches" },
-    { .name = "role",
-      .letter = 'r',
-      .kind = QS_OPT_STR,
-      .arg = "ROLE",
+    { .name = "role", .letter = 'r', .kind = QS_OPT_STR, .arg = "ROLE",
       .help = "only tensors of this role (attn_q, ffn_down ...)" },
-    { .name = "sort",
-      .letter = 's',
-      .kind = QS_OPT_STR,
-      .arg = "KEY",
+    { .name = "sort", .letter = 's', .kind = QS_OPT_STR, .arg = "KEY",
       .help = "sort by a column; -KEY: largest first" },
     { .name = NULL }
 };
@@ -98,9 +92,9 @@ const struct qs_verb qs_verb_tensors = {
     .min_args = 1,
     .max_args = 1,
     .summary = "list the tensors of a model",
-    .description = "Lists every tensor with its role, type, shape and size. Names are matched as regular expressions "
-                   "(PCRE2), found "
-                   "anywhere in the name. Reads the file's headers only.",
+    .description =
+        "Lists every tensor with its role, type, shape and size. Names are matched as regular expressions (PCRE2), "
+        "found anywhere in the name. Reads the file's headers only.",
     .examples = "quantscape tensors model.gguf\tall tensors in file order\n"
                 "quantscape tensors --match 'blk\\.0\\.' model.gguf\tthe first layer\n"
                 "quantscape tensors --role ffn_down --sort -bytes model.gguf\tdown projections, largest first\n",

@@ -84,8 +84,7 @@ static void lint_tokenizer(struct qs_gguf *g)
 /* ---- general.file_type against what is in the file ---- */
 
 /* Types that a file of that number mostly consists of (llama.h, enum llama_ftype, at llama.cpp 0c1e57098). */
-static const struct { int16_t ftype; int16_t type[3]; const char *name;
-} file_types[] = {
+static const struct { int16_t ftype; int16_t type[3]; const char *name; } file_types[] = {
     { 0, { QS_F32, -1, -1 }, "F32" },          { 1, { QS_F16, -1, -1 }, "F16" },
     { 2, { QS_Q4_0, -1, -1 }, "Q4_0" },        { 3, { QS_Q4_1, -1, -1 }, "Q4_1" },
     { 7, { QS_Q8_0, -1, -1 }, "Q8_0" },        { 8, { QS_Q5_0, -1, -1 }, "Q5_0" },

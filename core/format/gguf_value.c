@@ -8,8 +8,7 @@
 
 #include "core/format/gguf_internal.h"
 
-static const struct { const char *name; uint8_t size;
-} types[QS_GGUF_TYPES] = {
+static const struct { const char *name; uint8_t size; } types[QS_GGUF_TYPES] = {
     [QS_GGUF_U8] = { "u8", 1 },       [QS_GGUF_I8] = { "i8", 1 },     [QS_GGUF_U16] = { "u16", 2 },
     [QS_GGUF_I16] = { "i16", 2 },     [QS_GGUF_U32] = { "u32", 4 },   [QS_GGUF_I32] = { "i32", 4 },
     [QS_GGUF_F32] = { "f32", 4 },     [QS_GGUF_BOOL] = { "bool", 1 }, [QS_GGUF_U64] = { "u64", 8 },

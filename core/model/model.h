@@ -36,7 +36,8 @@ struct qs_tensor {
 enum { QS_VARIED_FF = 1, QS_VARIED_HEAD = 2, QS_VARIED_HEAD_KV = 4 };
 
 /* 0: not stated and not derivable. Values stated layer by layer are given as their maximum, with a bit in `varied` when
- * they differ. Not stated, head_dim_* is n_embd / n_head, n_head_kv is n_head, n_vocab counts tokens or embedding rows. */
+ * they differ. Not stated, head_dim_* is n_embd / n_head, n_head_kv is n_head, n_vocab counts tokens or rows of the
+ * embedding. */
 struct qs_hparams {
     char arch[64];                   /* general.architecture */
     char name[128];                  /* general.name, cleaned */
@@ -78,10 +79,11 @@ int qs_model_intact(const struct qs_model *m, struct qs_err *e);
 /* Content key: hash of header bytes, file sizes, mtimes and 4 KiB samples of each tensor (touches those pages). */
 int qs_model_key(struct qs_model *m, struct qs_key *out, struct qs_err *e);
 
-/* Walks all tensor data on the pool (NULL: on the caller's thread): weights of float types and scales of block types that
- * are NaN or Inf. fn is called, on the caller's thread, for each tensor with something to say: field "weights" or
- * "scales", how many, and a sentence. The job (may be NULL) counts bytes. QS_EIO when a file was cut short meanwhile. */
-typedef void qs_model_check_fn(void *ctx, const struct qs_tensor *t, const char *field, uint64_t count, const char *msg);
+/* Walks all tensor data on the pool (NULL: on the caller's thread): weights of float types and scales of block types
+ * that are NaN or Inf. fn is called, on the caller's thread, for each tensor with something to say: field "weights" or
+ * "scales", how many, and a sentence. The job (may be NULL) counts bytes. QS_EIO: a file was cut short meanwhile. */
+typedef void qs_model_check_fn(void *ctx, const struct qs_tensor *t, const char *field, uint64_t count,
+                               const char *msg);
 struct qs_job; struct qs_pool;
 int qs_model_check_data(const struct qs_model *m, struct qs_pool *pool, struct qs_job *job, qs_model_check_fn *fn,
                         void *ctx, struct qs_err *e);

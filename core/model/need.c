@@ -46,8 +46,8 @@ uint64_t qs_need_kv_cache(const struct qs_model *m, uint64_t ctx, int type)
     const struct qs_hparams *hp = &m->hp;
     const struct qs_format *f = qs_format_by_id(type);
     uint64_t per_token = 0, bytes;
-    bool keys_only =
-        by_layer(m, "attention.key_length_mla", 0, 0) > 0; /* latent attention: values lie in the key rows */
+    /* latent attention: values lie in the rows of the keys */
+    bool keys_only = by_layer(m, "attention.key_length_mla", 0, 0) > 0;
     if (!f || hp->n_layer == 0 || hp->n_layer > 65536 || hp->n_head == 0)
         return 0;
     bool *has = attending(m, hp->n_layer);

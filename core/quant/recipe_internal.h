@@ -25,11 +25,6 @@ int qs_recipe_value(const struct qs_recipe *r, enum qs_recipe_setting s);   /* i
 void qs_recipe_set(struct qs_recipe *r, enum qs_recipe_setting s, int value);
 int qs_recipe_default(enum qs_recipe_setting s);
 
-/* Looks a type up for pins, rules and options: known, and one that can be written. */
-int qs_recipe_type(const char *name, int *type, struct qs_err *e);
-/* Looks a preset up; the message names near ones. */
-int qs_recipe_preset(const char *name, const struct qs_preset **out, struct qs_err *e);
-
 /* An empty recipe with the default preset and no lines. */
 struct qs_recipe *qs_recipe_empty(void);
 /* Adds at the end; the copies belong to the recipe. */

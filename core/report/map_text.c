@@ -33,14 +33,29 @@ static void blanks(struct qs_str *out, size_t n)
         qs_str_addc(out, ' ');
 }
 
-static void put_left(struct qs_str *out, const char *text, size_t width)
+/* Harmless text of at most `width` cells (0: all of it). In ASCII mode what is not ASCII becomes '?'. */
+static void put_clean(struct qs_str *out, const char *text, size_t width, bool ascii)
 {
     struct qs_str clean = QS_STR_INIT;
-    qs_utf8_clean(&clean, text, strlen(text), width);
-    const size_t n = qs_utf8_width(clean.data, clean.len);
+    qs_utf8_clean(&clean, text, strlen(text), ascii ? 0 : width);
+    if (ascii && width && clean.len > width) {
+        clean.data[width - 1] = '~'; /* cut: there is no ellipsis in ASCII */
+        clean.len = width;
+    }
+    for (size_t i = 0; ascii && i < clean.len; i++)
+        if ((unsigned char)clean.data[i] >= 0x80)
+            clean.data[i] = '?';
     qs_str_addn(out, clean.data, clean.len);
-    blanks(out, width > n ? width - n : 0);
+    out->failed |= clean.failed;
     qs_str_free(&clean);
+}
+
+static void put_left(struct qs_str *out, const char *text, size_t width, bool ascii)
+{
+    const size_t from = out->len;
+    put_clean(out, text, width, ascii);
+    const size_t n = qs_utf8_width(out->data + from, out->len - from);
+    blanks(out, width > n ? width - n : 0);
 }
 
 static void put_right(struct qs_str *out, const char *text, size_t width)
@@ -186,7 +201,7 @@ static void print_head(struct qs_str *out, const struct layout *l)
 {
     size_t at = 0;
     blanks(out, INDENT);
-    put_left(out, "layer", l->label);
+    put_left(out, "layer", l->label, true);
     blanks(out, 1);
     for (size_t i = 0; i < l->columns; i++) {
         char text[24];
@@ -222,7 +237,7 @@ static void print_rows(struct qs_str *out, const struct layout *l)
     for (size_t r = 0; r < l->h->n_rows; r++) {
         const struct qs_heat_row *row = &l->h->row[r];
         blanks(out, INDENT);
-        put_left(out, row->label, l->label);
+        put_left(out, row->label, l->label, l->style->ascii);
         blanks(out, 1);
         for (size_t i = 0; i < l->columns; i++) {
             const struct qs_heat_cell c = column_cell(l, row, i);
@@ -236,7 +251,7 @@ static void print_rows(struct qs_str *out, const struct layout *l)
         const struct qs_format *f = qs_format_by_id(row->cell[0].type);
         char text[32];
         blanks(out, INDENT);
-        put_left(out, row->label, l->label);
+        put_left(out, row->label, l->label, l->style->ascii);
         blanks(out, 1);
         put_cell(out, l, &row->cell[0], l->cell, l->numbers);
         if (!l->numbers) {
@@ -314,7 +329,7 @@ static void print_notes(struct qs_str *out, const struct layout *l)
 void qs_heat_text(const struct qs_heat *h, const struct qs_heat_style *style, struct qs_str *out)
 {
     const struct layout l = make_layout(h, style);
-    qs_utf8_clean(out, h->title, strlen(h->title), l.width > 4 ? l.width - 4 : 0);
+    put_clean(out, h->title, l.width > 4 ? l.width - 4 : 0, style->ascii);
     qs_str_add(out, h->unit == QS_UNIT_PERCENT && l.numbers ? ", %\n" : "\n");
     if (!h->n_items) {
         qs_str_add(out, "  (no tensors to draw)\n");

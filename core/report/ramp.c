@@ -55,7 +55,7 @@ void qs_palette_256(uint8_t index, uint8_t rgb[3])
 
 uint8_t qs_ramp_256(unsigned level)
 {
-    /* Blue, slate, grey, khaki, yellow entries of the 6x6x6 cube and the grey stairs, each lighter than the one before. */
-    static const uint8_t entry[QS_RAMP_LEVELS] = { 17, 18, 60, 241, 244, 144, 179, 186, 228, 230 };
+    /* Entries of the 6x6x6 cube and the grey stairs near the ramp's colours, each lighter than the one before. */
+    static const uint8_t entry[QS_RAMP_LEVELS] = { 17, 237, 239, 59, 243, 101, 143, 179, 186, 228 };
     return entry[level < QS_RAMP_LEVELS ? level : QS_RAMP_LEVELS - 1];
 }

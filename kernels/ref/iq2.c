@@ -93,14 +93,14 @@ static void store_xxs(const struct qs_iq_super *s, size_t block, void *grid, voi
         code[k] = (uint16_t)(s->place[k] | s->signs[k] << 8);
 }
 
-void qs_iq2_xxs_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes)
+void qs_iq2_xxs_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes)
 {
     qs_iq_fit_rows(&qs_iq2_xxs_kind, fn, in, grid, codes, store_xxs);
 }
 
 void qs_ref_iq2_xxs_fit(const struct qs_rows *in, void *grid, void *codes)
 {
-    qs_iq2_xxs_fit_with(qs_iq_scale_ref, in, grid, codes);
+    qs_iq2_xxs_fit_with(&qs_iq_ref, in, grid, codes);
 }
 
 void qs_ref_iq2_xxs_round(const struct qs_rows *in, const void *grid, void *codes)
@@ -166,14 +166,14 @@ static void store_xs(const struct qs_iq_super *s, size_t block, void *grid, void
         code[k] = (uint16_t)(s->place[k] | s->signs[k] << 9);
 }
 
-void qs_iq2_xs_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes)
+void qs_iq2_xs_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes)
 {
     qs_iq_fit_rows(&qs_iq2_xs_kind, fn, in, grid, codes, store_xs);
 }
 
 void qs_ref_iq2_xs_fit(const struct qs_rows *in, void *grid, void *codes)
 {
-    qs_iq2_xs_fit_with(qs_iq_scale_ref, in, grid, codes);
+    qs_iq2_xs_fit_with(&qs_iq_ref, in, grid, codes);
 }
 
 void qs_ref_iq2_xs_round(const struct qs_rows *in, const void *grid, void *codes)
@@ -232,14 +232,14 @@ static void store_s(const struct qs_iq_super *s, size_t block, void *grid, void 
         code[k] = s->place[k] | (uint32_t)s->signs[k] << 10;
 }
 
-void qs_iq2_s_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes)
+void qs_iq2_s_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes)
 {
     qs_iq_fit_rows(&qs_iq2_s_kind, fn, in, grid, codes, store_s);
 }
 
 void qs_ref_iq2_s_fit(const struct qs_rows *in, void *grid, void *codes)
 {
-    qs_iq2_s_fit_with(qs_iq_scale_ref, in, grid, codes);
+    qs_iq2_s_fit_with(&qs_iq_ref, in, grid, codes);
 }
 
 void qs_ref_iq2_s_round(const struct qs_rows *in, const void *grid, void *codes)

@@ -73,14 +73,14 @@ static void store_xxs(const struct qs_iq_super *s, size_t block, void *grid, voi
         code[k] = s->place[2 * k] | (uint32_t)s->place[2 * k + 1] << 8 | (uint32_t)s->signs[k] << 16;
 }
 
-void qs_iq3_xxs_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes)
+void qs_iq3_xxs_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes)
 {
     qs_iq_fit_rows(&qs_iq3_xxs_kind, fn, in, grid, codes, store_xxs);
 }
 
 void qs_ref_iq3_xxs_fit(const struct qs_rows *in, void *grid, void *codes)
 {
-    qs_iq3_xxs_fit_with(qs_iq_scale_ref, in, grid, codes);
+    qs_iq3_xxs_fit_with(&qs_iq_ref, in, grid, codes);
 }
 
 /* Both halves are free but for the number of minus signs; if it is odd, the half where a wrong sign costs least
@@ -166,14 +166,14 @@ static void store_s(const struct qs_iq_super *s, size_t block, void *grid, void 
         code[k] = (uint16_t)(s->place[k] | (s->signs[k / 2] >> 4 * (k % 2) & 15) << 9);
 }
 
-void qs_iq3_s_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes)
+void qs_iq3_s_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes)
 {
     qs_iq_fit_rows(&qs_iq3_s_kind, fn, in, grid, codes, store_s);
 }
 
 void qs_ref_iq3_s_fit(const struct qs_rows *in, void *grid, void *codes)
 {
-    qs_iq3_s_fit_with(qs_iq_scale_ref, in, grid, codes);
+    qs_iq3_s_fit_with(&qs_iq_ref, in, grid, codes);
 }
 
 void qs_ref_iq3_s_round(const struct qs_rows *in, const void *grid, void *codes)

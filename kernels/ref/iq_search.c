@@ -219,8 +219,11 @@ static uint16_t nearest4(const struct qs_iq_book *b, const struct qs_iq_near *ne
 
 /* ---------------------------------------------------------------------------------------------- one scale */
 
+/* Inlined so that `dim` is a constant in both copies. */
+#define INLINE static inline __attribute__((always_inline))
+
 /* Round `dim` weights on 1/scale = inv; a point of the book, and whether rounding alone found it. */
-static inline uint16_t group_point(const struct qs_iq_book *b, const float *x, const float *root_w, float inv,
+INLINE uint16_t group_point(const struct qs_iq_book *b, const float *x, const float *root_w, float inv,
                                    float scale, bool *on_grid, unsigned dim)
 {
     unsigned bits = dim == 8 ? 2 : 3;
@@ -241,7 +244,7 @@ struct sums {
     float qx, q2; /* of w*x*q and w*q*q */
 };
 
-static inline struct sums point_sums(const uint16_t *points, unsigned sub, const float *x, const float *w,
+INLINE struct sums point_sums(const uint16_t *points, unsigned sub, const float *x, const float *w,
                                      unsigned dim)
 {
     unsigned bits = dim == 8 ? 2 : 3, mask = (1u << bits) - 1;
@@ -258,7 +261,7 @@ static inline struct sums point_sums(const uint16_t *points, unsigned sub, const
 }
 
 /* After the row of scales: put groups again on the fitted scale, and fit it once more. */
-static inline float refit(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x, const float *w,
+INLINE float refit(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x, const float *w,
                           const float *root_w, float scale, const bool *on_grid, uint16_t *points, unsigned dim)
 {
     unsigned groups = kind->sub / dim, off = 0;
@@ -276,7 +279,7 @@ static inline float refit(const struct qs_iq_kind *kind, const struct qs_iq_book
     return s.q2 > 0 ? s.qx / s.q2 : scale;
 }
 
-static inline float scale_search(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x,
+INLINE float scale_search(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x,
                                  const float *w, float max, float start, uint16_t *points, unsigned dim)
 {
     unsigned sub = kind->sub, groups = sub / dim;
@@ -305,12 +308,21 @@ static inline float scale_search(const struct qs_iq_kind *kind, const struct qs_
     return refit(kind, b, x, w, root_w, scale, on_grid, points, dim);
 }
 
-float qs_iq_scale_ref(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x, const float *w,
-                      float max, float start, uint16_t *points)
+static float scale_ref(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x, const float *w,
+                       float max, float start, uint16_t *points)
 {
     return b->dim == 8 ? scale_search(kind, b, x, w, max, start, points, 8)
                        : scale_search(kind, b, x, w, max, start, points, 4);
 }
+
+static void starts_ref(const float *x, const float *w, float start[8])
+{
+    uint8_t code[32];
+    for (int j = 0; j < 8; j++)
+        start[j] = qs_search_positive(32, 4, x + 32 * j, w + 32 * j, code);
+}
+
+const struct qs_iq_fns qs_iq_ref = {scale_ref, starts_ref};
 
 /* ---------------------------------------------------------------------------------------------- super-blocks */
 
@@ -342,56 +354,69 @@ static uint8_t split_signs(const float *x, const float *w, bool even, float *mag
     return (uint8_t)(signs & 127);
 }
 
-/* Scale and points of the weights that share a scale; 0 when they count as zero (points and signs stay as they are). */
-static float fit_sub(const struct qs_iq_kind *kind, qs_iq_scale_fn *fn, const struct qs_iq_book *b, const float *x,
-                     const float *w, uint16_t *place, uint8_t *signs)
+/* A super-block made ready for the searches. */
+struct ready {
+    float w[256], magnitude[256]; /* search weights, and x without its sign */
+    uint8_t signs[32];
+    float start[8];               /* with start_search */
+};
+
+static void make_ready(const struct qs_iq_kind *kind, const struct qs_iq_fns *fn, const float *x,
+                       const float *importance, struct ready *r)
 {
-    float m[QS_IQ_SUB_MAX];
-    uint8_t s[QS_IQ_SUB_MAX / 8], code[QS_IQ_SUB_MAX];
+    float sigma2 = qs_iq_sigma2(x, 256, kind->sigma_factor);
+    if (importance) {
+        qs_iq_weights(x, importance, sigma2, 256, r->w);
+    } else {
+        for (int i = 0; i < 256; i++)
+            r->w[i] = kind->flat_factor * sigma2 + x[i] * x[i];
+    }
+    for (int k = 0; k < 32; k++)
+        r->signs[k] = split_signs(x + 8 * k, r->w + 8 * k, kind->even_signs, r->magnitude + 8 * k);
+    if (kind->start_search)
+        fn->starts(r->magnitude, r->w, r->start);
+}
+
+/* Scale and points of sub-block j; 0 when it counts as zero (points and signs stay as they are). */
+static float fit_sub(const struct qs_iq_kind *kind, const struct qs_iq_fns *fn, const struct qs_iq_book *b,
+                     const struct ready *r, unsigned j, struct qs_iq_super *out)
+{
     uint16_t points[QS_IQ_GROUPS_MAX];
-    for (unsigned k = 0; k < kind->sub / 8u; k++)
-        s[k] = split_signs(x + 8 * k, w + 8 * k, kind->even_signs, m + 8 * k);
+    unsigned sub = kind->sub, groups = sub / b->dim;
+    const float *m = r->magnitude + sub * j;
     float max = m[0];
-    for (unsigned i = 1; i < kind->sub; i++)
+    for (unsigned i = 1; i < sub; i++)
         max = max > m[i] ? max : m[i];
     if (max < kind->eps || !(max > 0))
         return 0;
     float start = max / (float)(2 * b->levels - 1);
     if (kind->start_search) {
-        start = qs_search_positive(kind->sub, (int)b->levels + 1, m, w, code);
+        start = r->start[j];
         max = start * (float)b->levels;
         if (max <= 0)
             return 0;
     }
-    float scale = fn(kind, b, m, w, max, start, points);
+    float scale = fn->scale(kind, b, m, r->w + sub * j, max, start, points);
     bool mirrored = scale < 0; /* scales are stored without sign */
-    for (unsigned k = 0; k < kind->sub / b->dim; k++)
-        place[k] = (uint16_t)qs_iq_place(b, points[k]);
-    for (unsigned k = 0; k < kind->sub / 8u; k++)
-        signs[k] = mirrored ? (uint8_t)(~s[k] & (kind->even_signs ? 127 : 255)) : s[k];
+    for (unsigned k = 0; k < groups; k++)
+        out->place[groups * j + k] = (uint16_t)qs_iq_place(b, points[k]);
+    for (unsigned k = sub / 8 * j; k < sub / 8 * (j + 1); k++)
+        out->signs[k] = mirrored ? (uint8_t)(~r->signs[k] & (kind->even_signs ? 127 : 255)) : r->signs[k];
     scale = mirrored ? -scale : scale;
     return scale > 0 ? scale : 0; /* NaN after an overflow becomes 0 */
 }
 
-void qs_iq_fit_super(const struct qs_iq_kind *kind, qs_iq_scale_fn *fn, const float *x, const float *importance,
-                     struct qs_iq_super *out)
+void qs_iq_fit_super(const struct qs_iq_kind *kind, const struct qs_iq_fns *fn, const float *x,
+                     const float *importance, struct qs_iq_super *out)
 {
     const struct qs_iq_book *b = qs_iq_book(kind->book);
-    float x_room[256], importance_room[256], scale[16], w[QS_IQ_SUB_MAX], max = 0;
-    x = qs_iq_finite(x, 256, x_room);
-    importance = qs_iq_importance(importance, 256, importance_room);
-    float sigma2 = qs_iq_sigma2(x, 256, kind->sigma_factor);
-    unsigned sub = kind->sub, n = 256 / sub;
+    struct ready r;
+    float x_room[256], importance_room[256], scale[16], max = 0;
+    unsigned n = 256u / kind->sub;
+    make_ready(kind, fn, qs_iq_finite(x, 256, x_room), qs_iq_importance(importance, 256, importance_room), &r);
     *out = (struct qs_iq_super){0};
     for (unsigned j = 0; j < n; j++) {
-        const float *xs = x + sub * j;
-        if (importance) {
-            qs_iq_weights(xs, importance + sub * j, sigma2, (int)sub, w);
-        } else {
-            for (unsigned i = 0; i < sub; i++)
-                w[i] = kind->flat_factor * sigma2 + xs[i] * xs[i];
-        }
-        scale[j] = fit_sub(kind, fn, b, xs, w, out->place + sub / b->dim * j, out->signs + sub / 8 * j);
+        scale[j] = fit_sub(kind, fn, b, &r, j, out);
         max = max > scale[j] ? max : scale[j];
     }
     if (!(max > 0)) {
@@ -405,8 +430,8 @@ void qs_iq_fit_super(const struct qs_iq_kind *kind, qs_iq_scale_fn *fn, const fl
         out->scale[j] = (uint8_t)qs_clamp_int(qs_nearest_int(0.5f * (inv * scale[j] - 1)), 0, 15);
 }
 
-void qs_iq_fit_rows(const struct qs_iq_kind *kind, qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes,
-                    qs_iq_store_fn *store)
+void qs_iq_fit_rows(const struct qs_iq_kind *kind, const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid,
+                    void *codes, qs_iq_store_fn *store)
 {
     size_t per_row = in->cols / 256;
     for (size_t r = 0; r < in->rows; r++) {

@@ -4,7 +4,7 @@
  * of scales, round every weight on each, move each group of weights to a point of the codebook, keep the scale whose
  * least-squares fit explains most. The float operations and their order are those of ggml-quants.c (llama.cpp
  * 0c1e57098), so the results have the same bits; kernels of other instruction sets replace the innermost function
- * (qs_iq_scale_fn) and nothing else.
+ * (qs_iq_scale_fn, and qs_iq_starts_fn before it) and nothing else.
  *
  * Non-finite weights count as zero, and so do importances that are not finite or negative. Finite ones so large that their squares overflow give some valid
  * block, the same on every machine.
@@ -99,13 +99,20 @@ struct qs_iq_super {
  * This is where the time goes. */
 typedef float qs_iq_scale_fn(const struct qs_iq_kind *kind, const struct qs_iq_book *book, const float *x,
                              const float *w, float max, float start, uint16_t *points);
-qs_iq_scale_fn qs_iq_scale_ref;
+/* For start_search: qs_search_positive() of each 32 of 256 magnitudes, with 4 levels. */
+typedef void qs_iq_starts_fn(const float *x, const float *w, float start[8]);
+
+struct qs_iq_fns {
+    qs_iq_scale_fn *scale;
+    qs_iq_starts_fn *starts;
+};
+extern const struct qs_iq_fns qs_iq_ref;
 
 extern const struct qs_iq_kind qs_iq2_xxs_kind, qs_iq2_xs_kind, qs_iq2_s_kind, qs_iq3_xxs_kind, qs_iq3_s_kind;
 
 /* x: 256 weights; importance: 256, or NULL. */
-void qs_iq_fit_super(const struct qs_iq_kind *kind, qs_iq_scale_fn *fn, const float *x, const float *importance,
-                     struct qs_iq_super *out);
+void qs_iq_fit_super(const struct qs_iq_kind *kind, const struct qs_iq_fns *fn, const float *x,
+                     const float *importance, struct qs_iq_super *out);
 
 /* ---- ternary split of IQ1: values -1, 0, 1 plus a shift of +-1/8, one shift per half of the weights or one for all */
 
@@ -146,11 +153,11 @@ extern const float qs_iq4_middle[15];
 /* ---- the `fit` of each format with its inner functions given (ref.h's call these with the plain ones) */
 void qs_iq1_s_fit_with(const struct qs_iq1_fns *fn, const struct qs_rows *in, void *grid, void *codes);
 void qs_iq1_m_fit_with(const struct qs_iq1_fns *fn, const struct qs_rows *in, void *grid, void *codes);
-void qs_iq2_xxs_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes);
-void qs_iq2_xs_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes);
-void qs_iq2_s_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes);
-void qs_iq3_xxs_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes);
-void qs_iq3_s_fit_with(qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes);
+void qs_iq2_xxs_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes);
+void qs_iq2_xs_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes);
+void qs_iq2_s_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes);
+void qs_iq3_xxs_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes);
+void qs_iq3_s_fit_with(const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid, void *codes);
 void qs_iq4_nl_fit_with(const struct qs_iq4_fns *fn, const struct qs_rows *in, void *grid, void *codes);
 void qs_iq4_xs_fit_with(const struct qs_iq4_fns *fn, const struct qs_rows *in, void *grid, void *codes);
 
@@ -167,8 +174,8 @@ void qs_iq_weights(const float *x, const float *importance, float sigma2, int n,
 
 /* `fit` over rows: store(s, block, grid, codes) writes each super-block's result as grid and codes number `block`. */
 typedef void qs_iq_store_fn(const struct qs_iq_super *s, size_t block, void *grid, void *codes);
-void qs_iq_fit_rows(const struct qs_iq_kind *kind, qs_iq_scale_fn *fn, const struct qs_rows *in, void *grid, void *codes,
-                    qs_iq_store_fn *store);
+void qs_iq_fit_rows(const struct qs_iq_kind *kind, const struct qs_iq_fns *fn, const struct qs_rows *in, void *grid,
+                    void *codes, qs_iq_store_fn *store);
 
 /* For `round`: the cost w*(|x| - decoded[l])^2 of `dim` weights at every level with their better signs, and what the
  * wrong sign would add. decoded: of level l without sign. w may be NULL (ones). Returns the better sign bits; where x

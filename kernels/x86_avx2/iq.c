@@ -15,13 +15,16 @@
 #include "kernels/ref/tables_iq.h"
 #include "kernels/x86_avx2/lanes.h"
 
+/* Inlined so that `dim` and `vectors` are constants in every copy and the loops over them come apart. */
+#define INLINE static inline __attribute__((always_inline))
+
 static inline __m256i lane_numbers(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 
 /* ---------------------------------------------------------------------------------------------- neighbour lists */
 
 /* Sums of the costs of eight listed points. For 8 weights the costs of weight i at its levels are the lower three floats
  * of both halves of cost[i]; for 4 weights the eight of them. */
-static inline __m256 list_sums(const uint16_t *list, const __m256 *cost, unsigned dim)
+INLINE __m256 list_sums(const uint16_t *list, const __m256 *cost, unsigned dim)
 {
     __m256i p = _mm256_cvtepu16_epi32(_mm_load_si128((const void *)list));
     __m256 s;
@@ -42,7 +45,7 @@ static inline __m256 list_sums(const uint16_t *list, const __m256 *cost, unsigne
 }
 
 /* The smallest of eight, everywhere. */
-static inline __m256 least_of(__m256 v)
+INLINE __m256 least_of(__m256 v)
 {
     __m256 m = _mm256_min_ps(v, _mm256_permute2f128_ps(v, v, 1));
     m = _mm256_min_ps(m, _mm256_permute_ps(m, 0x4e));
@@ -50,7 +53,7 @@ static inline __m256 least_of(__m256 v)
 }
 
 /* The first point with the smallest sum in a list of at most eight; sums that are no ordinary numbers do not count. */
-static inline uint16_t nearest_of_few(const uint16_t *list, const __m256 *cost, unsigned dim)
+INLINE uint16_t nearest_of_few(const uint16_t *list, const __m256 *cost, unsigned dim)
 {
     __m256 s = _mm256_min_ps(list_sums(list, cost, dim), _mm256_set1_ps(FLT_MAX)); /* the second when one is NaN */
     unsigned least = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(s, least_of(s), _CMP_EQ_OQ));
@@ -58,7 +61,7 @@ static inline uint16_t nearest_of_few(const uint16_t *list, const __m256 *cost, 
 }
 
 /* The same in a list of any length: each lane keeps its smallest sum and where it was. */
-static inline uint16_t nearest_of_many(const uint16_t *list, unsigned count, const __m256 *cost, unsigned dim)
+INLINE uint16_t nearest_of_many(const uint16_t *list, unsigned count, const __m256 *cost, unsigned dim)
 {
     __m256i place = lane_numbers(), at = place;
     __m256 best = _mm256_set1_ps(FLT_MAX);
@@ -86,32 +89,33 @@ static uint16_t nearest_table(const struct qs_iq_book *b, const struct qs_iq_nea
 enum { TRIES_MAX = 32 };
 
 /* q = 2*level+1 of all levels; with three of them twice, for either half of a vector. */
-static inline __m256 all_q(unsigned dim)
+INLINE __m256 all_q(unsigned dim)
 {
     return dim == 8 ? _mm256_setr_ps(1, 3, 5, 7, 1, 3, 5, 7) : _mm256_setr_ps(1, 3, 5, 7, 9, 11, 13, 15);
 }
 
-static inline __m256 pick(__m256 table, __m256i level, unsigned dim)
+INLINE __m256 pick(__m256 table, __m256i level, unsigned dim)
 {
     return dim == 8 ? _mm256_permutevar_ps(table, level) : _mm256_permutevar8x32_ps(table, level);
 }
 
-static inline void costs_on_scale(const float *x, const float *root_w, float scale, unsigned dim, __m256 *cost)
+INLINE void costs_on_scale(const float *x, const float *root_w, float scale, unsigned dim, __m256 *cost)
 {
     __m256 decoded = _mm256_mul_ps(_mm256_set1_ps(scale), all_q(dim));
+#pragma GCC unroll 8
     for (unsigned i = 0; i < dim; i++) {
         __m256 diff = _mm256_sub_ps(decoded, _mm256_broadcast_ss(x + i));
         cost[i] = _mm256_mul_ps(_mm256_mul_ps(_mm256_broadcast_ss(root_w + i), diff), diff);
     }
 }
 
-static inline unsigned rank_of(unsigned point, unsigned dim)
+INLINE unsigned rank_of(unsigned point, unsigned dim)
 {
     return dim == 8 ? qs_iq_rank4[point & 255] + 81u * qs_iq_rank4[point >> 8] : point;
 }
 
 /* One group on one scale, after the row of scales. */
-static inline uint16_t group_point(const struct qs_iq_book *b, const float *x, const float *root_w, float inv,
+INLINE uint16_t group_point(const struct qs_iq_book *b, const float *x, const float *root_w, float inv,
                                    float scale, unsigned dim)
 {
     unsigned point = 0;
@@ -128,11 +132,12 @@ static inline uint16_t group_point(const struct qs_iq_book *b, const float *x, c
 }
 
 /* Round one group on eight scales; `inv` are their inverses. */
-static inline __m256i round_group(const float *x, __m256 inv, unsigned dim)
+INLINE __m256i round_group(const float *x, __m256 inv, unsigned dim)
 {
     const __m256i zero = _mm256_set1_epi32(0x400000), top = _mm256_set1_epi32(0x400000 + (dim == 8 ? 2 : 7));
     unsigned bits = dim == 8 ? 2 : 3;
     __m256i point = _mm256_setzero_si256();
+#pragma GCC unroll 8
     for (unsigned i = dim; i-- > 0;) {
         __m256 v = _mm256_sub_ps(_mm256_mul_ps(inv, _mm256_broadcast_ss(x + i)), _mm256_set1_ps(1));
         v = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(0.5f), v), _mm256_set1_ps(12582912.f));
@@ -150,20 +155,23 @@ struct tries {
 };
 
 /* Sums of w*x*q and w*q*q for all scales. */
-static inline void sum_tries(struct tries *t, unsigned vectors, unsigned sub, const float *x, const float *w,
+INLINE void sum_tries(struct tries *t, unsigned vectors, unsigned sub, const float *x, const float *w,
                              unsigned dim)
 {
     __m256 qx[TRIES_MAX / 8], q2[TRIES_MAX / 8], q = all_q(dim);
     unsigned bits = dim == 8 ? 2 : 3;
+#pragma GCC unroll 8
     for (unsigned v = 0; v < vectors; v++)
         qx[v] = q2[v] = _mm256_setzero_ps();
     for (unsigned k = 0; k < sub / dim; k++) {
         __m256i p[TRIES_MAX / 8];
+#pragma GCC unroll 8
         for (unsigned v = 0; v < vectors; v++)
             p[v] = _mm256_loadu_si256((const void *)&t->point[k][8 * v]);
         for (unsigned i = dim * k; i < dim * (k + 1); i++) {
             __m256 wi = _mm256_broadcast_ss(w + i), wx = _mm256_mul_ps(wi, _mm256_broadcast_ss(x + i));
             __m256 table_x = _mm256_mul_ps(wx, q), table_2 = _mm256_mul_ps(_mm256_mul_ps(wi, q), q);
+#pragma GCC unroll 8
             for (unsigned v = 0; v < vectors; v++) {
                 qx[v] = _mm256_add_ps(qx[v], pick(table_x, p[v], dim));
                 q2[v] = _mm256_add_ps(q2[v], pick(table_2, p[v], dim));
@@ -171,6 +179,7 @@ static inline void sum_tries(struct tries *t, unsigned vectors, unsigned sub, co
             }
         }
     }
+#pragma GCC unroll 8
     for (unsigned v = 0; v < vectors; v++) {
         _mm256_storeu_ps(t->qx + 8 * v, qx[v]);
         _mm256_storeu_ps(t->q2 + 8 * v, q2[v]);
@@ -178,7 +187,7 @@ static inline void sum_tries(struct tries *t, unsigned vectors, unsigned sub, co
 }
 
 /* Move to points what rounding left beside them. Short lists first: without branches that depend on the data. */
-static inline void find_points(struct tries *t, unsigned n, unsigned groups, const struct qs_iq_book *b, const float *x,
+INLINE void find_points(struct tries *t, unsigned n, unsigned groups, const struct qs_iq_book *b, const float *x,
                                const float *root_w, unsigned dim)
 {
     uint16_t few[QS_IQ_GROUPS_MAX * TRIES_MAX], many[QS_IQ_GROUPS_MAX * TRIES_MAX];
@@ -209,7 +218,7 @@ static inline void find_points(struct tries *t, unsigned n, unsigned groups, con
     }
 }
 
-static inline void fit_tries(struct tries *t, const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x,
+INLINE void fit_tries(struct tries *t, const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x,
                              const float *w, const float *root_w, float max, unsigned dim, unsigned vectors)
 {
     unsigned n = 2u * (unsigned)kind->tries + 1, groups = kind->sub / dim;
@@ -226,7 +235,7 @@ static inline void fit_tries(struct tries *t, const struct qs_iq_kind *kind, con
 }
 
 /* As refit() of kernels/ref/iq_search.c. */
-static inline float refit(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x, const float *w,
+INLINE float refit(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x, const float *w,
                           const float *root_w, float scale, unsigned on_grid, uint16_t *points, unsigned dim)
 {
     unsigned groups = kind->sub / dim, bits = dim == 8 ? 2 : 3, mask = (1u << bits) - 1;
@@ -246,7 +255,7 @@ static inline float refit(const struct qs_iq_kind *kind, const struct qs_iq_book
     return q2 > 0 ? qx / q2 : scale;
 }
 
-static inline float scale_search(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x,
+INLINE float scale_search(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x,
                                  const float *w, float max, float start, uint16_t *points, unsigned dim,
                                  unsigned vectors)
 {
@@ -280,6 +289,31 @@ static float scale_avx2(const struct qs_iq_kind *kind, const struct qs_iq_book *
                             : scale_search(kind, b, x, w, max, start, points, 8, 3);
     return vectors == 3 ? scale_search(kind, b, x, w, max, start, points, 4, 3)
                         : scale_search(kind, b, x, w, max, start, points, 4, 4);
+}
+
+/* The start of IQ2_XXS: the eight searches of a super-block beside each other. */
+static void starts_avx2(const float *x, const float *w, float start[8])
+{
+    const float *rows_x[8], *rows_w[8];
+    const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), limit = _mm256_set1_ps(1e15f);
+    __m256 vx[32], vw[32], large = _mm256_setzero_ps();
+    __m256i code[32];
+    for (int j = 0; j < 8; j++) {
+        rows_x[j] = x + 32 * j;
+        rows_w[j] = w + 32 * j;
+    }
+    for (size_t at = 0; at < 32; at += 8) {
+        qs_lanes_transpose(rows_x, at, vx + at);
+        qs_lanes_transpose(rows_w, at, vw + at);
+    }
+    for (int i = 0; i < 32; i++) {
+        large = _mm256_or_ps(large, _mm256_cmp_ps(_mm256_and_ps(vx[i], no_sign), limit, _CMP_NLT_UQ));
+        large = _mm256_or_ps(large, _mm256_cmp_ps(vw[i], limit, _CMP_NLT_UQ));
+    }
+    if (_mm256_movemask_ps(large)) /* or NaN: sums may overflow, and then lanes differ from the plain search */
+        qs_iq_ref.starts(x, w, start);
+    else
+        _mm256_storeu_ps(start, qs_lanes_positive(32, 4, vx, vw, code));
 }
 
 /* ---------------------------------------------------------------------------------------------- IQ1: best split
@@ -576,6 +610,7 @@ static void index4(const float *x, float inv, uint8_t *code)
 
 /* ---------------------------------------------------------------------------------------------- the table */
 
+static const struct qs_iq_fns iq_fns = {scale_avx2, starts_avx2};
 static const struct qs_iq1_fns iq1_fns = {sort_places, split_s, split_m, nearest_table};
 static const struct qs_iq4_fns iq4_fns = {scale4, index4};
 
@@ -584,7 +619,7 @@ void qs_avx2_iq1_m_fit(const struct qs_rows *in, void *grid, void *codes) { qs_i
 void qs_avx2_iq4_nl_fit(const struct qs_rows *in, void *grid, void *codes) { qs_iq4_nl_fit_with(&iq4_fns, in, grid, codes); }
 void qs_avx2_iq4_xs_fit(const struct qs_rows *in, void *grid, void *codes) { qs_iq4_xs_fit_with(&iq4_fns, in, grid, codes); }
 
-#define FIT(name)                                                                                                          void qs_avx2_##name##_fit(const struct qs_rows *in, void *grid, void *codes)                                           {                                                                                                                          qs_##name##_fit_with(scale_avx2, in, grid, codes);                                                                 }
+#define FIT(name)                                                                                                          void qs_avx2_##name##_fit(const struct qs_rows *in, void *grid, void *codes)                                           {                                                                                                                          qs_##name##_fit_with(&iq_fns, in, grid, codes);                                                                 }
 FIT(iq2_xxs)
 FIT(iq2_xs)
 FIT(iq2_s)

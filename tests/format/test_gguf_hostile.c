@@ -99,8 +99,7 @@ static void m_same_place(struct qs_str *s) { two_tensors(s, "a", "b", 0); }
 static void m_twin_tensors(struct qs_str *s) { two_tensors(s, "a", "a", 64); }
 static void m_ends_in_table(struct qs_str *s) { tf_head(s, 3, 1, 0); tf_text(s, "w"); tf_u32(s, 4); tf_u64(s, 1); }
 
-static const struct { const char *name; make_fn *make; enum qs_code code; const char *says, *also;
-} cases[] = {
+static const struct { const char *name; make_fn *make; enum qs_code code; const char *says, *also; } cases[] = {
     { "magic", m_magic, QS_EFORMAT, "magic: not a GGUF file: it begins with 47 47 55 58", "(offset 0)" },
     { "zip", m_zip, QS_EFORMAT, "zip archive", "(offset 0)" },
     { "ggjt", m_old, QS_EFORMAT, "old GGML file (ggjt)", "(offset 0)" },

@@ -200,29 +200,9 @@ static const struct { const char *text; int type; double value; const char *str;
 };
 
 static const char *const bad[] = {
-    "k",
-    "=int:1",
-    "k=int",
-    "k=long:1",
-    "k=int:",
-    "k=int:1x",
-    "k=int:-1",
-    "k=int:4294967296",
-    "k=u8:256",
-    "k=i8:128",
-    "k=i8:-129",
-    "k=u64:18446744073709551616",
-    "k=i64:9223372036854775808",
-    "k=float:abc",
-    "k=float:1e39",
-    "k=float:nan",
-    "k=float:inf",
-    "k=f64:1e999",
-    "k=bool:1",
-    "k=bool:",
-    "k=float:1 ",
-    "k=array:1",
-    "k=i32:0x10",
+    "k", "=int:1", "k=int", "k=long:1", "k=int:", "k=int:1x", "k=int:-1", "k=int:4294967296", "k=u8:256", "k=i8:128",
+    "k=i8:-129", "k=u64:18446744073709551616", "k=i64:9223372036854775808", "k=float:abc", "k=float:1e39",
+    "k=float:nan", "k=float:inf", "k=f64:1e999", "k=bool:1", "k=bool:", "k=float:1 ", "k=array:1", "k=i32:0x10",
 };
 
 static void test_override(void **state)

@@ -1,4 +1,4 @@
-/* test_open_sparse.c - a 40 GB model opens by reading its headers: at most 16 MiB are read, no tensor page is touched. */
+/* test_open_sparse.c - a 40 GB model opens by reading its headers: at most 16 MiB, and no tensor page is touched. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -67,8 +67,7 @@ static void add_attention(struct table *x, unsigned l)
         if (s->biases)
             add(x, "attn_qkv.bias", l, QS_F32, q + 2 * kv, 0, 0);
     } else {
-        const struct { const char *w, *b; uint64_t rows;
-        } p[] = {
+        const struct { const char *w, *b; uint64_t rows; } p[] = {
             { "attn_q.weight", "attn_q.bias", q },
             { "attn_k.weight", "attn_k.bias", kv },
             { "attn_v.weight", "attn_v.bias", kv },

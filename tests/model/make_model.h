@@ -6,8 +6,8 @@
  *     struct mm_spec s = { .layers = 4, .type = QS_Q8_0, .untied = true };
  *     assert_int_equal(mm_file("m.gguf", &s, &e), QS_OK);
  *
- * The same spec gives the same bytes everywhere. With MM_SPARSE the file has its full size but no data (ftruncate): a 40 GB
- * model takes a few KB on disk. Tensor names, order and metadata are those of llama.cpp's converter.
+ * The same spec gives the same bytes everywhere. With MM_SPARSE the file has its full size but no data (ftruncate): a
+ * 40 GB model takes a few KB on disk. Tensor names, order and metadata are those of llama.cpp's converter.
  * Link with tests/model/libmakemodel.a core/libformat.a kernels/libkernels.a base/libwrap.a base/libbase.a; shell tests
  * use the program tests/model/make_model (run it without arguments for its words).
  */

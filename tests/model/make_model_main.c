@@ -33,8 +33,7 @@ static bool set_number(struct mm_spec *s, const char *word, size_t n, const char
 
 static bool set_flags(struct mm_spec *s, const char *value)
 {
-    const struct { const char *word; bool *to;
-    } words[] = {
+    const struct { const char *word; bool *to; } words[] = {
         { "untied", &s->untied },
         { "fused_qkv", &s->fused_qkv },
         { "qk_norms", &s->qk_norms },

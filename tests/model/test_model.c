@@ -136,8 +136,7 @@ static void test_names_refused(void **state)
     char longest[300];
     memset(longest, 'n', 256);
     longest[256] = 0;
-    const struct { const char *name, *says;
-    } bad[] = {
+    const struct { const char *name, *says; } bad[] = {
         { "a\x1b[31m", "control characters" }, { "a\nb", "control characters" }, { "a\x7f", "control characters" },
         { "a\xc2\x9b", "control characters" }, { "caf\xe9", "not valid UTF-8" }, { "", "is empty" },
         { longest, "longer than 255" },

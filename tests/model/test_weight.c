@@ -65,8 +65,7 @@ static void test_ranges(void **state)
     struct qs_err e = QS_ERR_INIT;
     struct qs_weight *w;
     struct qs_map *map = map_of("w2", 64);
-    const struct { uint64_t ne[4], off; enum qs_code code;
-    } bad[] = {
+    const struct { uint64_t ne[4], off; enum qs_code code; } bad[] = {
         { { 64, 1, 1, 1 }, 4, QS_EFORMAT },
         { { 1, 1, 1, 1 }, 256, QS_EFORMAT },
         { { 1, 1, 1, 1 }, UINT64_MAX, QS_EFORMAT },

@@ -1,0 +1,305 @@
+/* test_map.c - the ramp (even, lightness rising), the map as text at many widths, SVG, list; the survey's report. */
+#include "tests/lib/qs_test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/unicode.h"
+#include "core/report/ramp.h"
+#include "core/report/report_map.h"
+#include "core/report/report_survey.h"
+#include "tests/quant/make_model.h"
+
+enum { LAYERS = 70, N = LAYERS * 2 + 3 };
+static struct made_tensor tensors[N];
+static char names[N][48];
+static struct qs_model *model;
+static struct qs_pool *pool;
+
+static void test_ramp(void **state)
+{
+    (void)state;
+    uint8_t rgb[3];
+    double last = -1, step = 0;
+    for (int i = 0; i <= 100; i++) { /* strictly rising, evenly graded */
+        qs_ramp_rgb(i / 100.0, rgb);
+        const double l = qs_ramp_lightness(rgb);
+        assert_true(l > last);
+        if (i > 1)
+            assert_true(fabs(l - last - step) < 0.006);
+        step = i == 1 ? l - last : step;
+        last = l;
+    }
+    assert_true(last > 0.9);
+    qs_ramp_rgb(0, rgb);
+    assert_true(qs_ramp_lightness(rgb) < 0.3);
+    last = -1;
+    for (unsigned i = 0; i < QS_RAMP_LEVELS; i++) { /* the palette's form keeps order in grey as well */
+        qs_palette_256(qs_ramp_256(i), rgb);
+        assert_true(qs_ramp_lightness(rgb) > last + 0.02);
+        last = qs_ramp_lightness(rgb);
+    }
+}
+
+static struct qs_survey *stats_survey(void)
+{
+    const struct qs_survey_args args = { .stats = true, .no_cache = true };
+    struct qs_survey *s = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    if (qs_survey_run(model, &args, pool, NULL, &s, &e))
+        fail_msg("%s", e.msg);
+    return s;
+}
+
+static struct qs_heat *heat_of(enum qs_map_measure measure, const struct qs_survey *s)
+{
+    const struct qs_heat_args args = { .measure = measure, .scale = -1, .what = "a \x1b[31m<recipe> & \"more\"" };
+    struct qs_heat *h = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    if (qs_heat_make(model, s, &args, &h, &e))
+        fail_msg("%s", e.msg);
+    return h;
+}
+
+static void test_places(void **state)
+{
+    (void)state;
+    struct qs_survey *s = stats_survey();
+    struct qs_heat *h = heat_of(QS_MAP_OUTLIERS, s);
+    assert_int_equal(h->n_layers, LAYERS);
+    assert_int_equal(h->n_rows, 2);
+    assert_string_equal(h->row[0].label, "attn_q"); /* roles in their order, not the file's */
+    assert_string_equal(h->row[1].label, "ffn_down");
+    assert_int_equal(h->n_singles, 2);
+    assert_int_equal(h->not_drawn, 1); /* the norm */
+    assert_int_equal(h->n_items, N - 1);
+    for (size_t i = 0; i < LAYERS; i++) {
+        assert_int_equal(h->row[0].cell[i].tensor->layer, i);
+        const struct qs_survey_row *row = qs_survey_row_of(s, h->row[0].cell[i].tensor);
+        assert_true(fabs(h->row[0].cell[i].value - row->stats.max_sigma) < 1e-12);
+        assert_true(qs_heat_level(h, h->row[0].cell[i].value) < QS_RAMP_LEVELS);
+    }
+    for (unsigned i = 0; i < QS_RAMP_LEVELS; i++) { /* the legend's numbers are where the levels begin */
+        assert_int_equal(qs_heat_level(h, qs_heat_level_from(h, i) * 1.0001), i);
+        if (i)
+            assert_int_equal(qs_heat_level(h, qs_heat_level_from(h, i) * 0.9999), i - 1);
+    }
+    qs_heat_free(h);
+    qs_survey_free(s);
+}
+
+/* Lines without their escape sequences. */
+static size_t widest_plain(const char *text, size_t *escapes)
+{
+    size_t most = 0;
+    char line[8192];
+    while (*text) {
+        size_t n = 0;
+        for (; *text && *text != '\n'; text++) {
+            if (*text == '\x1b') {
+                ++*escapes;
+                text += strcspn(text, "m");
+                continue;
+            }
+            line[n++] = *text;
+            assert_true(n < sizeof line);
+        }
+        text += *text != 0;
+        const size_t w = qs_utf8_width(line, n);
+        most = w > most ? w : most;
+    }
+    return most;
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    struct qs_survey *s = stats_survey();
+    static const enum qs_heat_color colors[] = { QS_HEAT_PLAIN, QS_HEAT_256, QS_HEAT_RGB };
+    for (unsigned width = 60; width < 700; width += width < 120 ? 1 : 97)
+        for (int c = 0; c < 3; c++)
+            for (int m = QS_MAP_OUTLIERS; m <= QS_MAP_BITS; m++) {
+                struct qs_heat *h = heat_of((enum qs_map_measure)m, s);
+                const struct qs_heat_style style = { width, colors[c], width % 2 == 0 };
+                struct qs_str out = QS_STR_INIT;
+                size_t escapes = 0;
+                qs_heat_text(h, &style, &out);
+                assert_false(out.failed);
+                assert_true(widest_plain(out.data, &escapes) <= (width < 80 ? 80 : width));
+                assert_true((escapes > 0) == (c > 0)); /* also: the escape in the recipe's name is gone */
+                assert_true((strstr(out.data, "each column is") != NULL) == (width < 100));
+                if (style.ascii)
+                    for (const char *p = out.data; *p; p++)
+                        assert_true((unsigned char)*p < 0x80);
+                qs_str_free(&out);
+                qs_heat_free(h);
+            }
+    qs_survey_free(s);
+}
+
+/* Every tag closed, every special character escaped: a small reader of what we write. */
+static void check_xml(const char *p)
+{
+    char open[32][16];
+    size_t depth = 0;
+    assert_true(strncmp(p, "<?xml ", 6) == 0);
+    p = strchr(p, '>') + 1;
+    while (*p) {
+        assert_true((unsigned char)*p >= 0x20 || *p == '\n');
+        if (*p == '&')
+            assert_true(!strncmp(p, "&lt;", 4) || !strncmp(p, "&gt;", 4) || !strncmp(p, "&amp;", 5) ||
+                        !strncmp(p, "&quot;", 6) || !strncmp(p, "&#39;", 5));
+        if (*p != '<') {
+            p++;
+            continue;
+        }
+        const char *end = strchr(p, '>');
+        assert_non_null(end);
+        const bool closing = p[1] == '/', empty = end[-1] == '/';
+        const char *name = p + 1 + closing;
+        const size_t n = strcspn(name, " />");
+        assert_true(n > 0 && n < sizeof open[0]);
+        if (closing) {
+            assert_true(depth > 0);
+            depth--;
+            assert_true(strlen(open[depth]) == n && strncmp(open[depth], name, n) == 0);
+        } else if (!empty) {
+            assert_true(depth < 32);
+            snprintf(open[depth++], sizeof open[0], "%.*s", (int)n, name);
+        }
+        p = end + 1;
+    }
+    assert_int_equal(depth, 0);
+}
+
+static void test_svg(void **state)
+{
+    (void)state;
+    struct qs_heat *h = heat_of(QS_MAP_BITS, NULL);
+    struct qs_str out = QS_STR_INIT;
+    size_t titles = 0;
+    qs_heat_svg(h, &out);
+    check_xml(out.data);
+    assert_non_null(strstr(out.data, "&lt;recipe&gt; &amp; &quot;more&quot;"));
+    for (const char *p = out.data; (p = strstr(p, "</title>")); p++)
+        titles++;
+    assert_int_equal(titles, h->n_items + 1);
+    qs_str_free(&out);
+    qs_heat_free(h);
+}
+
+static void test_list(void **state)
+{
+    (void)state;
+    struct qs_heat *h = heat_of(QS_MAP_BITS, NULL);
+    struct qs_report *r = NULL;
+    struct qs_str out = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_report_map(h, &r, &e), QS_OK);
+    assert_int_equal(qs_report_csv(r, "tensors", &out, &e), QS_OK);
+    assert_non_null(strstr(out.data, "\r\nblk.3.attn_q.weight,attn_q,3,F32,32,"));
+    assert_int_equal(qs_section_rows(qs_report_section(r, 1)), N - 1);
+    qs_str_free(&out);
+    qs_report_free(r);
+    qs_heat_free(h);
+}
+
+/* The tensor with a planted column and its column are what the survey's report names. */
+static void test_survey_report(void **state)
+{
+    (void)state;
+    struct qs_survey *s = stats_survey();
+    struct qs_report *r = NULL;
+    struct qs_str out = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_survey_view view = { .outliers = true };
+    assert_int_equal(qs_report_survey(s, &view, &r, &e), QS_OK);
+    struct qs_section *last = qs_report_section(r, qs_report_sections(r) - 1);
+    assert_int_equal(qs_section_rows(last), 1);
+    assert_string_equal(qs_section_cell(last, 0, 0)->str, "blk.5.ffn_down.weight");
+    assert_string_equal(qs_section_cell(last, 0, 1)->str, "column");
+    assert_int_equal(qs_section_cell(last, 0, 2)->i, 17);
+    qs_report_free(r);
+    view.sort = "-max_sigma";
+    view.worst = 1;
+    assert_int_equal(qs_report_survey(s, &view, &r, &e), QS_OK);
+    qs_report_text(r, 100, &out);
+    assert_non_null(strstr(out.data, "blk.5.ffn_down.weight"));
+    assert_null(strstr(out.data, "blk.6.ffn_down.weight"));
+    qs_str_clear(&out);
+    qs_report_free(r);
+    view = (struct qs_survey_view){ .data = true };
+    assert_int_equal(qs_report_survey(s, &view, &r, &e), QS_OK);
+    assert_true(qs_report_json(r, &out));
+    assert_non_null(strstr(out.data, "\"channels\""));
+    qs_report_free(r);
+    view.sort = "nonsense";
+    assert_int_equal(qs_report_survey(s, &view, &r, &e), QS_EINVAL);
+    qs_str_free(&out);
+    qs_survey_free(s);
+}
+
+static int body(void *ctx, struct qs_err *e)
+{
+    struct qs_heat *h = NULL;
+    struct qs_report *r = NULL;
+    struct qs_str out = QS_STR_INIT;
+    const struct qs_heat_style style = { 100, QS_HEAT_RGB, false };
+    const struct qs_heat_args args = { .measure = QS_MAP_BITS, .scale = -1 };
+    (void)ctx;
+    int rc = qs_heat_make(model, NULL, &args, &h, e);
+    if (!rc) {
+        qs_heat_text(h, &style, &out);
+        qs_heat_svg(h, &out);
+        rc = qs_report_map(h, &r, e);
+        if (!rc && out.failed)
+            rc = qs_fail(e, QS_ENOMEM, "no text");
+    }
+    if (!rc)
+        qs_report_free(r);
+    qs_str_free(&out);
+    qs_heat_free(h);
+    return rc;
+}
+
+static void test_failing_memory(void **state)
+{
+    (void)state;
+    qs_test_each_alloc(body, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ramp), cmocka_unit_test(test_places), cmocka_unit_test(test_text), cmocka_unit_test(test_svg),
+        cmocka_unit_test(test_list), cmocka_unit_test(test_survey_report), cmocka_unit_test(test_failing_memory),
+    };
+    struct qs_err e = QS_ERR_INIT;
+    size_t n = 0;
+    for (size_t i = 0; i < LAYERS; i++) { /* the file has ffn_down before attn_q */
+        snprintf(names[n], sizeof names[n], "blk.%zu.ffn_down.weight", i);
+        tensors[n] = (struct made_tensor){ names[n], { 64, 32 }, NULL };
+        n++;
+        snprintf(names[n], sizeof names[n], "blk.%zu.attn_q.weight", i);
+        tensors[n] = (struct made_tensor){ names[n], { 32, 32 }, NULL };
+        n++;
+    }
+    tensors[n++] = (struct made_tensor){ "token_embd.weight", { 32, 64 }, NULL };
+    tensors[n++] = (struct made_tensor){ "output.weight", { 32, 64 }, NULL };
+    tensors[n++] = (struct made_tensor){ "output_norm.weight", { 32 }, NULL };
+    made_fill(tensors, N, 4);
+    for (size_t i = 0; i < N; i++) /* no chance outliers: what the generator made heavy is cut */
+        for (uint64_t k = 0; k < made_weights(&tensors[i]); k++)
+            tensors[i].x[k] = fmaxf(-0.15f, fminf(0.15f, tensors[i].x[k]));
+    for (uint64_t r = 0; r < 32; r++) /* column 17 of blk.5.ffn_down, in all rows: no row stands out */
+        tensors[10].x[r * 64 + 17] = (float)(0.9 + 0.001 * (double)r);
+    if (qs_model_open(made_file("map.gguf", tensors, N), &model, &e) || qs_pool_new(2, &pool, &e))
+        return 1;
+    const int rc = cmocka_run_group_tests_name("map", tests, NULL, NULL);
+    qs_pool_free(pool);
+    qs_model_close(model);
+    made_free(tensors, N);
+    return rc;
+}
