@@ -15,7 +15,8 @@ static int split(struct qs_cli *cli, const char *option, const char *text, char 
     struct qs_err e = QS_ERR_INIT;
     const char *eq = strrchr(text, '=');
     if (!eq || eq == text || eq[1] == 0)
-        return qs_cli_usage(cli, "--%s %s: %s=TYPE is expected", option, text, strcmp(option, "pin") ? "REGEX" : "NAME");
+        return qs_cli_usage(cli, "--%s %s: %s=TYPE is expected", option, text,
+                            strcmp(option, "pin") ? "REGEX" : "NAME");
     if (qs_recipe_type(eq + 1, type, &e))
         return qs_cli_usage(cli, "--%s %s: %s", option, text, e.msg);
     *left = qs_strndup(text, (size_t)(eq - text));

@@ -30,13 +30,17 @@ static int show(struct qs_cli *cli, struct qs_plan *plan)
     return rc;
 }
 
-static int make(struct qs_cli *cli, const struct qs_model *m, const struct qs_recipe *recipe, const struct qs_imatrix *im)
+static int make(struct qs_cli *cli, const struct qs_model *m, const struct qs_recipe *recipe,
+                const struct qs_imatrix *im)
 {
     struct qs_err e = QS_ERR_INIT;
     struct qs_plan *plan = NULL;
     const struct qs_plan_args args = {
-        .imatrix = im, .allow_requantize = qs_cli_has(cli, "allow-requantize"), .out_path = m->path,
-        .split_max_bytes = qs_cli_num(cli, "split-max-size", 0), .threads = cli->threads ? cli->threads : qs_cpu_count(),
+        .imatrix = im,
+        .allow_requantize = qs_cli_has(cli, "allow-requantize"),
+        .out_path = m->path,
+        .split_max_bytes = qs_cli_num(cli, "split-max-size", 0),
+        .threads = cli->threads ? cli->threads : qs_cpu_count(),
     };
     if (qs_plan_make(m, recipe, &args, &plan, &e))
         return qs_cli_fail(cli, &e);
@@ -105,10 +109,12 @@ const struct qs_verb qs_verb_plan = {
     .max_args = 1,
     .summary = "show what quantize would do with every tensor, and what it would need",
     .description =
-        "Applies a preset or a recipe to a model and prints type, bytes and reason of every tensor, with the size of the "
+        "Applies a preset or a recipe to a model and prints type, bytes and reason of every tensor, with the size of "
+        "the "
         "result, the memory and the disk it needs, and whatever should be minded. Nothing is written; only headers are "
         "read.\n\n"
-        "Presets follow llama.cpp's choice tensor by tensor. Pins beat the options for output and embeddings, these beat "
+        "Presets follow llama.cpp's choice tensor by tensor. Pins beat the options for output and embeddings, these "
+        "beat "
         "rules, rules beat the preset.",
     .examples = "quantscape plan model.gguf -t Q4_K_M\twhat the preset gives\n"
                 "quantscape plan model.gguf -t IQ3_M --rule 'blk\\.[0-3]\\.=Q6_K'\tfirst layers better\n"

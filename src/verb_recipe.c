@@ -63,9 +63,10 @@ static const struct qs_opt output_options[] = { OUTPUT_OPTIONS, { .name = NULL }
 
 static void template_text(struct qs_str *s, const struct qs_preset *p)
 {
-    qs_str_add(s, "# A recipe for quantscape: a preset, exceptions to it, and comments like this one.\n"
-                  "# What comes first in this list decides: pins, output-type and token-embd-type, rules in their order,\n"
-                  "# the preset. See recipe(5).\n\n");
+    qs_str_add(s,
+               "# A recipe for quantscape: a preset, exceptions to it, and comments like this one.\n"
+               "# What comes first in this list decides: pins, output-type and token-embd-type, rules in their order,\n"
+               "# the preset. See recipe(5).\n\n");
     qs_str_addf(s, "preset = %s  # %s\n\n", p->name, p->about);
     qs_str_add(s, "# pure = yes               # every tensor the base type, no mix\n"
                   "# output-type = Q8_0       # the output tensor\n"
@@ -93,12 +94,18 @@ static int run_new(struct qs_cli *cli)
 }
 
 static const struct qs_verb verb_new = {
-    .name = "new", .args = "[PRESET]", .min_args = 0, .max_args = 1,
+    .name = "new",
+    .args = "[PRESET]",
+    .min_args = 0,
+    .max_args = 1,
     .summary = "print a commented recipe to start from",
-    .description = "Prints a recipe file with the preset (Q4_K_M without one) and a commented line for everything else that "
-                   "a recipe can say.",
+    .description =
+        "Prints a recipe file with the preset (Q4_K_M without one) and a commented line for everything else that "
+        "a recipe can say.",
     .examples = "quantscape recipe new Q5_K_M -o my.recipe\ta file to edit\n",
-    .opts = output_options, .no_csv = true, .run = run_new,
+    .opts = output_options,
+    .no_csv = true,
+    .run = run_new,
 };
 
 /* ---- recipe check, show ------------------------------------------------------------------------------------- */
@@ -112,8 +119,8 @@ static int run_check(struct qs_cli *cli)
     if (cli->json)
         rc = print_report(cli, qs_report_recipe(r), "items");
     else
-        qs_cli_note(cli, "%s: a recipe of %s with %zu pin%s and %zu rule%s", qs_cli_arg(cli, 0), r->preset->name, r->n_pins,
-                    r->n_pins == 1 ? "" : "s", r->n_rules, r->n_rules == 1 ? "" : "s");
+        qs_cli_note(cli, "%s: a recipe of %s with %zu pin%s and %zu rule%s", qs_cli_arg(cli, 0), r->preset->name,
+                    r->n_pins, r->n_pins == 1 ? "" : "s", r->n_rules, r->n_rules == 1 ? "" : "s");
     qs_recipe_free(r);
     return rc;
 }
@@ -145,11 +152,17 @@ static int run_show(struct qs_cli *cli)
 static const struct qs_key_doc show_keys[] = { SETTING_KEYS, { NULL, NULL } };
 
 static const struct qs_verb verb_check = {
-    .name = "check", .args = "RECIPE", .min_args = 1, .max_args = 1,
+    .name = "check",
+    .args = "RECIPE",
+    .min_args = 1,
+    .max_args = 1,
     .summary = "tell whether a recipe file can be read",
-    .description = "Reads a recipe and says what is wrong with it, with the number of the line. Whether its pins and rules "
-                   "find tensors is what resolve tells.",
-    .keys = show_keys, .no_csv = true, .run = run_check,
+    .description =
+        "Reads a recipe and says what is wrong with it, with the number of the line. Whether its pins and rules "
+        "find tensors is what resolve tells.",
+    .keys = show_keys,
+    .no_csv = true,
+    .run = run_check,
 };
 
 static const struct qs_verb verb_show = {
@@ -203,11 +216,17 @@ static const struct qs_key_doc resolve_keys[] = {
 };
 
 static const struct qs_verb verb_resolve = {
-    .name = "resolve", .args = "RECIPE MODEL", .min_args = 2, .max_args = 2,
+    .name = "resolve",
+    .args = "RECIPE MODEL",
+    .min_args = 2,
+    .max_args = 2,
     .summary = "apply a recipe to a model: match counts, and the type of every tensor",
-    .description = "Prints how many tensors every pin and rule matches and decides, and what each tensor becomes. A pin or "
-                   "rule that matches nothing is an error, and so is a type that does not fit the rows of a tensor.",
-    .opts = resolve_options, .keys = resolve_keys, .run = run_resolve,
+    .description =
+        "Prints how many tensors every pin and rule matches and decides, and what each tensor becomes. A pin or "
+        "rule that matches nothing is an error, and so is a type that does not fit the rows of a tensor.",
+    .opts = resolve_options,
+    .keys = resolve_keys,
+    .run = run_resolve,
 };
 
 /* ---- recipe export ------------------------------------------------------------------------------------------ */
@@ -269,15 +288,23 @@ static const struct qs_key_doc export_keys[] = {
 };
 
 static const struct qs_verb verb_export = {
-    .name = "export", .args = "RECIPE MODEL", .min_args = 2, .max_args = 2,
+    .name = "export",
+    .args = "RECIPE MODEL",
+    .min_args = 2,
+    .max_args = 2,
     .summary = "print a recipe in the form that llama.cpp reads",
-    .description =
-        "Prints the pins and rules of a recipe as llama-quantize --tensor-type-file reads them, so that it chooses the same "
-        "types for this model, and on standard error the arguments that go with them. That reader splits at white space, "
-        "turns patterns into lower case and knows other regular expressions: what it would read differently is refused, "
-        "with the line it stands in.",
+    .description = "Prints the pins and rules of a recipe as llama-quantize --tensor-type-file reads them, so that it "
+                   "chooses the same "
+                   "types for this model, and on standard error the arguments that go with them. That reader splits at "
+                   "white space, "
+                   "turns patterns into lower case and knows other regular expressions: what it would read differently "
+                   "is refused, "
+                   "with the line it stands in.",
     .examples = "quantscape recipe export --llama my.recipe model.gguf -o rules.txt\tfor llama-quantize\n",
-    .opts = export_options, .keys = export_keys, .no_csv = true, .run = run_export,
+    .opts = export_options,
+    .keys = export_keys,
+    .no_csv = true,
+    .run = run_export,
 };
 
 /* ---- recipe diff -------------------------------------------------------------------------------------------- */
@@ -349,11 +376,17 @@ static const struct qs_key_doc diff_keys[] = {
 };
 
 static const struct qs_verb verb_diff = {
-    .name = "diff", .args = "A B [MODEL]", .min_args = 2, .max_args = 3,
+    .name = "diff",
+    .args = "A B [MODEL]",
+    .min_args = 2,
+    .max_args = 3,
     .summary = "compare two recipes, with a model tensor by tensor",
-    .description = "Prints the settings, pins and rules that differ. With a model it prints the tensors that get another "
-                   "type as well, and what that costs or saves.",
-    .opts = diff_options, .keys = diff_keys, .run = run_diff,
+    .description =
+        "Prints the settings, pins and rules that differ. With a model it prints the tensors that get another "
+        "type as well, and what that costs or saves.",
+    .opts = diff_options,
+    .keys = diff_keys,
+    .run = run_diff,
 };
 
 /* ---- recipe ------------------------------------------------------------------------------------------------- */
@@ -368,8 +401,8 @@ const struct qs_verb qs_verb_recipe = {
     .min_args = 0,
     .max_args = UINT_MAX,
     .summary = "make, check, apply, export and compare recipe files",
-    .description =
-        "A recipe is a commented text file: a preset, pins (exact tensor names) and rules (regular expressions on tensor "
-        "names, the first match wins). recipe(5) describes it.",
+    .description = "A recipe is a commented text file: a preset, pins (exact tensor names) and rules (regular "
+                   "expressions on tensor "
+                   "names, the first match wins). recipe(5) describes it.",
     .subs = subs,
 };

@@ -11,7 +11,9 @@
 
 #include "base/mem.h"
 
-#define CHUNK_WEIGHTS 32768 /* per work item: big enough to forget the hand-out, small enough to share and to cancel */
+#define CHUNK_WEIGHTS 32768    /* per work item, at most: small enough to share and to give the lease back soon */
+#define CHUNK_WEIGHTS_MIN 2048 /* and at least: big enough to forget the hand-out */
+#define CHUNKS_WANTED 32       /* of one call, so that a small sample keeps all cores busy too */
 #define BATCH_PER_THREAD 4
 #define LANES 4             /* partial sums per row, added in a fixed order */
 
@@ -244,6 +246,14 @@ static const float *importance_of(const struct qs_imatrix_entry *imp, const stru
     return (expert + 1) * cols <= imp->n ? imp->value + expert * cols : NULL;
 }
 
+/* By shape alone, never by the number of threads: chunks decide the order in which sums are added. */
+static uint64_t rows_per_chunk(uint64_t rows, uint64_t cols)
+{
+    uint64_t weights = rows * cols / CHUNKS_WANTED;
+    weights = weights < CHUNK_WEIGHTS_MIN ? CHUNK_WEIGHTS_MIN : weights > CHUNK_WEIGHTS ? CHUNK_WEIGHTS : weights;
+    return weights > cols ? weights / cols : 1;
+}
+
 int qs_encode_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weight *src, uint64_t row, uint64_t n, int type,
                    const struct qs_imatrix_entry *importance, uint8_t *dst, struct qs_error_sums *sums,
                    struct qs_error_sums *per_row, struct qs_err *e)
@@ -254,7 +264,7 @@ int qs_encode_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weig
         return rc;
     const uint64_t cols = src->ne[0];
     struct region g = {
-        .x = x, .src = src, .to = to, .rows_per_chunk = cols >= CHUNK_WEIGHTS ? 1 : CHUNK_WEIGHTS / cols,
+        .x = x, .src = src, .to = to, .rows_per_chunk = rows_per_chunk(n, cols),
         .dst_row_bytes = qs_format_row_bytes(to, (size_t)cols), .sums = sums || per_row,
     };
     /* One region per expert, so that the importance weights of a region are one vector. */
@@ -270,7 +280,7 @@ int qs_encode_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weig
             return qs_fail_mem(e, chunks * sizeof *x->chunk, "error sums");
         memset(x->chunk, 0, (size_t)chunks * sizeof *x->chunk);
         /* In batches, so that a person waiting for a token gets the lease soon. */
-        const uint64_t batch = (uint64_t)x->threads * BATCH_PER_THREAD;
+        const uint64_t batch = (uint64_t)x->threads * BATCH_PER_THREAD * (1 + CHUNK_WEIGHTS / (g.rows_per_chunk * cols));
         for (g.first_chunk = 0; g.first_chunk < chunks; g.first_chunk += batch) {
             const uint64_t left = chunks - g.first_chunk;
             qs_pool_run(x->pool, prio, (size_t)(left < batch ? left : batch), 1, region_work, &g);

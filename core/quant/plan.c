@@ -1,10 +1,10 @@
 /* plan.c - the recipe applied to a model: every tensor's type, bytes and reason, what to mind, and what would not work.
  *
- * Owns the plan: its own copy of the recipe, the list of encodings and the warnings; the model and the importance matrix
- * stay the caller's and must outlive it. Refuses before any work starts what would fail or give garbage in the middle:
- * types that need importance weights and have none, importance of another size, sources that are quantized already,
- * damaged tensors. Everything else that a person should know is a warning, one line each. Pure but for the allocations
- * and one look at the free disk: any thread.
+ * Owns the plan: its own copy of the recipe, the list of encodings and the warnings; the model and the importance
+ * matrix stay the caller's and must outlive it. Refuses before any work starts what would fail or give garbage in the
+ * middle: types that need importance weights and have none, importance of another size, sources that are quantized
+ * already, damaged tensors. Everything else that a person should know is a warning, one line each. Pure but for the
+ * allocations and one look at the free disk: any thread.
  */
 #include "core/quant/plan.h"
 
@@ -106,8 +106,10 @@ static int check_damage(struct planning *g)
     for (size_t i = 0; i < g->p->n; i++) {
         const struct qs_tensor *t = g->p->enc[i].tensor;
         if (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE)
-            return qs_fail(g->e, QS_EFORMAT, "%s is damaged in the source (bytes out of range, overlapping, or a shape its "
-                           "type cannot have); quantscape check tells more", t->name);
+            return qs_fail(g->e, QS_EFORMAT,
+                           "%s is damaged in the source (bytes out of range, overlapping, or a shape its "
+                           "type cannot have); quantscape check tells more",
+                           t->name);
     }
     return QS_OK;
 }
@@ -128,14 +130,18 @@ static int check_sources(struct planning *g)
             note(enc->tensor->type == QS_Q8_0 ? &q8 : &lower, enc);
     }
     if (lower.n && !g->args->allow_requantize)
-        return qs_fail(g->e, QS_EINVAL, "%s is %s already%s: converting it again loses quality twice. Start from an F16, "
-                       "BF16 or F32 file, or allow it with --allow-requantize", lower.first->tensor->name,
-                       lower.first->tensor->format->name, lower.n > 1 ? ", as are others" : "");
+        return qs_fail(g->e, QS_EINVAL,
+                       "%s is %s already%s: converting it again loses quality twice. Start from an F16, "
+                       "BF16 or F32 file, or allow it with --allow-requantize",
+                       lower.first->tensor->name, lower.first->tensor->format->name,
+                       lower.n > 1 ? ", as are others" : "");
     int rc = QS_OK;
     if (lower.n)
-        rc = warn(g, "%zu tensor%s quantized already (%s is %s) and converted again: errors are against this file, not the "
-                  "original", lower.n, lower.n == 1 ? " is" : "s are", lower.first->tensor->name,
-                  lower.first->tensor->format->name);
+        rc =
+            warn(g,
+                 "%zu tensor%s quantized already (%s is %s) and converted again: errors are against this file, not the "
+                 "original",
+                 lower.n, lower.n == 1 ? " is" : "s are", lower.first->tensor->name, lower.first->tensor->format->name);
     if (q8.n && !rc)
         rc = warn(g, "%zu tensor%s converted from Q8_0 (%s): errors are against this file, not the original", q8.n,
                   q8.n == 1 ? " is" : "s are", q8.first->tensor->name);
@@ -171,9 +177,10 @@ static int take_importance(struct planning *g, struct found *missing, struct fou
         const struct qs_imatrix_entry *x = qs_imatrix_find(g->p->imatrix, t->name);
         if (x && !right_size(x, t)) {
             if (!embeds(t)) /* llama.cpp records embeddings by token */
-                return qs_fail(g->e, QS_EINVAL, "%s: the importance matrix has %zu values, %llu are needed (%llu columns, "
-                               "%llu expert%s): it belongs to another model", t->name, x->n,
-                               (unsigned long long)(t->ne[0] * t->ne[2]), (unsigned long long)t->ne[0],
+                return qs_fail(g->e, QS_EINVAL,
+                               "%s: the importance matrix has %zu values, %llu are needed (%llu columns, "
+                               "%llu expert%s): it belongs to another model",
+                               t->name, x->n, (unsigned long long)(t->ne[0] * t->ne[2]), (unsigned long long)t->ne[0],
                                (unsigned long long)t->ne[2], plural((size_t)t->ne[2]));
             x = NULL;
         }
@@ -199,10 +206,13 @@ static int check_needs(struct planning *g)
         return QS_OK;
     const char *tail = f.n == 1 ? "" : ", as do others";
     if (g->p->imatrix)
-        return qs_fail(g->e, QS_EINVAL, "%s as %s needs importance weights%s, and the importance matrix has none for it",
+        return qs_fail(g->e, QS_EINVAL,
+                       "%s as %s needs importance weights%s, and the importance matrix has none for it",
                        f.first->tensor->name, type_name(f.first->type), tail);
-    return qs_fail(g->e, QS_EINVAL, "%s as %s needs importance weights%s: give an importance matrix with --imatrix, or take "
-                   "another preset", f.first->tensor->name, type_name(f.first->type), tail);
+    return qs_fail(g->e, QS_EINVAL,
+                   "%s as %s needs importance weights%s: give an importance matrix with --imatrix, or take "
+                   "another preset",
+                   f.first->tensor->name, type_name(f.first->type), tail);
 }
 
 /* Entries that belong to no tensor hint at a matrix of another model. */
@@ -227,9 +237,11 @@ static int check_importance(struct planning *g)
         rc = warn(g, "no importance weights for %zu tensor%s (%s ...): encoded without", missing.n, plural(missing.n),
                   missing.first->tensor->name);
     if (unseen.n && !rc)
-        rc = warn(g, "%zu tensor%s with experts that the importance matrix never saw (%s: %u of %llu): those are encoded "
-                  "with equal weights", unseen.n, plural(unseen.n), unseen.first->tensor->name,
-                  unseen.first->importance->unseen, (unsigned long long)unseen.first->tensor->ne[2]);
+        rc = warn(g,
+                  "%zu tensor%s with experts that the importance matrix never saw (%s: %u of %llu): those are encoded "
+                  "with equal weights",
+                  unseen.n, plural(unseen.n), unseen.first->tensor->name, unseen.first->importance->unseen,
+                  (unsigned long long)unseen.first->tensor->ne[2]);
     if (strange && !rc)
         rc = warn(g, "%zu of %zu entries of the importance matrix belong to no tensor of this model", strange,
                   g->p->imatrix->n_entries);
@@ -282,8 +294,10 @@ static int warn_items(struct planning *g, bool pins)
         if (match->matched && pins)
             continue; /* a tensor that has this type anyway */
         if (match->matched)
-            rc = warn(g, "%srule %.200s decides nothing: all %u tensor%s it matches are decided before it, or are never "
-                      "quantized", line, item->pattern, match->matched, plural(match->matched));
+            rc = warn(g,
+                      "%srule %.200s decides nothing: all %u tensor%s it matches are decided before it, or are never "
+                      "quantized",
+                      line, item->pattern, match->matched, plural(match->matched));
         else
             rc = warn(g, "%s%s %.200s matches no tensor", line, pins ? "pin" : "rule", item->pattern);
     }

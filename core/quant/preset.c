@@ -311,8 +311,10 @@ static int place(struct mix *x, const struct qs_tensor *t, enum qs_mix_kind kind
     int i = (*count)++;
     if (x->experts && !low) { /* experts are not in the order of blocks: the name tells */
         if (!block_of(t->name, &i))
-            return qs_fail(x->e, QS_EINVAL, "%s: the name does not tell its block, which this preset needs in a model with "
-                           "experts", t->name);
+            return qs_fail(x->e, QS_EINVAL,
+                           "%s: the name does not tell its block, which this preset needs in a model with "
+                           "experts",
+                           t->name);
         if (i >= x->n_blocks)
             return qs_fail(x->e, QS_EINVAL, "%s: block %d in a model of %d blocks", t->name, i, x->n_blocks);
     }
@@ -392,8 +394,8 @@ static int refuse_shape(const struct mix *x, const struct qs_tensor *t, int type
     char types[200];
     const struct qs_format *f = qs_format_by_id(type);
     qs_mix_types_for(t->ne[0], types, sizeof types);
-    return qs_fail(x->e, QS_EINVAL, "%s: rows of %llu are no multiple of %u, as %s needs%s; types that fit: %s", t->name,
-                   (unsigned long long)t->ne[0], f ? f->block : 0u, type_name(type), more, types);
+    return qs_fail(x->e, QS_EINVAL, "%s: rows of %llu are no multiple of %u, as %s needs%s; types that fit: %s",
+                   t->name, (unsigned long long)t->ne[0], f ? f->block : 0u, type_name(type), more, types);
 }
 
 static int fall_back(const struct mix *x, const struct qs_tensor *t, struct qs_choice *c)

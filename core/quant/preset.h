@@ -57,7 +57,8 @@ struct qs_choice {
 };
 
 /* Fills choice[m->n_tensors]. QS_EINVAL: strict mode met a fallback, or no type fits a shape (tensor named). */
-int qs_preset_choose(const struct qs_model *m, const struct qs_preset_args *args, struct qs_choice *choice, struct qs_err *e);
+int qs_preset_choose(const struct qs_model *m, const struct qs_preset_args *args, struct qs_choice *choice,
+                     struct qs_err *e);
 
 /* Whether llama.cpp quantizes this tensor at all. */
 bool qs_preset_quantizes(const struct qs_model *m, const struct qs_tensor *t);

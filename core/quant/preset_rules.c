@@ -1,7 +1,7 @@
 /* preset_rules.c - the exceptions of the presets, and the names they are tied to, as tables.
  *
- * Facts of llama.cpp at commit 0c1e57098 (src/llama-quant.cpp, MIT licence); order and conditions are part of the facts.
- * Constant data and pure functions: any thread.
+ * Facts of llama.cpp at commit 0c1e57098 (src/llama-quant.cpp, MIT licence); order and conditions are part of the
+ * facts. Constant data and pure functions: any thread.
  */
 #include "core/quant/preset_rules.h"
 
@@ -28,7 +28,7 @@ enum {
 #define ANY (~UINT64_C(0))
 /* Mixes whose attn_output rises in a model of 8 experts. */
 #define RISE_8X                                                                                                        \
-    (P(FT_Q2_K) | P(FT_IQ3_XS) | P(FT_IQ3_XXS) | P(FT_Q3_K_S) | P(FT_Q3_K_M) | IQ4 | P(FT_Q4_K_S) | P(FT_Q4_K_M) |      \
+    (P(FT_Q2_K) | P(FT_IQ3_XS) | P(FT_IQ3_XXS) | P(FT_Q3_K_S) | P(FT_Q3_K_M) | IQ4 | P(FT_Q4_K_S) | P(FT_Q4_K_M) |     \
      P(FT_IQ3_S) | P(FT_IQ3_M))
 
 const uint64_t qs_mix_low_presets = LOW;
@@ -227,8 +227,8 @@ static const char *const kept_glm5[] = {
     "attn_k_b.weight", "attn_v_b.weight",
 };
 
-/* Names must end with "weight". llama.cpp compares positions that wrap around, so that a name of exactly five characters
- * passes as well. */
+/* Names must end with "weight". llama.cpp compares positions that wrap around, so that a name of exactly five
+ * characters passes as well. */
 static bool named_weight(const char *name)
 {
     size_t n = strlen(name);

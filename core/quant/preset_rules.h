@@ -1,7 +1,7 @@
 /* preset_rules.h - inside core/quant: the tables behind preset.c.
  *
- * A preset is a base type and a list of exceptions. Each exception is one row: which kind of tensor, which presets, under
- * which conditions, which type. Rows are tried in order and the first that fits decides.
+ * A preset is a base type and a list of exceptions. Each exception is one row: which kind of tensor, which presets,
+ * under which conditions, which type. Rows are tried in order and the first that fits decides.
  */
 #ifndef QS_CORE_PRESET_RULES_H
 #define QS_CORE_PRESET_RULES_H

@@ -1,8 +1,8 @@
 /* recipe.c - recipes: settings, pins and rules in memory, and their edits.
  *
- * Owns the recipe: its items, and the lines they stood in, so that a saved recipe keeps its comments and its order. Pins
- * and rules are checked on the way in: valid UTF-8 without control characters, patterns that compile, types that can be
- * written. Reading and printing text is recipe_text.c, applying to a model recipe_resolve.c, llama.cpp's form
+ * Owns the recipe: its items, and the lines they stood in, so that a saved recipe keeps its comments and its order.
+ * Pins and rules are checked on the way in: valid UTF-8 without control characters, patterns that compile, types that
+ * can be written. Reading and printing text is recipe_text.c, applying to a model recipe_resolve.c, llama.cpp's form
  * recipe_export.c. A recipe belongs to one thread at a time; copies are independent.
  */
 #include "core/quant/recipe.h"
@@ -93,8 +93,9 @@ int qs_recipe_type(const char *name, int *type, struct qs_err *e)
             qs_near_try(&near, qs_format_at(i)->name);
     if (qs_preset_by_name(name) && name[0] > '9')
         return qs_fail(e, QS_EINVAL, "%.40s is a preset, not a type; a tensor has one type, such as %s", name,
-                       qs_format_by_id(qs_preset_by_name(name)->base) ? qs_format_by_id(qs_preset_by_name(name)->base)->name
-                                                                       : "Q4_K");
+                       qs_format_by_id(qs_preset_by_name(name)->base)
+                           ? qs_format_by_id(qs_preset_by_name(name)->base)->name
+                           : "Q4_K");
     return qs_fail(e, QS_EINVAL, "unknown type \"%.40s\"%s", name, qs_near_text(&near, near_text, sizeof near_text));
 }
 
@@ -170,7 +171,8 @@ int qs_recipe_copy(const struct qs_recipe *r, struct qs_recipe **out, struct qs_
     for (int s = 0; s < QS_SETTINGS; s++)
         qs_recipe_set(c, (enum qs_recipe_setting)s, qs_recipe_value(r, (enum qs_recipe_setting)s));
     for (size_t i = 0; i < r->n_pins && !rc; i++)
-        rc = qs_recipe_add_item(c, true, r->pin[i].pattern, strlen(r->pin[i].pattern), r->pin[i].type, r->pin[i].line, e);
+        rc = qs_recipe_add_item(c, true, r->pin[i].pattern, strlen(r->pin[i].pattern), r->pin[i].type, r->pin[i].line,
+                                e);
     for (size_t i = 0; i < r->n_rules && !rc; i++)
         rc = qs_recipe_add_item(c, false, r->rule[i].pattern, strlen(r->rule[i].pattern), r->rule[i].type,
                                 r->rule[i].line, e);

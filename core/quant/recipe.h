@@ -8,12 +8,12 @@
  *     pin  blk.3.ffn_down.weight = Q6_K
  *     rule blk\.(0|1)\.attn_v\.weight = Q8_0      # PCRE2 on GGUF names, unanchored search, case matters
  *
- * Pins (exact names) come before rules, the first matching rule wins, what neither names follows the preset. The options
- * output-type, token-embd-type and leave-output beat rules, as in llama.cpp; a pin on such a tensor beats the option.
- * '#' starts a comment at the beginning of a line or after a blank; the type stands behind the last '='. Names and
- * patterns that begin or end with a blank, begin with '#' or '"', or hold a blank followed by '#' are written in double
- * quotes, where "" is one quote. Lines that did not change keep their text when a recipe is saved again, changed ones
- * their comments, all of them their order.
+ * Pins (exact names) come before rules, the first matching rule wins, what neither names follows the preset. The
+ * options output-type, token-embd-type and leave-output beat rules, as in llama.cpp; a pin on such a tensor beats the
+ * option. '#' starts a comment at the beginning of a line or after a blank; the type stands behind the last '='. Names
+ * and patterns that begin or end with a blank, begin with '#' or '"', or hold a blank followed by '#' are written in
+ * double quotes, where "" is one quote. Lines that did not change keep their text when a recipe is saved again,
+ * changed ones their comments, all of them their order.
  */
 #ifndef QS_CORE_RECIPE_H
 #define QS_CORE_RECIPE_H
@@ -42,7 +42,8 @@ struct qs_recipe {
     struct qs_recipe_line *text; size_t n_lines; /* for saving with comments */
 };
 
-/* Names from people: a type that tensors can be written in (pins, rules, options), a preset. QS_EINVAL names near ones. */
+/* Names from people: a type that tensors can be written in (pins, rules, options), a preset. QS_EINVAL names near ones.
+ */
 int qs_recipe_type(const char *name, int *type, struct qs_err *e);
 int qs_recipe_preset(const char *name, const struct qs_preset **out, struct qs_err *e);
 
@@ -74,7 +75,7 @@ void qs_resolved_free(struct qs_resolved *x);
 /* The bare form for llama.cpp's --tensor-type-file, plus the command line that goes with it (preset, output and
  * embedding flags) in *args. Refuses, naming the line, what that reader cannot express: white space in a pattern,
  * upper case in a pattern (it lower-cases them), syntax outside ECMAScript. */
-int qs_recipe_export_llama(const struct qs_recipe *r, const struct qs_model *m, struct qs_str *file, struct qs_str *args,
-                           struct qs_err *e);
+int qs_recipe_export_llama(const struct qs_recipe *r, const struct qs_model *m, struct qs_str *file,
+                           struct qs_str *args, struct qs_err *e);
 
 #endif

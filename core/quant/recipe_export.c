@@ -1,12 +1,12 @@
 /* recipe_export.c - a recipe in the bare form that llama.cpp's llama-quantize --tensor-type-file reads.
  *
- * How that reader works (llama.cpp at commit 0c1e57098, tools/quantize/quantize.cpp and src/llama-quant.cpp): the file is
- * split at white space, each word at its first '='; the part before it is lower-cased and searched for, unanchored, in
- * the tensor names as an ECMAScript regular expression; the first word that matches decides; a type that does not fit a
- * row is replaced without asking; the whole list is ignored where the base type is F32, F16 or BF16, and by COPY.
- * So pins become anchored, escaped words in front, and everything that would be read differently there is refused with
- * the line it stands in. What is let through of regular expressions is a list of what both worlds read alike.
- * Owns nothing. Any thread.
+ * How that reader works (llama.cpp at commit 0c1e57098, tools/quantize/quantize.cpp and src/llama-quant.cpp): the file
+ * is split at white space, each word at its first '='; the part before it is lower-cased and searched for, unanchored,
+ * in the tensor names as an ECMAScript regular expression; the first word that matches decides; a type that does not
+ * fit a row is replaced without asking; the whole list is ignored where the base type is F32, F16 or BF16, and by
+ * COPY. So pins become anchored, escaped words in front, and everything that would be read differently there is
+ * refused with the line it stands in. What is let through of regular expressions is a list of what both worlds read
+ * alike. Owns nothing. Any thread.
  */
 #include <ctype.h>
 #include <string.h>
@@ -27,8 +27,8 @@ static int refuse(struct exporting *s, bool pin, const struct qs_recipe_item *it
     if (item->line)
         return qs_fail(s->e, QS_EUNSUPPORTED, "line %u: llama.cpp cannot read the %s %.200s: %s", item->line,
                        pin ? "pin" : "rule", item->pattern, why);
-    return qs_fail(s->e, QS_EUNSUPPORTED, "llama.cpp cannot read the %s %.200s: %s", pin ? "pin" : "rule", item->pattern,
-                   why);
+    return qs_fail(s->e, QS_EUNSUPPORTED, "llama.cpp cannot read the %s %.200s: %s", pin ? "pin" : "rule",
+                   item->pattern, why);
 }
 
 /* ---- what both kinds of regular expressions read alike ------------------------------------------------------ */
@@ -288,8 +288,8 @@ static void print_args(const struct exporting *s, struct qs_str *args)
     qs_str_addf(args, "IN.gguf OUT.gguf %s", r->preset->name);
 }
 
-int qs_recipe_export_llama(const struct qs_recipe *r, const struct qs_model *m, struct qs_str *file, struct qs_str *args,
-                           struct qs_err *e)
+int qs_recipe_export_llama(const struct qs_recipe *r, const struct qs_model *m, struct qs_str *file,
+                           struct qs_str *args, struct qs_err *e)
 {
     const struct qs_format *base = qs_format_by_id(r->preset->base);
     struct qs_resolved *x = NULL;

@@ -1,9 +1,9 @@
 /* recipe_text.c - recipe files: a strict reader with line numbers, and the printer that keeps lines as they were.
  *
- * One line is one thing: a setting, a pin, a rule, a comment or nothing. '#' starts a comment at the beginning of a line
- * or after a blank. The type stands behind the last '='. Names and patterns that begin or end with a blank, begin with
- * '#' or '"', or hold a blank followed by '#' are written in double quotes, where "" is one quote.
- * Refuses: invalid UTF-8, control characters, unknown words, anything twice. Takes CRLF and a byte order mark.
+ * One line is one thing: a setting, a pin, a rule, a comment or nothing. '#' starts a comment at the beginning of a
+ * line or after a blank. The type stands behind the last '='. Names and patterns that begin or end with a blank, begin
+ * with '#' or '"', or hold a blank followed by '#' are written in double quotes, where "" is one quote. Refuses:
+ * invalid UTF-8, control characters, unknown words, anything twice. Takes CRLF and a byte order mark.
  */
 #include <stdlib.h>
 #include <string.h>

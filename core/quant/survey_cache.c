@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -20,6 +21,7 @@
 #define RECORD_EXTRA 32 /* kind, length, tensor key, checksum */
 #define MAX_FILE (UINT64_C(64) << 20)
 #define MAX_PAYLOAD 1024
+#define LOCK_TRIES 10
 
 enum { KIND_CELL = 1, KIND_STATS = 2 };
 enum { CELL_BYTES = 4 + 4 + 8 * 8, STATS_BYTES = 8 * 9 + 8 * 4 + 2 * (4 + QS_WORST * 24) };
@@ -300,13 +302,26 @@ struct qs_survey_cache *qs_survey_cache_open_mem(const void *bytes, size_t n, st
     return c;
 }
 
+/* A process that was just killed may hold its lock a moment longer: a short wait, then without storing. */
+static bool lock_file(int fd, const char *path)
+{
+    const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+        const int rc = qs_file_lock(fd, path, NULL);
+        if (rc != QS_EBUSY)
+            return rc == QS_OK;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 /* Takes the lock, reads what is whole, and leaves the file ready for appending. Any failure: fd = -1. */
 static void open_file(struct qs_survey_cache *c, struct qs_key model, struct qs_key imatrix)
 {
     char *data = NULL;
     size_t len = 0, good = 0;
     const int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    const bool ours = fd >= 0 && qs_file_lock(fd, c->path, NULL) == QS_OK;
+    const bool ours = fd >= 0 && lock_file(fd, c->path);
     if (qs_file_read(c->path, MAX_FILE, &data, &len, NULL) == QS_OK)
         good = parse(c, (const uint8_t *)data, len, model, imatrix);
     qs_free(data);

@@ -2,6 +2,10 @@
  *
  * IQ3_XXS: d * (scale + 1/2) / 2 * value * sign, value 4..62, 7 signs stored of 8 (their number is even).
  * IQ3_S: d * (2*scale + 1) * value * sign, value 1, 3, .. 15. Scales are 0..15, one per 32 weights.
+ *
+ * Not the reference's bytes in one case: where 32 weights of an IQ3_S super-block are all zero and later ones are not,
+ * the reference forgets to step over them and stores the codes of the later ones in the wrong place. Ours stay in
+ * theirs; everything else of such a block is the same.
  */
 #include "kernels/ref/iq_search.h"
 

@@ -1,5 +1,5 @@
-/* fuzz_recipe.c - any bytes as a recipe: what is accepted prints and reads back as the same, can be edited, applied to a
- * small model and exported; what is refused says why. */
+/* fuzz_recipe.c - any bytes as a recipe: what is accepted prints and reads back as the same, can be edited, applied to
+ * a small model and exported; what is refused says why. */
 #include <stdlib.h>
 #include <string.h>
 

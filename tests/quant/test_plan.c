@@ -139,13 +139,15 @@ static void test_totals(void **state)
 /* Sizes of the files that llama-quantize (llama.cpp 0c1e57098) makes of the demo model, without importance matrix. */
 static void test_demo_file_sizes(void **state)
 {
-    static const struct { const char *preset; uint64_t bytes; } known[] = {
-        { "F32", 35765632 },   { "BF16", 17939840 },  { "F16", 17939840 },  { "Q8_0", 9584000 },     { "Q6_K", 7425408 },
-        { "Q5_K_M", 6537600 }, { "Q5_K_S", 6380928 }, { "Q5_1", 6872448 },  { "Q5_0", 6380928 },     { "Q4_K_M", 5702016 },
-        { "Q4_K_S", 5447040 }, { "Q4_1", 5889408 },   { "Q4_0", 5397888 },  { "IQ4_NL", 5430656 },   { "IQ4_XS", 5193088 },
-        { "Q3_K_L", 5096832 }, { "Q3_K_M", 4744576 }, { "Q3_K_S", 4353408 }, { "IQ3_M", 4492672 },   { "IQ3_S", 4353408 },
-        { "Q2_K", 3847552 },   { "Q2_0", 3186048 },   { "TQ2_0", 3001728 }, { "TQ1_0", 2633088 },    { "Q1_0", 2080128 },
-        { "COPY", 17939840 },  { "MXFP4_MOE", 9584000 },
+    static const struct { const char *preset; uint64_t bytes;
+    } known[] = {
+        { "F32", 35765632 },   { "BF16", 17939840 },  { "F16", 17939840 },      { "Q8_0", 9584000 },
+        { "Q6_K", 7425408 },   { "Q5_K_M", 6537600 }, { "Q5_K_S", 6380928 },    { "Q5_1", 6872448 },
+        { "Q5_0", 6380928 },   { "Q4_K_M", 5702016 }, { "Q4_K_S", 5447040 },    { "Q4_1", 5889408 },
+        { "Q4_0", 5397888 },   { "IQ4_NL", 5430656 }, { "IQ4_XS", 5193088 },    { "Q3_K_L", 5096832 },
+        { "Q3_K_M", 4744576 }, { "Q3_K_S", 4353408 }, { "IQ3_M", 4492672 },     { "IQ3_S", 4353408 },
+        { "Q2_K", 3847552 },   { "Q2_0", 3186048 },   { "TQ2_0", 3001728 },     { "TQ1_0", 2633088 },
+        { "Q1_0", 2080128 },   { "COPY", 17939840 },  { "MXFP4_MOE", 9584000 },
     };
     struct qs_err e = QS_ERR_INIT;
     struct qs_model *m = NULL;
@@ -180,7 +182,8 @@ static void test_needs_importance(void **state)
     const struct mm_spec spec = { .layers = 2, .untied = true };
     struct bench b = open_bench(&spec, "preset = IQ2_XS\n");
     (void)state;
-    refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL, ".weight as IQ2_XS needs importance weights, as do others: give an");
+    refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL,
+           ".weight as IQ2_XS needs importance weights, as do others: give an");
     give_imatrix(&b, "ffn_", 1, false);
     refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL, "the importance matrix has none for it");
     qs_imatrix_free(b.im);
@@ -211,7 +214,8 @@ static void test_importance_of_wrong_size(void **state)
     struct bench b = open_bench(&spec, "preset = Q4_K_M\n");
     (void)state;
     give_imatrix(&b, "attn_q.weight", 2, false);
-    refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL, "blk.0.attn_q.weight: the importance matrix has 512 values, 256 are");
+    refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL,
+           "blk.0.attn_q.weight: the importance matrix has 512 values, 256 are");
     qs_imatrix_free(b.im);
     give_imatrix(&b, "token_embd", 2, false); /* recorded by token: passed over */
     accept(&b, (struct qs_plan_args){ 0 });
@@ -227,7 +231,8 @@ static void test_unseen_experts(void **state)
     b.im->entry[0].unseen = 3;
     b.im->entry[0].experts = 4;
     accept(&b, (struct qs_plan_args){ 0 });
-    assert_true(warned(b.p, "1 tensor with experts that the importance matrix never saw (blk.0.ffn_down_exps.weight: 3 of 4)"));
+    assert_true(
+        warned(b.p, "1 tensor with experts that the importance matrix never saw (blk.0.ffn_down_exps.weight: 3 of 4)"));
     close_bench(&b);
 }
 
@@ -250,7 +255,8 @@ static void test_quantized_sources(void **state)
 
     spec.type = QS_Q4_0;
     b = open_bench(&spec, "preset = Q5_K_M\n");
-    refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL, "token_embd.weight is Q4_0 already, as are others: converting it again");
+    refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL,
+           "token_embd.weight is Q4_0 already, as are others: converting it again");
     accept(&b, (struct qs_plan_args){ .allow_requantize = true });
     assert_true(warned(b.p, "quantized already (token_embd.weight is Q4_0)"));
     assert_true(warned(b.p, "the result is larger than the source"));
@@ -265,7 +271,8 @@ static void test_fallbacks(void **state)
     struct bench b = open_bench(&spec, "preset = Q4_K_S\n");
     (void)state;
     accept(&b, (struct qs_plan_args){ 0 });
-    assert_true(warned(b.p, "cannot be Q4_K: token_embd.weight, rows of 320 are no multiple of 256: Q5_0 instead of Q4_K"));
+    assert_true(
+        warned(b.p, "cannot be Q4_K: token_embd.weight, rows of 320 are no multiple of 256: Q5_0 instead of Q4_K"));
     close_bench(&b);
     b = open_bench(&spec, "preset = Q4_K_S\nstrict = yes\n");
     refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL, "a strict recipe takes no other type");
@@ -345,8 +352,10 @@ static void test_reports(void **state)
     struct bench b = open_bench(&spec, "preset = Q4_K_M\npin blk.0.attn_q.weight = Q8_0\nrule attn_v = F16\n");
     (void)state;
     accept(&b, (struct qs_plan_args){ .out_path = b.m->path });
-    static const char *const all[] = { "320 x 320", "pinned in line 2", "rule of line 3: attn_v", "Q5_0 instead of Q4_K",
-                                       "\"peak_memory\"", "\"warnings\"", "\"report\": \"plan\"", NULL };
+    static const char *const all[] = {
+        "320 x 320",       "pinned in line 2", "rule of line 3: attn_v", "Q5_0 instead of Q4_K",
+        "\"peak_memory\"", "\"warnings\"",     "\"report\": \"plan\"",   NULL
+    };
     check_report(qs_report_plan(b.p, false, 1), all);
     struct qs_report *few = qs_report_plan(b.p, true, 0);
     size_t changed = 0;

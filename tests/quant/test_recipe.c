@@ -216,7 +216,8 @@ static void test_edits(void **state)
 {
     struct qs_err e = QS_ERR_INIT;
     (void)state;
-    struct qs_recipe *r = parse("# top\npreset = Q4_K_M # why\npin a = Q6_K # keep\npin b = Q5_K\n# tail\nrule x = Q8_0\n");
+    struct qs_recipe *r =
+        parse("# top\npreset = Q4_K_M # why\npin a = Q6_K # keep\npin b = Q5_K\n# tail\nrule x = Q8_0\n");
     assert_int_equal(qs_recipe_pin(r, "a", QS_Q8_0, &e), QS_OK);
     assert_int_equal(qs_recipe_pin(r, "b", QS_TYPE_NONE, &e), QS_OK);
     assert_int_equal(qs_recipe_pin(r, "nobody", QS_TYPE_NONE, &e), QS_OK);
@@ -226,8 +227,9 @@ static void test_edits(void **state)
     r->preset = qs_preset_by_name("Q2_K");
     r->strict = true;
     r->output_type = QS_Q6_K;
-    check_print(r, "# top\npreset = Q2_K  # why\nstrict = yes\noutput-type = Q6_K\npin  a = Q8_0  # keep\npin  c d = F16\n"
-                   "pin  \" c\" = F16\n# tail\nrule x = Q8_0\nrule y$ = IQ4_NL\n");
+    check_print(r,
+                "# top\npreset = Q2_K  # why\nstrict = yes\noutput-type = Q6_K\npin  a = Q8_0  # keep\npin  c d = F16\n"
+                "pin  \" c\" = F16\n# tail\nrule x = Q8_0\nrule y$ = IQ4_NL\n");
     round_trip(r);
     assert_int_equal(qs_recipe_pin(r, "a", QS_Q8_1, &e), QS_EINVAL);
     assert_int_equal(qs_recipe_pin(r, "a\n", QS_Q8_0, &e), QS_EINVAL);
@@ -330,11 +332,12 @@ static void test_resolve_refused(void **state)
     refuse_resolve("leave-output = yes\npin output.weight = Q8_0", "leave-output keeps this tensor");
     refuse_resolve("strict = yes", "ffn_down.weight: rows of 320");
     refuse_resolve("output-type = Q4_K\nrule (a+)+$x = Q8_0", "matches none");
-    assert_int_equal(resolve("pin nobody = Q6_K\nrule nothing = Q6_K\npin blk.0.attn_norm.weight = F16", true, &x, &e), QS_OK);
+    assert_int_equal(resolve("pin nobody = Q6_K\nrule nothing = Q6_K\npin blk.0.attn_norm.weight = F16", true, &x, &e),
+                     QS_OK);
     assert_int_equal(x->match[0].matched, 0);
     qs_resolved_free(x);
-    assert_int_equal(resolve("pin blk.0.attn_norm.weight = F32\nleave-output = yes\npin output.weight = F16", false, &x, &e),
-                     QS_OK);
+    assert_int_equal(
+        resolve("pin blk.0.attn_norm.weight = F32\nleave-output = yes\npin output.weight = F16", false, &x, &e), QS_OK);
     qs_resolved_free(x);
 }
 
@@ -464,7 +467,8 @@ static void test_export(void **state)
     small_llama(&s);
     check_export("preset = Q4_K_M\n", &s.m);
     check_export("preset = Q5_K_M\npure = yes\noutput-type = Q8_0\n", &s.m);
-    check_export("pin blk.0.attn_q.weight = Q8_0\nrule blk\\.[01]\\.attn = Q5_K\nrule (?:ffn|attn)_\\w+ = Q5_0\n", &s.m);
+    check_export("pin blk.0.attn_q.weight = Q8_0\nrule blk\\.[01]\\.attn = Q5_K\nrule (?:ffn|attn)_\\w+ = Q5_0\n",
+                 &s.m);
     check_export("leave-output = yes\nrule \\d+\\.(attn_q|ffn_down)\\.weight$ = IQ4_NL\n", &s.m);
     check_export("token-embd-type = Q5_K\npin token_embd.weight = Q6_K\n", &s.m);
     check_export("output-type = Q5_K\npin output.weight = Q6_K\nrule .*= F16\n", &s.m);

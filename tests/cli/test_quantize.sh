@@ -1,0 +1,282 @@
+#!/usr/bin/env bash
+# quantize on the demo model: every preset, what is refused, what the options do, requantizing.
+. "$QS_SRCDIR/tests/cli/lib.sh"
+make_model() { "$QS_BUILDDIR/tests/model/make_model" "$@"; }
+imatrix=$QS_SRCDIR/tests/format/data/demo-imatrix
+cp "$demo" model.gguf && chmod u+w model.gguf && cp model.gguf original || exit 99
+before=$(stat -c '%Y %Z %s' model.gguf)
+
+# Everything that `what` promises is there, and nothing else: no .part, no journal.
+only_files() { # NAME...
+    local found wanted
+    found=$(ls | LC_ALL=C sort | tr '\n' ' ')
+    wanted=$(printf '%s\n' model.gguf original home "$@" | LC_ALL=C sort | tr '\n' ' ')
+    if [ "$found" = "$wanted" ]; then ok "$what: nothing else is left"; else fail "$what: files are $found, not $wanted"; fi
+}
+refused() { # REGEX: exit code 1, one line, nothing written
+    expect_rc 1
+    expect_one_error "$1"
+    expect_no_out
+    only_files
+}
+same_tensors() { # A B: all tensors of both files have the same bytes
+    run quantscape diff --json "$1" "$2"
+    for key in values shape only_a only_b; do expect_json diff.$key 0; done
+    expect_json diff.same 74
+}
+
+# ---- every preset that completion offers ----
+presets=$(sed -n "s/^    local presets='\(.*\)'$/\1/p" "$QS_SRCDIR/completions/bash/quantscape")
+if [ "$(wc -w <<< "$presets")" -ge 38 ]; then ok "the presets are listed"; else fail "presets listed: $presets"; fi
+needs_imatrix=' IQ3_XS IQ3_XXS Q2_K_S IQ2_M IQ2_S IQ2_XS IQ2_XXS IQ1_M IQ1_S '
+# Tensor bytes of the demo model. They agree with files that another program made of it: those have 96,864 bytes more.
+declare -A tensor_bytes=([Q8_0]=9487360 [Q6_K]=7328768 [Q5_K_M]=6440960 [Q4_K_M]=5605376 [Q4_K_S]=5350400
+                         [Q4_0]=5317632 [Q3_K_M]=4647936 [Q2_K]=3750912 [COPY]=17843200 [F16]=17843200)
+
+make_one() { # PRESET FILE-TYPE-NAME [OPTION]...: writes out.gguf and opens it again
+    local preset=$1 named=$2 bytes file_bytes
+    shift 2
+    run quantscape plan model.gguf -t "$preset" "$@" --json
+    expect_rc 0
+    bytes=$(json plan.bytes) file_bytes=$(json plan.file_bytes)
+    run quantscape quantize model.gguf -t "$preset" "$@" -o out.gguf --json
+    expect_rc 0
+    expect_no_err
+    expect_json result.preset "$preset"
+    expect_json result.bytes "$file_bytes"
+    expect_json 'tensors.#' 74
+    if [ "$(stat -c %s out.gguf)" = "$file_bytes" ]; then ok "$preset has the bytes that plan foretells"
+    else fail "$preset has $(stat -c %s out.gguf) bytes; plan foretells $file_bytes"; fi
+    run quantscape check out.gguf
+    expect_rc 0
+    expect_no_err
+    run quantscape info --json out.gguf
+    expect_rc 0
+    expect_json model.file_type "$named"
+    expect_json model.bytes "$bytes"
+    expect_json model.tensors 74
+    if [ -n "${tensor_bytes[$preset]:-}" ]; then expect_json model.bytes "${tensor_bytes[$preset]}"; fi
+    only_files out.gguf
+}
+
+for preset in $presets; do
+    with=()
+    case $needs_imatrix in *" $preset "*)
+        run quantscape quantize model.gguf -t "$preset" -o out.gguf
+        refused '--imatrix'
+        run quantscape plan model.gguf -t "$preset"
+        expect_rc 1
+        expect_one_error '--imatrix'
+        with=(--imatrix "$imatrix.gguf") ;;
+    esac
+    run quantscape plan model.gguf -t "$preset" "${with[@]}" --json
+    name=$(json plan.preset)
+    if [ "$name" != "$preset" ]; then # an alias
+        if [[ $name == "${preset}"_M ]]; then ok "$preset is $name"; else fail "$preset is $name"; fi
+        continue
+    fi
+    case $preset in
+    COPY) make_one COPY F16 ;;
+    *) make_one "$preset" "$preset" "${with[@]}" ;;
+    esac
+    rm -f out.gguf
+done
+
+# The older form of an importance matrix; matrices that change presets that need none; the same types throughout.
+make_one IQ2_XS IQ2_XS --imatrix "$imatrix.dat"
+run quantscape info --metadata out.gguf
+expect_out '^  quantize.imatrix.file .*demo-imatrix.dat'
+expect_out '^  quantize.imatrix.entries_count .* 56'
+mv out.gguf dat.gguf
+what='the other form'
+mv dat.gguf home/
+make_one Q2_K_S Q2_K_S --imatrix "$imatrix.dat"
+rm out.gguf
+make_one Q4_K_M Q4_K_M --imatrix "$imatrix.gguf"
+mv out.gguf home/weighted.gguf
+make_one Q4_K_M Q4_K_M
+run quantscape diff --json out.gguf home/weighted.gguf
+if [ "$(json diff.values)" -gt 40 ]; then ok "importance weights change the bytes"; else fail "importance weights change nothing"; fi
+mv out.gguf home/plain.gguf
+make_one Q4_K_M Q4_K_M --pure
+run quantscape tensors --json --match 'weight' out.gguf
+if [ "$(grep -c '"type": "Q4_K"' "$out")" = 57 ]; then ok "pure: 57 tensors in Q4_K"; else fail "pure: not 57 tensors in Q4_K"; fi
+mv out.gguf home/pure.gguf
+make_one IQ4_NL IQ4_NL --pure
+rm out.gguf
+
+# ---- the same bytes on one thread, on three, and on the plain level ----
+for how in '--threads 1' '--threads 3' '--level ref'; do
+    run quantscape quantize model.gguf -t q4_k_m $how -o out.gguf
+    expect_rc 0
+    if cmp -s out.gguf home/plain.gguf; then ok "$how: the same bytes"; else fail "$how: other bytes"; fi
+    rm -f out.gguf
+done
+
+# ---- names and what is in the way ----
+run quantscape quantize model.gguf -q
+expect_rc 0
+only_files model.Q4_K_M.gguf
+if cmp -s model.Q4_K_M.gguf home/plain.gguf; then ok "Q4_K_M is the default"; else fail "the default is not Q4_K_M"; fi
+run quantscape quantize model.gguf
+expect_rc 1
+expect_one_error 'model.Q4_K_M.gguf exists: --force'
+run quantscape quantize model.gguf --json
+expect_rc 1
+expect_json error.code exists
+echo precious > model.Q4_K_M.gguf
+run quantscape quantize model.gguf
+expect_rc 1
+if [ "$(cat model.Q4_K_M.gguf)" = precious ]; then ok "an existing file is kept"; else fail "an existing file is lost"; fi
+run quantscape quantize model.gguf --force
+expect_rc 0
+if cmp -s model.Q4_K_M.gguf home/plain.gguf; then ok "--force overwrites"; else fail "--force does not overwrite"; fi
+rm model.Q4_K_M.gguf
+run quantscape quantize model.gguf second.gguf -t 7
+expect_rc 0
+only_files second.gguf
+mv second.gguf home/q8.gguf
+run quantscape quantize model.gguf second.gguf -o third.gguf
+expect_rc 2
+expect_one_error 'named twice'
+ln model.gguf home/alias.gguf
+for out_name in model.gguf home/alias.gguf; do
+    run quantscape quantize model.gguf -o $out_name --force
+    refused 'is the model that is read'
+done
+rm home/alias.gguf
+run quantscape quantize model.gguf -o home
+refused 'home is a folder'
+run quantscape quantize model.gguf -o nowhere/out.gguf
+refused 'nowhere/'
+mkdir home/split
+run quantscape quantize model.gguf -o home/split/out.gguf -t Q8_0 --split-max-size 3MiB --json
+expect_rc 0
+expect_no_err
+expect_json 'files.#' 4
+expect_json result.files 4
+run quantscape plan model.gguf -t Q8_0 --split-max-size 3MiB --json
+expect_json plan.files 4
+expect_json plan.file_bytes "$(cat home/split/* | wc -c)"
+run quantscape check home/split/out-00003-of-00004.gguf
+expect_rc 0
+expect_out 'parts +4'
+same_tensors home/split/out-00001-of-00004.gguf home/q8.gguf
+run quantscape quantize home/split/out-00001-of-00004.gguf -t Q4_0 -q
+expect_rc 0
+if [ -e home/split/out.Q4_0.gguf ]; then ok "the default name leaves the part out"; else fail "default name: $(ls home/split)"; fi
+run quantscape quantize model.gguf -o out.gguf -t Q8_0 --split-max-size 3MiB --modelfile
+refused '--modelfile'
+
+# ---- metadata ----
+run quantscape quantize model.gguf -o out.gguf -t Q8_0 --override-kv general.name=str:another --override-kv x.y=int:7 \
+    --remove-kv general.license --modelfile
+expect_rc 0
+only_files out.gguf out.Modelfile
+if grep -qx 'FROM ./out.gguf' out.Modelfile; then ok "the Modelfile names the file"; else fail "the Modelfile: $(cat out.Modelfile)"; fi
+run quantscape info --metadata out.gguf
+expect_out '^  general.name .*another'
+expect_out '^  x.y .* 7'
+expect_out '^  general.quantization_version .* 2'
+expect_out '^  quantscape.recipe .*preset = Q8_0'
+expect_out '^  quantscape.version '
+expect_not_out 'general.license'
+same_tensors out.gguf home/q8.gguf
+echo mine > out.Modelfile
+rm out.gguf
+run quantscape quantize model.gguf -o out.gguf -t Q8_0 --modelfile
+expect_rc 1
+expect_one_error 'Modelfile'
+if [ "$(cat out.Modelfile)" = mine ]; then ok "an existing Modelfile is kept"; else fail "an existing Modelfile is lost"; fi
+rm -f out.Modelfile out.gguf
+for words in '--override-kv foo' '--override-kv x=int:y' '--override-kv general.alignment=u32:64' '--remove-kv no.such'; do
+    run quantscape quantize model.gguf -o out.gguf $words
+    if [ "$rc" -ne 0 ]; then ok "$words: refused"; else fail "$words: accepted"; fi
+    expect_one_error
+    only_files
+done
+
+# ---- recipes ----
+printf 'preset = Q4_K_M\n[pins]\nblk.0.attn_q.weight = Q8_0\n[rules]\nffn_up = Q6_K\n' > home/r.recipe
+run quantscape recipe check home/r.recipe
+expect_rc 0
+run quantscape quantize model.gguf -o out.gguf --recipe home/r.recipe --pin blk.1.attn_q.weight=F16 --output-type Q5_K --csv
+expect_rc 0
+expect_out '^blk.0.attn_q.weight,F16,Q8_0,'
+expect_out '^blk.1.attn_q.weight,F16,F16,'
+expect_out '^blk.7.ffn_up.weight,F16,Q6_K,'
+expect_out '^token_embd.weight,F16,Q5_K,'
+rm -f out.gguf
+run quantscape quantize model.gguf -o out.gguf --recipe home/r.recipe -t Q8_0
+expect_rc 2
+expect_one_error 'exclude each other'
+run quantscape quantize model.gguf -o out.gguf -t Q4_K_N
+expect_rc 2
+expect_one_error 'Q4_K_N'
+run quantscape quantize model.gguf -o out.gguf --rule 'no_such=Q4_K'
+refused 'no_such'
+run quantscape quantize model.gguf -o out.gguf --pin 'blk.9.attn_q.weight=Q4_K'
+refused 'blk.9.attn_q.weight'
+
+# ---- importance matrices that do not fit ----
+run quantscape quantize model.gguf -o out.gguf -t IQ2_XS --imatrix nowhere.imatrix
+refused 'nowhere.imatrix'
+run quantscape quantize model.gguf -o out.gguf -t IQ2_XS --imatrix model.gguf
+refused 'no importance matrix'
+make_model home/wide.gguf layers=1 embd=512 ff=512 || fail "make_model"
+run quantscape quantize home/wide.gguf -o out.gguf -t IQ2_XS --imatrix "$imatrix.gguf"
+refused 'blk.0.attn'
+make_model home/odd.gguf layers=1 embd=192 ff=512 heads=3 kv_heads=3 || fail "make_model"
+run quantscape quantize home/odd.gguf -o out.gguf -t Q4_K_M --strict
+refused 'no multiple of 256'
+run quantscape quantize home/odd.gguf -o out.gguf -t Q4_K_M
+expect_rc 0
+expect_err 'warning: .* cannot be Q4_K: .*no multiple of 256: Q5_0 instead'
+run quantscape quantize home/odd.gguf -o out.gguf -t Q4_K_M --force --quiet
+expect_rc 0
+expect_no_err
+rm -f out.gguf
+
+# ---- a source that is quantized already ----
+run quantscape quantize home/q8.gguf -o home/q4.gguf -t Q4_0
+expect_rc 0
+expect_err 'warning: 57 tensors are converted from Q8_0 .*against this file'
+run quantscape quantize home/q4.gguf -o out.gguf -t Q4_K_M
+refused 'is Q4_0 already.*--allow-requantize'
+run quantscape quantize home/q4.gguf -o out.gguf -t Q4_K_M --allow-requantize
+expect_rc 0
+expect_err 'warning: .*quantized already.*against this file'
+run quantscape check out.gguf
+expect_rc 0
+rm -f out.gguf
+data() { # FILE: its tensor bytes
+    local offset
+    "$QS_BUILDDIR/src/quantscape" tensors --json "$1" > "$out"
+    offset=$(grep -o '"offset": [0-9]*' "$out" | cut -d ' ' -f 2 | sort -n | head -n 1)
+    tail -c +$((offset + 1)) "$1"
+}
+run quantscape quantize home/q4.gguf -o out.gguf -t Q4_0 --json
+expect_rc 0
+expect_no_err
+if grep -q '"copied": false' "$out"; then fail "Q4_0 from Q4_0: a tensor is not copied"; else ok "Q4_0 from Q4_0: every tensor is copied"; fi
+same_tensors home/q4.gguf out.gguf
+data home/q4.gguf > home/a
+data out.gguf > home/b
+if [ -s home/a ] && cmp -s home/a home/b; then ok "byte for byte"; else fail "the tensor bytes are not the source's"; fi
+rm -f out.gguf
+run quantscape quantize home/weighted.gguf -o out.gguf -t COPY --override-kv general.name=str:copy
+expect_rc 0
+same_tensors home/weighted.gguf out.gguf
+run quantscape info --json out.gguf
+expect_json model.file_type Q4_K_M
+rm -f out.gguf
+
+# ---- the source is as it was ----
+what='after all this'
+if cmp -s model.gguf original && [ "$(stat -c '%Y %s' model.gguf)" = "$(cut -d ' ' -f 1,3 <<< "$before")" ]; then
+    ok "the source is as it was"
+else
+    fail "the source has changed"
+fi
+only_files
+finish
