@@ -56,7 +56,8 @@ static unsigned round8(const uint16_t *points, unsigned count, const float *magn
     bool odd = with_parity(*signs & 127) != *signs;
     unsigned which = 0, place;
     if (odd) {
-        place = qs_iq_choose_flipped(points, count, 8, (const double(*)[8])cost, (const double(*)[8])extra, &which).place;
+        place = qs_iq_choose_flipped(points, count, 8, (const double(*)[8])cost, (const double(*)[8])extra,
+                                     &which).place;
         *signs ^= 1u << which;
     } else {
         place = qs_iq_choose(points, count, 8, (const double(*)[8])cost).place;

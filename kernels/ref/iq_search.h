@@ -3,11 +3,11 @@
  * The IQ2 and IQ3 encoders are one search with different numbers (struct qs_iq_kind): split off the signs, try a row
  * of scales, round every weight on each, move each group of weights to a point of the codebook, keep the scale whose
  * least-squares fit explains most. The float operations and their order are those of ggml-quants.c (llama.cpp
- * 0c1e57098), so the results have the same bits; kernels of other instruction sets replace the innermost function
- * (qs_iq_scale_fn, and qs_iq_starts_fn before it) and nothing else.
+ * 0c1e57098), so the results have the same bits; kernels of other instruction sets replace the innermost functions
+ * (struct qs_iq_fns) and nothing else.
  *
- * Non-finite weights count as zero, and so do importances that are not finite or negative. Finite ones so large that their squares overflow give some valid
- * block, the same on every machine.
+ * Non-finite weights count as zero, and so do importances that are not finite or negative. Finite ones so large that
+ * their squares overflow give some valid block, the same on every machine.
  */
 #ifndef QS_KERNELS_REF_IQ_SEARCH_H
 #define QS_KERNELS_REF_IQ_SEARCH_H
@@ -56,8 +56,8 @@ static inline unsigned qs_iq_place(const struct qs_iq_book *b, unsigned point)
     return (unsigned)b->near[qs_iq_rank(b, point)].index;
 }
 
-/* For books of 8 weights: of near's points the one with the smallest cost[0][l0] + cost[1][l1] + ..., summed in this order in float; the first
- * of equals wins, and the first point when no sum is an ordinary number. */
+/* For books of 8 weights: of near's points the one with the smallest cost[0][l0] + cost[1][l1] + ..., summed in this
+ * order in float; the first of equals wins, and the first point when no sum is an ordinary number. Costs are >= 0. */
 uint16_t qs_iq_nearest(const struct qs_iq_book *b, const struct qs_iq_near *near, const float cost[8][4]);
 
 /* ---- the search of IQ2 and IQ3 */

@@ -22,8 +22,8 @@ static inline __m256i lane_numbers(void) { return _mm256_setr_epi32(0, 1, 2, 3, 
 
 /* ---------------------------------------------------------------------------------------------- neighbour lists */
 
-/* Sums of the costs of eight listed points. For 8 weights the costs of weight i at its levels are the lower three floats
- * of both halves of cost[i]; for 4 weights the eight of them. */
+/* Sums of the costs of eight listed points. For 8 weights the costs of weight i at its levels are the lower three
+ * floats of both halves of cost[i]; for 4 weights the eight of them. */
 INLINE __m256 list_sums(const uint16_t *list, const __m256 *cost, unsigned dim)
 {
     __m256i p = _mm256_cvtepu16_epi32(_mm_load_si128((const void *)list));
@@ -576,7 +576,8 @@ static float scale4(const float *x, const float *w)
         for (int v = 0; v < 2; v++) {
             __m256 upper;
             __m256i l = places_of(_mm256_mul_ps(inv_v[v], xi), &upper);
-            __m256 q = _mm256_blendv_ps(_mm256_permutevar8x32_ps(value[0], l), _mm256_permutevar8x32_ps(value[1], l), upper);
+            __m256 low = _mm256_permutevar8x32_ps(value[0], l), high = _mm256_permutevar8x32_ps(value[1], l);
+            __m256 q = _mm256_blendv_ps(low, high, upper);
             __m256 wq = _mm256_mul_ps(wi, q);
             qx[v] = _mm256_add_ps(qx[v], _mm256_mul_ps(wq, xi));
             q2[v] = _mm256_add_ps(q2[v], _mm256_mul_ps(wq, q));
@@ -614,17 +615,20 @@ static const struct qs_iq_fns iq_fns = {scale_avx2, starts_avx2};
 static const struct qs_iq1_fns iq1_fns = {sort_places, split_s, split_m, nearest_table};
 static const struct qs_iq4_fns iq4_fns = {scale4, index4};
 
-void qs_avx2_iq1_s_fit(const struct qs_rows *in, void *grid, void *codes) { qs_iq1_s_fit_with(&iq1_fns, in, grid, codes); }
-void qs_avx2_iq1_m_fit(const struct qs_rows *in, void *grid, void *codes) { qs_iq1_m_fit_with(&iq1_fns, in, grid, codes); }
-void qs_avx2_iq4_nl_fit(const struct qs_rows *in, void *grid, void *codes) { qs_iq4_nl_fit_with(&iq4_fns, in, grid, codes); }
-void qs_avx2_iq4_xs_fit(const struct qs_rows *in, void *grid, void *codes) { qs_iq4_xs_fit_with(&iq4_fns, in, grid, codes); }
-
-#define FIT(name)                                                                                                          void qs_avx2_##name##_fit(const struct qs_rows *in, void *grid, void *codes)                                           {                                                                                                                          qs_##name##_fit_with(&iq_fns, in, grid, codes);                                                                 }
-FIT(iq2_xxs)
-FIT(iq2_xs)
-FIT(iq2_s)
-FIT(iq3_xxs)
-FIT(iq3_s)
+#define FIT(name, fns)                                                                                                 \
+    void qs_avx2_##name##_fit(const struct qs_rows *in, void *grid, void *codes)                                       \
+    {                                                                                                                  \
+        qs_##name##_fit_with(&(fns), in, grid, codes);                                                                 \
+    }
+FIT(iq1_s, iq1_fns)
+FIT(iq1_m, iq1_fns)
+FIT(iq2_xxs, iq_fns)
+FIT(iq2_xs, iq_fns)
+FIT(iq2_s, iq_fns)
+FIT(iq3_xxs, iq_fns)
+FIT(iq3_s, iq_fns)
+FIT(iq4_nl, iq4_fns)
+FIT(iq4_xs, iq4_fns)
 
 void qs_avx2_iq_formats(struct qs_format_ops *ops)
 {

@@ -29,10 +29,6 @@ same_tensors() { # A B: all tensors of both files have the same bytes
 presets=$(sed -n "s/^    local presets='\(.*\)'$/\1/p" "$QS_SRCDIR/completions/bash/quantscape")
 if [ "$(wc -w <<< "$presets")" -ge 38 ]; then ok "the presets are listed"; else fail "presets listed: $presets"; fi
 needs_imatrix=' IQ3_XS IQ3_XXS Q2_K_S IQ2_M IQ2_S IQ2_XS IQ2_XXS IQ1_M IQ1_S '
-# Tensor bytes of the demo model. They agree with files that another program made of it: those have 96,864 bytes more.
-declare -A tensor_bytes=([Q8_0]=9487360 [Q6_K]=7328768 [Q5_K_M]=6440960 [Q4_K_M]=5605376 [Q4_K_S]=5350400
-                         [Q4_0]=5317632 [Q3_K_M]=4647936 [Q2_K]=3750912 [COPY]=17843200 [F16]=17843200)
-
 make_one() { # PRESET FILE-TYPE-NAME [OPTION]...: writes out.gguf and opens it again
     local preset=$1 named=$2 bytes file_bytes
     shift 2
@@ -41,7 +37,11 @@ make_one() { # PRESET FILE-TYPE-NAME [OPTION]...: writes out.gguf and opens it a
     bytes=$(json plan.bytes) file_bytes=$(json plan.file_bytes)
     run quantscape quantize model.gguf -t "$preset" "$@" -o out.gguf --json
     expect_rc 0
-    expect_no_err
+    case $preset in
+    F32) expect_err 'warning: the result is larger than the source' ;;
+    MXFP4_MOE) expect_err 'warning: MXFP4_MOE is made for models with experts' ;;
+    *) expect_no_err ;;
+    esac
     expect_json result.preset "$preset"
     expect_json result.bytes "$file_bytes"
     expect_json 'tensors.#' 74
@@ -55,7 +55,6 @@ make_one() { # PRESET FILE-TYPE-NAME [OPTION]...: writes out.gguf and opens it a
     expect_json model.file_type "$named"
     expect_json model.bytes "$bytes"
     expect_json model.tensors 74
-    if [ -n "${tensor_bytes[$preset]:-}" ]; then expect_json model.bytes "${tensor_bytes[$preset]}"; fi
     only_files out.gguf
 }
 
@@ -80,6 +79,13 @@ for preset in $presets; do
     *) make_one "$preset" "$preset" "${with[@]}" ;;
     esac
     rm -f out.gguf
+done
+
+# Tensor bytes of the demo model with an importance matrix, where another program's rules are the same: its files of this
+# model have 96,864 bytes more each, which is their header.
+for pair in Q8_0=9487360 Q6_K=7328768 Q5_K_M=6440960 Q4_K_M=5605376 Q4_K_S=5350400 Q4_0=5317632 Q3_K_M=4647936 Q2_K=3750912; do
+    run quantscape plan model.gguf -t "${pair%=*}" --imatrix "$imatrix.gguf" --json
+    expect_json plan.bytes "${pair#*=}"
 done
 
 # The older form of an importance matrix; matrices that change presets that need none; the same types throughout.
@@ -188,7 +194,8 @@ run quantscape quantize model.gguf -o out.gguf -t Q8_0 --modelfile
 expect_rc 1
 expect_one_error 'Modelfile'
 if [ "$(cat out.Modelfile)" = mine ]; then ok "an existing Modelfile is kept"; else fail "an existing Modelfile is lost"; fi
-rm -f out.Modelfile out.gguf
+only_files out.Modelfile
+rm -f out.Modelfile out.gguf out.gguf.part*
 for words in '--override-kv foo' '--override-kv x=int:y' '--override-kv general.alignment=u32:64' '--remove-kv no.such'; do
     run quantscape quantize model.gguf -o out.gguf $words
     if [ "$rc" -ne 0 ]; then ok "$words: refused"; else fail "$words: accepted"; fi
@@ -197,7 +204,7 @@ for words in '--override-kv foo' '--override-kv x=int:y' '--override-kv general.
 done
 
 # ---- recipes ----
-printf 'preset = Q4_K_M\n[pins]\nblk.0.attn_q.weight = Q8_0\n[rules]\nffn_up = Q6_K\n' > home/r.recipe
+printf 'preset = Q4_K_M # a comment\npin blk.0.attn_q.weight = Q8_0\nrule ffn_up = Q6_K\n' > home/r.recipe
 run quantscape recipe check home/r.recipe
 expect_rc 0
 run quantscape quantize model.gguf -o out.gguf --recipe home/r.recipe --pin blk.1.attn_q.weight=F16 --output-type Q5_K --csv
