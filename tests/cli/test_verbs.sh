@@ -21,7 +21,7 @@ map|M --no-cache|map|yes
 recipe new|||no
 recipe check|R||no
 recipe show|R|recipe|yes
-recipe resolve|R M|resolve|yes
+recipe resolve|R M|recipe_resolve|yes
 recipe export|--llama R M||no
 recipe diff|R S M||yes
 plan|M|plan|yes
@@ -43,7 +43,7 @@ expect_full() { # COMMAND...: its output goes to a disk that is full
     rc=$? what="$* > /dev/full"
     : > "$out"
     expect_rc 1
-    if [ "$(grep -vc ': warning: ' "$err")" = 1 ]; then ok "$what: one error"; else fail "$what: not one error"; fi
+    if [ "$(grep -vc -e ': warning: ' -e ': use it with: ' "$err")" = 1 ]; then ok "$what: one error"; else fail "$what: not one error"; fi
     expect_err 'standard output'
 }
 
@@ -87,7 +87,8 @@ while IFS='|' read -r verb args report csv; do
     run "${this[@]}" -q --threads 1
     expect_rc 0
     expect_no_err
-    if [ "$verb" != quantize ] && ! cmp -s "$out" plain; then fail "$what: prints something else than without"; fi
+    # The time that quantize took and the memory that plan foretells depend on the threads; nothing else does.
+    if [ "$verb" != quantize ] && [ "$verb" != plan ] && ! cmp -s "$out" plain; then fail "$what: prints something else than without"; fi
 
     # JSON: one value, its report named; or a clear refusal.
     run "${this[@]}" --json
