@@ -7,7 +7,7 @@
 
 static const struct qs_opt options[] = {
     QS_RECIPE_OPTIONS,
-    { .name = "split-max-size", .kind = QS_OPT_SIZE, .arg = "SIZE", .help = "parts of at most SIZE (4GiB, 800MiB)" },
+    { .name = "split-max-size", .kind = QS_OPT_SIZE, .arg = "SIZE", .min = 1, .help = "parts of at most SIZE (4GiB, 800MiB)" },
     { .name = "changes-only", .help = "list only the tensors that are converted" },
     { .name = NULL }
 };
@@ -15,9 +15,12 @@ static const struct qs_opt options[] = {
 static int show(struct qs_cli *cli, struct qs_plan *plan)
 {
     struct qs_err e = QS_ERR_INIT;
-    const struct qs_writer_args args = { .path = plan->model->path,
+    const struct qs_writer_args args = { .path = plan->model->path, .imatrix_path = qs_cli_str(cli, "imatrix", NULL),
                                          .split_max_bytes = qs_cli_num(cli, "split-max-size", 0) };
+    const struct qs_encoding *large = qs_writer_too_large(plan, args.split_max_bytes);
     unsigned files = 0;
+    if (large)
+        qs_cli_warn(cli, "%s alone is larger than the size asked for; its part will be too", large->tensor->name);
     if (qs_writer_file_bytes(plan, &args, &plan->file_bytes, &files, &e))
         return qs_cli_fail(cli, &e);
     struct qs_report *r = qs_report_plan(plan, qs_cli_has(cli, "changes-only"), files);

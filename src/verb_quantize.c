@@ -107,6 +107,9 @@ static int make_plan(struct qs_cli *cli, struct work *w, struct qs_err *e)
     const int rc = qs_plan_make(w->model, w->recipe, &args, &w->plan, e);
     for (size_t i = 0; !rc && i < w->plan->n_warnings; i++)
         qs_cli_warn(cli, "%s", w->plan->warning[i]);
+    const struct qs_encoding *large = rc ? NULL : qs_writer_too_large(w->plan, w->args.split_max_bytes);
+    if (large)
+        qs_cli_warn(cli, "%s alone is larger than the size asked for; its part will be too", large->tensor->name);
     return rc;
 }
 

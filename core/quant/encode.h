@@ -14,6 +14,8 @@
 #include "core/format/imatrix.h"
 #include "core/model/weight.h"
 
+#define QS_ENCODER_VERSION 1 /* grows whenever any encoder's bits change: part of every key of encoded bytes */
+
 struct qs_encoder; /* scratch of all threads of a pool, for rows up to max_cols */
 
 int qs_encoder_new(struct qs_pool *pool, uint64_t max_cols, struct qs_encoder **out, struct qs_err *e);

@@ -137,8 +137,10 @@ int qs_journal_open(const char *path, struct qs_key key, bool restart, struct qs
     if (!rc && head < 0 && !restart)
         rc = qs_fail(e, QS_EEXISTS, "%s: an unfinished run with another source, recipe, importance matrix or version left "
                      "this; --restart discards it", path);
-    *fresh = head <= 0 || restart;
-    if (!rc && *fresh) {
+    const bool empty = head <= 0 || restart;
+    if (!rc)
+        *fresh = empty;
+    if (!rc && empty) {
         uint8_t raw[HEAD_BYTES];
         put_head(raw, key);
         if (ftruncate(j.fd, 0))

@@ -73,18 +73,34 @@ static int state_split(struct qs_gguf_meta *m, unsigned no, unsigned count, size
     return rc;
 }
 
-/* Deals the tensors to files: fills place[].file; returns the number of files. */
-static unsigned deal(const struct qs_plan *plan, uint64_t max_bytes, struct qs_place *place)
+static uint64_t aligned(uint64_t n, uint64_t alignment)
+{
+    return (n + alignment - 1) / alignment * alignment;
+}
+
+/* What a tensor adds to a file: its line in the table (name, dimensions, type, offset) and its padded data. */
+static uint64_t footprint(const struct qs_encoding *enc, uint64_t alignment)
+{
+    return 8 + strlen(enc->tensor->name) + 4 + 8 * (uint64_t)enc->tensor->n_dims + 4 + 8 + aligned(enc->bytes, alignment);
+}
+
+/* Deals the tensors to files: fills place[].file; returns the number of files. head: bytes of a header without tensors,
+ * of the first file and of each other one. */
+static unsigned deal(const struct qs_plan *plan, uint64_t max_bytes, uint64_t alignment, const uint64_t head[2],
+                     struct qs_place *place)
 {
     unsigned file = 0;
-    uint64_t used = 0;
+    uint64_t used = head[0] + alignment;
+    bool empty = true;
     for (size_t i = 0; i < plan->n; i++) {
-        if (max_bytes && used && used + plan->enc[i].bytes > max_bytes) {
+        const uint64_t more = footprint(&plan->enc[i], alignment);
+        if (max_bytes && !empty && used + more > max_bytes) {
             file++;
-            used = 0;
+            used = head[1] + alignment;
         }
         place[i].file = file;
-        used += plan->enc[i].bytes;
+        used += more;
+        empty = false;
     }
     return file + 1;
 }
@@ -131,27 +147,67 @@ static int lay_file(struct qs_outfiles *o, unsigned no, const struct qs_plan *pl
     return QS_OK;
 }
 
+/* Metadata of file `no` of `count`. */
+static int make_meta(const struct qs_plan *plan, const struct qs_writer_args *args, unsigned no, unsigned count,
+                     struct qs_gguf_meta **out, struct qs_err *e)
+{
+    struct qs_gguf_meta *m = qs_gguf_meta_new();
+    const uint32_t alignment = plan->model->gguf->alignment;
+    int rc = m ? QS_OK : qs_fail_mem(e, 0, "metadata");
+    if (!rc && no == 0)
+        rc = describe(m, plan, args, e);
+    if (!rc && no == 0)
+        rc = apply_overrides(m, args, e);
+    if (!rc && no > 0 && qs_gguf_kv(plan->model->gguf, "general.alignment"))
+        rc = qs_gguf_meta_u32(m, "general.alignment", alignment, e);
+    if (!rc && args->split_max_bytes)
+        rc = state_split(m, no, count, plan->n, e);
+    if (rc)
+        qs_gguf_meta_free(m);
+    else
+        *out = m;
+    return rc;
+}
+
+/* The alignment that the files state; 32 where none is stated. */
+static uint32_t alignment_of(const struct qs_plan *plan, const struct qs_gguf_meta *first)
+{
+    return qs_gguf_meta_has(first, "general.alignment") ? plan->model->gguf->alignment : 32;
+}
+
+/* Bytes of the headers without any tensor: of the first file, and of another one. */
+static int measure_heads(const struct qs_plan *plan, const struct qs_writer_args *args, uint64_t head[2],
+                         uint32_t *alignment, struct qs_err *e)
+{
+    int rc = QS_OK;
+    for (unsigned no = 0; !rc && no < 2; no++) {
+        struct qs_gguf_meta *m;
+        struct qs_str header = QS_STR_INIT;
+        uint64_t size;
+        rc = make_meta(plan, args, no, 2, &m, e);
+        if (rc)
+            return rc;
+        if (no == 0)
+            *alignment = alignment_of(plan, m);
+        rc = qs_gguf_layout(m, NULL, 0, *alignment, &header, &size, e);
+        head[no] = header.len;
+        qs_str_free(&header);
+        qs_gguf_meta_free(m);
+    }
+    return rc;
+}
+
 static int lay_all(struct qs_outfiles *o, const struct qs_plan *plan, const struct qs_writer_args *args,
-                   struct qs_gguf_out *list, struct qs_err *e)
+                   uint32_t alignment, struct qs_gguf_out *list, struct qs_err *e)
 {
     const bool split = args->split_max_bytes > 0;
-    uint32_t alignment = 32;
     int rc = QS_OK;
     for (unsigned no = 0; !rc && no < o->n_files; no++) {
-        struct qs_gguf_meta *m = qs_gguf_meta_new();
-        if (!m)
-            return qs_fail_mem(e, 0, "metadata");
-        if (no == 0)
-            rc = describe(m, plan, args, e);
-        if (!rc && no == 0)
-            rc = apply_overrides(m, args, e);
-        if (no == 0 && qs_gguf_meta_has(m, "general.alignment"))
-            alignment = plan->model->gguf->alignment;
-        if (!rc && no > 0 && alignment != 32)
-            rc = qs_gguf_meta_u32(m, "general.alignment", alignment, e);
-        if (!rc && split)
-            rc = state_split(m, no, o->n_files, plan->n, e);
-        if (!rc && args->path) {
+        struct qs_gguf_meta *m;
+        rc = make_meta(plan, args, no, o->n_files, &m, e);
+        if (rc)
+            return rc;
+        if (args->path) {
             o->file[no].final = name_of(args->path, no, o->n_files, split, "");
             o->file[no].part = name_of(args->path, no, o->n_files, split, ".part");
             if (!o->file[no].final || !o->file[no].part)
@@ -176,9 +232,13 @@ int qs_outfiles_make(const struct qs_plan *plan, const struct qs_writer_args *ar
     int rc = QS_OK;
     if (!o || !list || !o->place)
         rc = qs_fail_mem(e, plan->n * (sizeof *list + sizeof *o->place), "the layout");
+    uint64_t head[2] = { 0, 0 };
+    uint32_t alignment = 32;
+    if (!rc)
+        rc = measure_heads(plan, args, head, &alignment, e);
     if (!rc) {
         o->n_tensors = plan->n;
-        o->n_files = deal(plan, args->split_max_bytes, o->place);
+        o->n_files = deal(plan, args->split_max_bytes, alignment, head, o->place);
         o->file = qs_calloc(o->n_files, sizeof *o->file);
         if (!o->file)
             rc = qs_fail_mem(e, o->n_files * sizeof *o->file, "the layout");
@@ -188,7 +248,7 @@ int qs_outfiles_make(const struct qs_plan *plan, const struct qs_writer_args *ar
     if (!rc) {
         for (unsigned i = 0; i < o->n_files; i++)
             o->file[i].header = (struct qs_str)QS_STR_INIT;
-        rc = lay_all(o, plan, args, list, e);
+        rc = lay_all(o, plan, args, alignment, list, e);
     }
     qs_free(list);
     if (rc)

@@ -2,6 +2,7 @@
 #include "core/quant/sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
@@ -23,10 +24,9 @@ struct qs_sink {
     bool ending;
     struct qs_err err;            /* sticky */
     /* the thread's own */
-    const int *fd;
     char *const *path;
-    unsigned n_files;
-    bool *dirty;
+    int fd;                       /* of path[file], -1: none is open */
+    unsigned file;
     struct qs_journal *journal;
     struct qs_record *pending;
     size_t n_pending, cap_pending;
@@ -34,32 +34,52 @@ struct qs_sink {
     double last_sync;
 };
 
+/* Makes the open file durable, then journals what is pending. Whatever fails, what was pending is not tried again. */
 static int flush_pending(struct qs_sink *s, struct qs_err *e)
 {
+    const size_t n = s->n_pending;
     s->last_sync = qs_now();
-    if (!s->n_pending)
-        return QS_OK;
-    for (unsigned i = 0; i < s->n_files; i++) {
-        if (s->dirty[i] && fdatasync(s->fd[i]))
-            return qs_fail_errno(e, errno, "cannot make %s durable", s->path[i]);
-        s->dirty[i] = false;
-    }
-    const int rc = qs_journal_append(s->journal, s->pending, s->n_pending, e);
     s->n_pending = 0;
     s->pending_bytes = 0;
+    if (!n)
+        return QS_OK;
+    if (fdatasync(s->fd))
+        return qs_fail_errno(e, errno, "cannot make %s durable", s->path[s->file]);
+    return qs_journal_append(s->journal, s->pending, n, e);
+}
+
+static int close_file(struct qs_sink *s, struct qs_err *e)
+{
+    const int rc = flush_pending(s, e);
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
     return rc;
+}
+
+static int switch_file(struct qs_sink *s, unsigned file, struct qs_err *e)
+{
+    if (s->fd >= 0 && s->file == file)
+        return QS_OK;
+    const int rc = close_file(s, e);
+    if (rc)
+        return rc;
+    s->file = file;
+    s->fd = open(s->path[file], O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    return s->fd < 0 ? qs_fail_errno(e, errno, "cannot open %s", s->path[file]) : QS_OK;
 }
 
 static int write_piece(struct qs_sink *s, const struct qs_piece *p, struct qs_err *e)
 {
-    int rc = qs_pwrite_all(s->fd[p->file], p->data, p->len, p->offset, s->path[p->file], e);
+    int rc = switch_file(s, p->file, e);
+    if (!rc)
+        rc = qs_pwrite_all(s->fd, p->data, p->len, p->offset, s->path[p->file], e);
     if (rc)
         return rc;
     if (!qs_grow(&s->pending, &s->cap_pending, s->n_pending + 1, sizeof *s->pending))
         return qs_fail_mem(e, (s->n_pending + 1) * sizeof *s->pending, "journal records");
     s->pending[s->n_pending++] = (struct qs_record){ .tensor = p->tensor, .slice = p->slice,
                                                      .hash = qs_hash_bytes(p->data, p->len), .sums = p->sums };
-    s->dirty[p->file] = true;
     s->pending_bytes += p->len;
     if (s->pending_bytes >= s->sync_bytes || qs_now() - s->last_sync > SYNC_SECONDS)
         rc = flush_pending(s, e);
@@ -89,7 +109,7 @@ static void *sink_main(void *arg)
     const bool failed = s->err.code != QS_OK;
     pthread_mutex_unlock(&s->lock);
     /* Also after a failure: what did reach the disk is worth keeping; a second failure changes nothing. */
-    const int rc = flush_pending(s, &err);
+    const int rc = close_file(s, &err);
     if (rc && !failed)
         s->err = err;
     return NULL;
@@ -99,29 +119,26 @@ static void sink_free(struct qs_sink *s)
 {
     for (int i = 0; i < QS_SINK_PIECES; i++)
         qs_free(s->piece[i].data);
-    qs_free(s->dirty);
     qs_free(s->pending);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     qs_free(s);
 }
 
-int qs_sink_new(const int *fd, char *const *path, unsigned n_files, struct qs_journal *journal, size_t capacity,
-                uint64_t sync_bytes, struct qs_sink **out, struct qs_err *e)
+int qs_sink_new(char *const *path, struct qs_journal *journal, size_t capacity, uint64_t sync_bytes, struct qs_sink **out,
+                struct qs_err *e)
 {
     struct qs_sink *s = qs_calloc(1, sizeof *s);
     if (!s)
         return qs_fail_mem(e, sizeof *s, "the writer");
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
-    s->fd = fd;
+    s->fd = -1;
     s->path = path;
-    s->n_files = n_files;
     s->journal = journal;
     s->sync_bytes = sync_bytes ? sync_bytes : SYNC_BYTES;
     s->last_sync = qs_now();
-    s->dirty = qs_calloc(n_files, sizeof *s->dirty);
-    bool ok = s->dirty != NULL;
+    bool ok = true;
     for (int i = 0; ok && i < QS_SINK_PIECES; i++)
         ok = (s->piece[i].data = qs_malloc(capacity)) != NULL;
     int rc = ok ? QS_OK : qs_fail_mem(e, capacity * QS_SINK_PIECES, "the writer's buffers");

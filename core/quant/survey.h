@@ -15,11 +15,11 @@
 #include "base/err.h"
 #include "base/pool.h"
 #include "core/format/imatrix.h"
+#include "core/how.h"
 #include "core/job/job.h"
 #include "core/model/model.h"
-#include "core/quant/how.h"
+#include "core/quant/encode.h" /* QS_ENCODER_VERSION */
 
-#define QS_ENCODER_VERSION 1 /* grows whenever any encoder's bits change */
 
 enum qs_gap {               /* why a cell is not known */
     QS_GAP_NONE,            /* it is known */

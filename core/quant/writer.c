@@ -18,7 +18,6 @@
 #include "core/quant/journal.h"
 #include "core/quant/outfiles.h"
 #include "core/quant/sink.h"
-#include "core/quant/survey.h" /* QS_ENCODER_VERSION */
 
 #define SLICE_WEIGHTS (UINT64_C(1) << 20) /* encoded per piece: half a second at worst */
 #define COPY_BYTES (UINT64_C(4) << 20)    /* copied per piece */
@@ -37,15 +36,17 @@ struct run {
     struct qs_job *job;
     struct qs_outfiles *out;
     struct qs_journal journal;
-    char *journal_path;
+    char *journal_path, *modelfile;
     struct slices *cut;    /* per tensor */
     bool *done;            /* per slice */
     struct qs_error_sums *sums;
     size_t n_slices;
-    int *fd;               /* per output file, -1: not open */
     char **part;           /* per output file */
+    int *source;           /* per file of the model: descriptor for copying, -1: not open yet */
     bool committed;        /* every byte was durable: only renaming is left */
+    bool renamed;          /* the output stands under its name: the journal has served */
     bool fresh;
+    unsigned parts_made;   /* part files this run has made or taken over */
     uint64_t resumed;
     struct qs_encoder *encoder;
     struct qs_sink *sink;
@@ -158,13 +159,13 @@ static int work_key(struct run *r, struct qs_key *out, struct qs_err *e)
 }
 
 /* Is the record's slice really in the part file? Reads it back. */
-static bool slice_is_there(struct run *r, const struct qs_record *rec, uint8_t *buf)
+static bool slice_is_there(struct run *r, const struct qs_record *rec, int fd, uint8_t *buf)
 {
     const struct qs_encoding *enc = &r->plan->enc[rec->tensor];
     const struct slices *s = &r->cut[rec->tensor];
     const struct qs_place *p = &r->out->place[rec->tensor];
     const size_t len = (size_t)slice_bytes(enc, s, rec->slice);
-    if (qs_pread_all(r->fd[p->file], buf, len, p->offset + slice_offset(enc, s, rec->slice), r->part[p->file], NULL))
+    if (qs_pread_all(fd, buf, len, p->offset + slice_offset(enc, s, rec->slice), r->part[p->file], NULL))
         return false;
     return qs_key_equal(qs_hash_bytes(buf, len), rec->hash);
 }
@@ -176,6 +177,8 @@ static int believe_journal(struct run *r, struct qs_err *e)
     if (!buf)
         return qs_fail_mem(e, largest_slice(r->plan), "reading back");
     uint64_t verified = 0;
+    unsigned file = 0;
+    int fd = -1; /* of part `file` */
     for (size_t i = r->journal.n; i-- > 0;) {
         const struct qs_record *rec = &r->journal.record[i];
         if (rec->tensor >= r->plan->n || rec->slice >= r->cut[rec->tensor].n)
@@ -184,13 +187,21 @@ static int believe_journal(struct run *r, struct qs_err *e)
         const uint64_t len = slice_bytes(&r->plan->enc[rec->tensor], &r->cut[rec->tensor], rec->slice);
         if (r->done[at])
             continue;
-        if (verified < VERIFY_BYTES && !slice_is_there(r, rec, buf))
+        if (fd < 0 || file != r->out->place[rec->tensor].file) {
+            if (fd >= 0)
+                close(fd);
+            file = r->out->place[rec->tensor].file;
+            fd = open(r->part[file], O_RDONLY | O_CLOEXEC);
+        }
+        if (verified < VERIFY_BYTES && !slice_is_there(r, rec, fd, buf))
             continue;
         verified += len;
         r->done[at] = true;
         r->sums[at] = rec->sums;
         r->resumed += len;
     }
+    if (fd >= 0)
+        close(fd);
     qs_free(buf);
     return QS_OK;
 }
@@ -248,9 +259,44 @@ static int refuse_source(const struct run *r, struct qs_err *e)
 
 static int refuse_existing(const struct run *r, struct qs_err *e)
 {
-    for (unsigned f = 0; !r->args->force && f < r->out->n_files; f++)
+    const char *found = NULL;
+    for (unsigned f = 0; f < r->out->n_files && !found; f++)
         if (qs_file_exists(r->out->file[f].final))
-            return qs_fail(e, QS_EEXISTS, "%s exists: --force overwrites it, -o names another output", r->out->file[f].final);
+            found = r->out->file[f].final;
+    if (!found && r->args->modelfile && qs_file_exists(r->modelfile))
+        found = r->modelfile;
+    return found && !r->args->force
+               ? qs_fail(e, QS_EEXISTS, "%s exists: --force overwrites it, -o names another output", found) : QS_OK;
+}
+
+/* The model must still be the files that were opened: same file, same size, not written to since. */
+static int source_unchanged(const struct run *r, struct qs_err *e)
+{
+    const struct qs_gguf *g = r->plan->model->gguf;
+    for (unsigned i = 0; i < g->n_parts; i++) {
+        struct qs_file_stat st;
+        const struct qs_gguf_part *p = &g->part[i];
+        const int rc = qs_file_stat(p->path, &st, e);
+        if (rc)
+            return rc;
+        if (st.dev != p->dev || st.ino != p->ino || st.size != p->file_size || st.mtime_ns != p->mtime_ns)
+            return qs_fail(e, QS_EIO, "%s was replaced or changed while it was read: start again with --restart", p->path);
+    }
+    return QS_OK;
+}
+
+/* Descriptor of one of the model's files, for copying; checked to be the file that was opened. */
+static int open_source(struct run *r, unsigned part, struct qs_err *e)
+{
+    const struct qs_gguf_part *p = &r->plan->model->gguf->part[part];
+    struct stat st;
+    if (r->source[part] >= 0)
+        return QS_OK;
+    r->source[part] = open(p->path, O_RDONLY | O_CLOEXEC);
+    if (r->source[part] < 0 || fstat(r->source[part], &st))
+        return qs_fail_errno(e, errno, "cannot open %s", p->path);
+    if ((uint64_t)st.st_dev != p->dev || (uint64_t)st.st_ino != p->ino)
+        return qs_fail(e, QS_EIO, "%s was replaced while it was read: start again with --restart", p->path);
     return QS_OK;
 }
 
@@ -263,18 +309,11 @@ static int no_space(const char *path, uint64_t need, struct qs_err *e)
                    qs_fmt_bytes(a, sizeof a, need), qs_fmt_bytes(b, sizeof b, space));
 }
 
-/* Opens one part and claims its room on the disk, so that a full disk is met now and not in the middle. */
-static int open_part(struct run *r, unsigned f, struct qs_err *e)
+/* Claims the room on the disk, so that a full disk is met now and not in the middle, and writes the header. */
+static int fill_part(const struct qs_outfile *file, int fd, struct qs_err *e)
 {
-    const struct qs_outfile *file = &r->out->file[f];
-    struct qs_file_stat old;
-    if (r->fresh && !r->args->restart && !qs_file_stat(file->part, &old, NULL) && old.size > 0)
-        return qs_fail(e, QS_EEXISTS, "%s exists and no journal says that it is ours: --restart discards it", file->part);
-    r->fd[f] = open(file->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (r->fresh ? O_TRUNC : 0), 0666);
-    if (r->fd[f] < 0)
-        return qs_fail_errno(e, errno, "cannot create %s", file->part);
     struct stat st;
-    if (fstat(r->fd[f], &st))
+    if (fstat(fd, &st))
         return qs_fail_errno(e, errno, "cannot look at %s", file->part);
     if (!S_ISREG(st.st_mode))
         return qs_fail(e, QS_EINVAL, "%s exists and is no regular file", file->part);
@@ -282,33 +321,61 @@ static int open_part(struct run *r, unsigned f, struct qs_err *e)
     uint64_t space = 0;
     if (file->size > held && !qs_file_free_space(file->part, &space, NULL) && space < file->size - held)
         return no_space(file->part, file->size - held, e);
-    if (fallocate(r->fd[f], 0, 0, (off_t)file->size)) {
+    if (fallocate(fd, 0, 0, (off_t)file->size)) {
         if (errno == ENOSPC || errno == EDQUOT)
             return no_space(file->part, file->size > held ? file->size - held : 0, e);
         if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
             return qs_fail_errno(e, errno, "cannot make %s %llu bytes long", file->part, (unsigned long long)file->size);
     }
-    if (ftruncate(r->fd[f], (off_t)file->size))
+    if (ftruncate(fd, (off_t)file->size))
         return qs_fail_errno(e, errno, "cannot make %s %llu bytes long", file->part, (unsigned long long)file->size);
-    return qs_pwrite_all(r->fd[f], file->header.data, file->header.len, 0, file->part, e);
+    return qs_pwrite_all(fd, file->header.data, file->header.len, 0, file->part, e);
 }
 
-static int open_parts(struct run *r, struct qs_err *e)
+static int make_part(const struct run *r, unsigned f, struct qs_err *e)
 {
-    int rc = QS_OK;
-    for (unsigned f = 0; !rc && f < r->out->n_files; f++)
-        rc = open_part(r, f, e);
+    const struct qs_outfile *file = &r->out->file[f];
+    const int fd = open(file->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (r->fresh ? O_TRUNC : 0), 0666);
+    if (fd < 0)
+        return qs_fail_errno(e, errno, "cannot create %s", file->part);
+    const int rc = fill_part(file, fd, e);
+    close(fd);
+    return rc;
+}
+
+/* A part that no journal of ours tells of may be anybody's. */
+static int refuse_foreign_parts(const struct run *r, struct qs_err *e)
+{
+    for (unsigned f = 0; r->fresh && !r->args->restart && f < r->out->n_files; f++) {
+        struct qs_file_stat old;
+        if (!qs_file_stat(r->part[f], &old, NULL) && old.size > 0)
+            return qs_fail(e, QS_EEXISTS, "%s exists and no journal says that it is ours: --restart discards it", r->part[f]);
+    }
+    return QS_OK;
+}
+
+static int make_parts(struct run *r, struct qs_err *e)
+{
+    int rc = refuse_foreign_parts(r, e);
+    for (unsigned f = 0; !rc && f < r->out->n_files; f++) {
+        r->parts_made = f + 1;
+        rc = make_part(r, f, e);
+    }
     return rc;
 }
 
 /* ---- the loop ---- */
 
-static int copy_slice(const struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i, int src,
-                      struct qs_piece *p, struct qs_err *e)
+static int copy_slice(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i, struct qs_piece *p,
+                      struct qs_err *e)
 {
-    (void)r;
+    const unsigned part = enc->tensor->part;
+    const int rc = open_source(r, part, e);
+    if (rc)
+        return rc;
     p->len = (size_t)slice_bytes(enc, s, i);
-    return qs_pread_all(src, p->data, p->len, enc->tensor->offset + slice_offset(enc, s, i), enc->tensor->name, e);
+    return qs_pread_all(r->source[part], p->data, p->len, enc->tensor->offset + slice_offset(enc, s, i),
+                        r->plan->model->gguf->part[part].path, e);
 }
 
 static int encode_slice(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i,
@@ -323,7 +390,7 @@ static int encode_slice(struct run *r, const struct qs_encoding *enc, const stru
     return qs_encode_rows(r->encoder, QS_PRIO_JOB, w, row, n, enc->type, enc->importance, p->data, &p->sums, NULL, e);
 }
 
-static int make_slice(struct run *r, size_t tensor, uint64_t i, const struct qs_weight *w, int src, struct qs_err *e)
+static int make_slice(struct run *r, size_t tensor, uint64_t i, const struct qs_weight *w, struct qs_err *e)
 {
     const struct qs_encoding *enc = &r->plan->enc[tensor];
     const struct slices *s = &r->cut[tensor];
@@ -336,7 +403,7 @@ static int make_slice(struct run *r, size_t tensor, uint64_t i, const struct qs_
     p->offset = r->out->place[tensor].offset + slice_offset(enc, s, i);
     p->tensor = (uint32_t)tensor;
     p->slice = (uint32_t)i;
-    rc = enc->copy ? copy_slice(r, enc, s, i, src, p, e) : encode_slice(r, enc, s, i, w, p, e);
+    rc = enc->copy ? copy_slice(r, enc, s, i, p, e) : encode_slice(r, enc, s, i, w, p, e);
     if (rc)
         return rc; /* the piece was taken but never put: the sink ends without it */
     r->sums[s->first + i] = p->sums;
@@ -352,7 +419,7 @@ static int write_tensor(struct run *r, size_t tensor, struct qs_err *e)
     const struct qs_encoding *enc = &r->plan->enc[tensor];
     const struct slices *s = &r->cut[tensor];
     struct qs_weight *w = NULL;
-    int src = -1, rc = QS_OK;
+    int rc = QS_OK;
     const struct qs_format *to = qs_format_by_id(enc->type);
     qs_job_item(r->job, enc->copy ? "%s (copied)" : "%s -> %s", enc->tensor->name, to ? to->name : "?");
     for (uint64_t i = 0; !rc && i < s->n; i++) {
@@ -361,20 +428,12 @@ static int write_tensor(struct run *r, size_t tensor, struct qs_err *e)
             qs_job_skip(r->job, slice_weights(enc, s, i));
             continue;
         }
-        if (enc->copy && src < 0) {
-            const char *path = r->plan->model->gguf->part[enc->tensor->part].path;
-            src = open(path, O_RDONLY | O_CLOEXEC);
-            if (src < 0)
-                rc = qs_fail_errno(e, errno, "cannot open %s", path);
-        } else if (!enc->copy && !w) {
+        if (!enc->copy && !w)
             rc = qs_model_weight(r->plan->model, enc->tensor, &w, e);
-        }
         if (!rc)
-            rc = make_slice(r, tensor, i, w, src, e);
+            rc = make_slice(r, tensor, i, w, e);
     }
     qs_weight_unref(w);
-    if (src >= 0)
-        close(src);
     return rc;
 }
 
@@ -383,8 +442,7 @@ static int write_all(struct run *r, struct qs_err *e)
     qs_job_phase(r->job, "encode", "weights", r->plan->model->n_weights);
     int rc = qs_encoder_new(r->pool, widest_row(r->plan), &r->encoder, e);
     if (!rc)
-        rc = qs_sink_new(r->fd, r->part, r->out->n_files, &r->journal, (size_t)largest_slice(r->plan) + 1,
-                         r->args->sync_bytes, &r->sink, e);
+        rc = qs_sink_new(r->part, &r->journal, (size_t)largest_slice(r->plan) + 1, r->args->sync_bytes, &r->sink, e);
     if (rc)
         return rc;
     for (size_t i = 0; !rc && i < r->plan->n; i++)
@@ -392,7 +450,7 @@ static int write_all(struct run *r, struct qs_err *e)
     struct qs_err late = QS_ERR_INIT;
     const int end = qs_sink_end(r->sink, &late);
     r->sink = NULL;
-    if (!rc && end) {
+    if (end && (!rc || rc == QS_ECANCELLED)) { /* a full disk is worth more words than a cancel that came first */
         rc = end;
         if (e)
             *e = late;
@@ -406,9 +464,16 @@ static int write_all(struct run *r, struct qs_err *e)
 
 static int commit(struct run *r, struct qs_err *e)
 {
-    for (unsigned f = 0; f < r->out->n_files; f++)
-        if (fsync(r->fd[f]))
-            return qs_fail_errno(e, errno, "cannot make %s durable", r->part[f]);
+    int durable = source_unchanged(r, e);
+    for (unsigned f = 0; !durable && f < r->out->n_files; f++) {
+        const int fd = open(r->part[f], O_RDWR | O_CLOEXEC);
+        if (fd < 0 || fsync(fd))
+            durable = qs_fail_errno(e, errno, "cannot make %s durable", r->part[f]);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (durable)
+        return durable;
     for (unsigned f = 0; f < r->out->n_files; f++) {
         const struct qs_record rec = { .tensor = QS_JOURNAL_COMMIT, .slice = f };
         const int rc = qs_journal_append(&r->journal, &rec, 1, e);
@@ -431,22 +496,27 @@ static int rename_all(const struct run *r, struct qs_err *e)
     return QS_OK;
 }
 
-static int write_modelfile(const struct run *r, struct qs_err *e)
+/* "DIR/NAME.Modelfile" of "DIR/NAME.gguf"; NULL: out of memory. */
+static char *modelfile_path(const char *final)
 {
-    const char *final = r->out->file[0].final;
-    struct qs_str path = QS_STR_INIT, text = QS_STR_INIT;
+    struct qs_str path = QS_STR_INIT;
     const size_t len = strlen(final), cut = len > 5 && !strcmp(final + len - 5, ".gguf") ? len - 5 : len;
     qs_str_addn(&path, final, cut);
     qs_str_add(&path, ".Modelfile");
-    qs_str_addf(&text, "# Ollama: ollama create %.*s -f %s\n", (int)(cut - (size_t)(qs_path_base(final) - final)),
-                qs_path_base(final), qs_path_base(path.data));
+    return qs_str_take(&path);
+}
+
+static int write_modelfile(const struct run *r, struct qs_err *e)
+{
+    const char *name = qs_path_base(r->modelfile), *model = qs_path_base(r->out->file[0].final);
+    struct qs_str text = QS_STR_INIT;
+    qs_str_addf(&text, "# Ollama: ollama create %.*s -f %s\n", (int)(strlen(name) - strlen(".Modelfile")), name, name);
     qs_str_add(&text, "# Ollama takes the chat template from the GGUF where it knows it; add a TEMPLATE line otherwise.\n");
-    qs_str_addf(&text, "FROM ./%s\n", qs_path_base(final));
+    qs_str_addf(&text, "FROM ./%s\n", model);
     if (r->plan->model->hp.n_ctx)
         qs_str_addf(&text, "PARAMETER num_ctx %llu\n", (unsigned long long)min_u64(r->plan->model->hp.n_ctx, 8192));
-    const int rc = path.failed || text.failed ? qs_fail_mem(e, text.len, "the Modelfile")
-                                              : qs_file_write_atomic(path.data, text.data, text.len, r->args->force, e);
-    qs_str_free(&path);
+    const int rc = text.failed ? qs_fail_mem(e, text.len, "the Modelfile")
+                               : qs_file_write_atomic(r->modelfile, text.data, text.len, r->args->force, e);
     qs_str_free(&text);
     return rc;
 }
@@ -496,16 +566,17 @@ static int prepare(struct run *r, struct qs_err *e)
         rc = work_key(r, &key, e);
     if (rc)
         return rc;
-    r->fd = qs_calloc(r->out->n_files, sizeof *r->fd);
     r->part = qs_calloc(r->out->n_files, sizeof *r->part);
+    r->source = qs_calloc(r->plan->model->gguf->n_parts, sizeof *r->source);
     qs_str_addf(&name, "%s.part.journal", r->args->path);
     r->journal_path = qs_str_take(&name);
-    if (!r->fd || !r->part || !r->journal_path)
+    r->modelfile = modelfile_path(r->out->file[0].final);
+    if (!r->part || !r->source || !r->journal_path || !r->modelfile)
         return qs_fail_mem(e, r->out->n_files * sizeof *r->part, "the output files");
-    for (unsigned f = 0; f < r->out->n_files; f++) {
-        r->fd[f] = -1;
+    for (unsigned f = 0; f < r->out->n_files; f++)
         r->part[f] = r->out->file[f].part;
-    }
+    for (unsigned i = 0; i < r->plan->model->gguf->n_parts; i++)
+        r->source[i] = -1;
     if (!qs_file_exists(r->journal_path)) { /* do not even leave a journal beside a file that must not be touched */
         rc = refuse_existing(r, e);
         if (rc)
@@ -523,7 +594,7 @@ static int carry_out(struct run *r, struct qs_err *e)
     } else {
         rc = refuse_existing(r, e);
         if (!rc)
-            rc = open_parts(r, e);
+            rc = make_parts(r, e);
         if (!rc && !r->fresh)
             rc = believe_journal(r, e);
         if (!rc)
@@ -531,7 +602,10 @@ static int carry_out(struct run *r, struct qs_err *e)
         if (!rc)
             rc = commit(r, e);
     }
-    return rc ? rc : rename_all(r, e);
+    if (!rc)
+        rc = rename_all(r, e);
+    r->renamed = rc == QS_OK;
+    return rc;
 }
 
 /* A run that failed before anything was durable leaves nothing behind. */
@@ -540,23 +614,33 @@ static bool nothing_kept(const struct run *r)
     return r->fresh && r->journal.n == 0;
 }
 
-static void clean_up(struct run *r, bool remove_journal)
+static void clean_up(struct run *r)
 {
-    for (unsigned f = 0; r->fd && f < r->out->n_files; f++)
-        if (r->fd[f] >= 0) {
-            if (remove_journal && qs_file_exists(r->part[f]) && nothing_kept(r))
-                unlink(r->part[f]);
-            close(r->fd[f]);
-        }
-    qs_journal_close(&r->journal, remove_journal);
+    const bool leave_nothing = nothing_kept(r);
+    for (unsigned f = 0; leave_nothing && !r->renamed && f < r->parts_made; f++)
+        unlink(r->part[f]);
+    for (unsigned i = 0; r->source && i < r->plan->model->gguf->n_parts; i++)
+        if (r->source[i] >= 0)
+            close(r->source[i]);
+    qs_journal_close(&r->journal, r->renamed || leave_nothing);
     qs_encoder_free(r->encoder);
     qs_outfiles_free(r->out);
     qs_free(r->journal_path);
+    qs_free(r->modelfile);
     qs_free(r->cut);
     qs_free(r->done);
     qs_free(r->sums);
-    qs_free(r->fd);
+    qs_free(r->source);
     qs_free(r->part);
+}
+
+/* A line break in a name would end the line of a Modelfile, and an escape sequence is nobody's wish. */
+static int check_name(const char *path, struct qs_err *e)
+{
+    for (const char *c = path; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return qs_fail(e, QS_EINVAL, "the output's name holds control characters: name another with -o");
+    return *path ? QS_OK : qs_fail(e, QS_EINVAL, "the output's name is empty: name one with -o");
 }
 
 int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_pool *pool, struct qs_job *job,
@@ -566,7 +650,9 @@ int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args,
     struct run r = { .plan = plan, .args = args, .pool = pool, .job = job, .journal = { .fd = -1 } };
     if (args->modelfile && args->split_max_bytes)
         return qs_fail(e, QS_EUNSUPPORTED, "--modelfile: Ollama reads single files only, not split output");
-    int rc = prepare(&r, e);
+    int rc = check_name(args->path, e);
+    if (!rc)
+        rc = prepare(&r, e);
     if (!rc) {
         rc = carry_out(&r, e);
         if (!rc && args->modelfile)
@@ -577,7 +663,7 @@ int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args,
             qs_fail(e, QS_ECANCELLED, "cancelled; what is done is kept in %s.part and the same command goes on from there",
                     args->path);
     }
-    clean_up(&r, !rc || nothing_kept(&r));
+    clean_up(&r);
     return rc;
 }
 
@@ -590,6 +676,14 @@ void qs_writer_result_free(struct qs_writer_result *x)
     qs_free(x->file);
     qs_free(x->tensor);
     qs_free(x);
+}
+
+const struct qs_encoding *qs_writer_too_large(const struct qs_plan *plan, uint64_t split_max_bytes)
+{
+    for (size_t i = 0; split_max_bytes && i < plan->n; i++)
+        if (plan->enc[i].bytes > split_max_bytes)
+            return &plan->enc[i];
+    return NULL;
 }
 
 int qs_writer_file_bytes(const struct qs_plan *plan, const struct qs_writer_args *args, uint64_t *bytes, unsigned *n_files,

@@ -5,9 +5,9 @@
  * {tensor, slice, hash of its bytes, error sums}, each with a checksum, behind a header that holds the key of
  * everything the bytes depend on (source, plan, importance, metadata, encoder version). A record is appended only after
  * its bytes are on disk (fdatasync batches). The same command finds the pair, checks the key, verifies the last
- * records' bytes and goes on; a different key is refused unless --restart. Both files are locked against a second
+ * records' bytes and goes on; a different key is refused unless --restart. The journal is locked against a second
  * process. The final rename happens after fsync; of a split file the first part is renamed last. A full disk is
- * predicted before the start and otherwise ends in QS_ENOSPACE with everything resumable. The source is never opened
+ * predicted before the start (the room is claimed then, where the file system can) and otherwise ends in QS_ENOSPACE with everything resumable. The source is never opened
  * for writing, and an output that is the source (same inode) is refused even with force.
  */
 #ifndef QS_CORE_WRITER_H
@@ -23,7 +23,8 @@ struct qs_writer_args {
     const char *path;              /* final name (of a split output: the name whose -00001-of-000NN parts are made) */
     bool force;                    /* overwrite an existing output */
     bool restart;                  /* discard a .part that belongs to something else */
-    uint64_t split_max_bytes;      /* 0: one file; else tensors are dealt to parts of at most this many bytes */
+    uint64_t split_max_bytes;      /* 0: one file; else parts of at most this many bytes, headers included; a tensor is
+                                    * never cut: one that is larger makes a larger part */
     const char *const *override_kv; size_t n_override_kv; /* "key=type:value" */
     const char *const *remove_kv; size_t n_remove_kv;
     bool modelfile;                /* also write an Ollama Modelfile: DIR/NAME.Modelfile */
@@ -48,6 +49,9 @@ struct qs_writer_result {
 int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_pool *pool, struct qs_job *job,
                   struct qs_writer_result **out, struct qs_err *e);
 void qs_writer_result_free(struct qs_writer_result *r);
+
+/* The first tensor that makes a part larger than asked for; NULL: none does. */
+const struct qs_encoding *qs_writer_too_large(const struct qs_plan *plan, uint64_t split_max_bytes);
 
 /* The exact header of the output and the file size(s), without writing: for `plan` and tests. */
 int qs_writer_file_bytes(const struct qs_plan *plan, const struct qs_writer_args *args, uint64_t *bytes, unsigned *n_files,
