@@ -8,6 +8,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 
 #include "kernels/level.h"
 
@@ -23,8 +26,10 @@ static const char *const names[QS_LEVEL_COUNT] = {[QS_LEVEL_REF] = "ref", [QS_LE
 static bool cpu_has_avx2(void)
 {
 #if defined(QS_HAVE_AVX2) && (defined(__x86_64__) || defined(__i386__))
+    unsigned a, b, c = 0, d;
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C); /* older clangs have no name for it */
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c;
 #else
     return false;
 #endif
