@@ -1,4 +1,4 @@
-/* cpus.c - how many processor cores we may use.
+/* cpus.c - how many processor cores and how much memory we may use.
  *
  * Owns the reading of Linux's topology and quota files; whatever cannot be read counts as "no restriction". Allocates
  * nothing, keeps nothing.
@@ -72,32 +72,80 @@ static unsigned quota_of(const char *text)
     return cores == 0 ? 1 : cores > QS_CPUS_MAX ? QS_CPUS_MAX : (unsigned)cores;
 }
 
-unsigned qs_cpus_quota(const char *self, const char *mount)
+/* Calls `look` with the folder of our cgroup and of each of its ancestors, from the innermost out. */
+typedef void look_fn(const char *folder, void *ctx);
+
+static void each_cgroup(const char *self, const char *mount, look_fn *look, void *ctx)
 {
-    char text[4096], path[2048], file[4608];
+    char text[4096], path[2048], folder[4096];
     if (!read_text(self, text, sizeof text))
-        return 0;
+        return;
     /* Version 2 has the one line that starts with "0::". */
     const char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
     if (!line)
-        return 0;
+        return;
     line += line[0] == '\n' ? 4 : 3;
     size_t n = strcspn(line, "\n");
     if (n >= sizeof path || line[0] != '/')
-        return 0;
+        return;
     memcpy(path, line, n);
     path[n] = 0;
-    unsigned tightest = 0;
     for (;;) {
-        (void)snprintf(file, sizeof file, "%s%s/cpu.max", mount, strcmp(path, "/") == 0 ? "" : path);
-        unsigned here = read_text(file, text, sizeof text) ? quota_of(text) : 0;
-        if (here && (tightest == 0 || here < tightest))
-            tightest = here;
+        (void)snprintf(folder, sizeof folder, "%s%s", mount, strcmp(path, "/") == 0 ? "" : path);
+        look(folder, ctx);
         char *slash = strrchr(path, '/');
         if (!slash)
-            return tightest;
+            return;
         *slash = 0;
     }
+}
+
+static bool read_in(const char *folder, const char *name, char *buf, size_t cap)
+{
+    char file[4608];
+    (void)snprintf(file, sizeof file, "%s/%s", folder, name);
+    return read_text(file, buf, cap);
+}
+
+static void look_at_quota(const char *folder, void *ctx)
+{
+    unsigned *tightest = ctx;
+    char text[256];
+    const unsigned here = read_in(folder, "cpu.max", text, sizeof text) ? quota_of(text) : 0;
+    if (here && (*tightest == 0 || here < *tightest))
+        *tightest = here;
+}
+
+unsigned qs_cpus_quota(const char *self, const char *mount)
+{
+    unsigned tightest = 0;
+    each_cgroup(self, mount, look_at_quota, &tightest);
+    return tightest;
+}
+
+struct memory { uint64_t limit, left; };
+
+static void look_at_memory(const char *folder, void *ctx)
+{
+    struct memory *m = ctx;
+    char text[64];
+    if (!read_in(folder, "memory.max", text, sizeof text) || text[0] < '0' || text[0] > '9') /* "max": no limit */
+        return;
+    const uint64_t limit = strtoull(text, NULL, 10);
+    const uint64_t used = read_in(folder, "memory.current", text, sizeof text) ? strtoull(text, NULL, 10) : 0;
+    const uint64_t left = used < limit ? limit - used : 0;
+    if (m->limit == 0 || left < m->left)
+        m->left = left;
+    if (m->limit == 0 || limit < m->limit)
+        m->limit = limit;
+}
+
+void qs_cgroup_memory(const char *self, const char *mount, uint64_t *limit, uint64_t *left)
+{
+    struct memory m = { 0, 0 };
+    each_cgroup(self, mount, look_at_memory, &m);
+    *limit = m.limit;
+    *left = m.left;
 }
 
 unsigned qs_cpu_count(void)

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -114,6 +113,20 @@ char *qs_str_take(struct qs_str *s)
     return p;
 }
 
+bool qs_ascii_begins(const char *s, const char *prefix)
+{
+    while (*prefix && qs_ascii_lower(*s) == qs_ascii_lower(*prefix)) {
+        s++;
+        prefix++;
+    }
+    return !*prefix;
+}
+
+bool qs_ascii_equal(const char *a, const char *b)
+{
+    return qs_ascii_begins(a, b) && strlen(a) == strlen(b);
+}
+
 const char *qs_fmt_bytes(char *buf, size_t n, unsigned long long bytes)
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
@@ -142,7 +155,7 @@ const char *qs_fmt_bytes(char *buf, size_t n, unsigned long long bytes)
 static unsigned long long unit_factor(const char *unit)
 {
     static const char letters[] = "KMGTPE";
-    if (unit[0] == 0 || strcasecmp(unit, "B") == 0)
+    if (unit[0] == 0 || qs_ascii_equal(unit, "B"))
         return 1;
     unsigned long long two = 1, ten = 1;
     for (size_t i = 0; letters[i]; i++) {
@@ -150,9 +163,9 @@ static unsigned long long unit_factor(const char *unit)
         ten *= 1000;
         if ((unit[0] & ~0x20) != letters[i])
             continue;
-        if (unit[1] == 0 || strcasecmp(unit + 1, "iB") == 0 || strcasecmp(unit + 1, "i") == 0)
+        if (unit[1] == 0 || qs_ascii_equal(unit + 1, "iB") || qs_ascii_equal(unit + 1, "i"))
             return two;
-        if (strcasecmp(unit + 1, "B") == 0)
+        if (qs_ascii_equal(unit + 1, "B"))
             return ten;
     }
     return 0;

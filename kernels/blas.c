@@ -23,7 +23,8 @@ void dtrsm_(const char *side, const char *uplo, const char *transa, const char *
 void strsm_(const char *side, const char *uplo, const char *transa, const char *diag, const int *m, const int *n,
             const float *alpha, const float *a, const int *lda, float *b, const int *ldb);
 void sgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k, const float *alpha,
-            const float *a, const int *lda, const float *b, const int *ldb, const float *beta, float *c, const int *ldc);
+            const float *a, const int *lda, const float *b, const int *ldb, const float *beta, float *c,
+            const int *ldc);
 void openblas_set_num_threads(int n);
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -1,9 +1,9 @@
 /* blas.h - the algebra of calibration: the only file that knows OpenBLAS.
  *
  * Double and single precision, row-major, one thread per call (set once, before the first use): the caller spreads
- * panels over the pool. Never used by the forward pass. Debian's OpenBLAS carries no LAPACKE, so the few Fortran symbols
- * are declared in blas.c; a row-major lower triangle is their column-major upper one, which is all the translation there
- * is. Strides (ld...) count elements between rows. Sizes must fit an int (QS_ELIMIT otherwise); NaN in, NaN out.
+ * panels over the pool. Never used by the forward pass. Debian's OpenBLAS carries no LAPACKE, so the few Fortran
+ * symbols are declared in blas.c; a row-major lower triangle is their column-major upper one, which is all the
+ * translation there is. Strides (ld...) count elements between rows. Sizes must fit an int (QS_ELIMIT otherwise); NaN in, NaN out.
  *
  * The order of sums inside OpenBLAS depends on the CPU: results agree between machines to rounding, not in bits.
  */

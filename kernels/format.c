@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/str.h"
 #include "kernels/blocks.h"
 #include "kernels/format.h"
 #include "kernels/half.h"
@@ -80,21 +81,16 @@ const struct qs_format *qs_format_by_id(int id)
     return NULL;
 }
 
-/* ASCII only and independent of the locale. */
-static bool same_name(const char *a, const char *b)
+const char *qs_type_name(int id)
 {
-    for (; *a && *b; a++, b++) {
-        int ca = *a >= 'a' && *a <= 'z' ? *a - 32 : *a, cb = *b >= 'a' && *b <= 'z' ? *b - 32 : *b;
-        if (ca != cb)
-            return false;
-    }
-    return *a == *b;
+    const struct qs_format *f = qs_format_by_id(id);
+    return f ? f->name : "?";
 }
 
 const struct qs_format *qs_format_by_name(const char *name)
 {
     for (size_t i = 0; name && i < N_FORMATS; i++)
-        if (same_name(formats[i].name, name))
+        if (qs_ascii_equal(formats[i].name, name))
             return &formats[i];
     return NULL;
 }

@@ -104,6 +104,7 @@ size_t qs_format_count(void);
 const struct qs_format *qs_format_at(size_t i);          /* all rows, in the order of `types` */
 const struct qs_format *qs_format_by_id(int id);         /* NULL: unknown type */
 const struct qs_format *qs_format_by_name(const char *name); /* case ignored; NULL: unknown */
+const char *qs_type_name(int id);                        /* "Q4_K"; "?": unknown. Never NULL */
 double qs_format_bpw(const struct qs_format *f);         /* true bits per weight, scales included */
 size_t qs_format_row_bytes(const struct qs_format *f, size_t cols); /* all components; cols multiple of block */
 

@@ -1,6 +1,6 @@
 /* cli.c - what every verb shares: its options, the pool, jobs with progress, output and messages.
  *
- * Owns the pool made on demand (main releases it). Standard output carries results alone, standard error messages alone.
+ * Owns the pool made on demand (main releases it). Results go to standard output, messages to standard error.
  * A write to standard output whose reader has gone is quiet; any other failed write is told once, by main. One thread.
  */
 #include <errno.h>
@@ -78,8 +78,8 @@ int qs_cli_job(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, 
     qs_progress_watch(job, cli->quiet);
     rc = qs_job_wait(job, e);
     qs_job_free(job);
-    if (rc == QS_ECANCELLED)
-        rc = qs_fail(e, QS_ECANCELLED, "cancelled%s%s", resume ? ": " : "", resume ? resume : "");
+    if (rc == QS_ECANCELLED && resume)
+        rc = qs_fail(e, QS_ECANCELLED, "cancelled: %s", resume);
     return rc;
 }
 

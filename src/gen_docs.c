@@ -265,10 +265,9 @@ static void value_words(struct qs_str *out, const struct qs_opt *o)
         qs_str_add(out, "ref avx2");
 }
 
-static void header(struct qs_str *out, const char *comment)
+static void header(struct qs_str *out)
 {
-    qs_str_addf(out, "# Completion for quantscape(1). Generated from the option tables by src/gen_docs.c; do not edit.%s\n",
-                comment);
+    qs_str_add(out, "# Completion for quantscape(1). Generated from the option tables by src/gen_docs.c; do not edit.\n");
 }
 
 static void bash_words(struct qs_str *out, const struct qs_opt *o)
@@ -337,7 +336,7 @@ static void lists(struct qs_str *out, const char *format)
 
 static void bash(struct qs_str *out)
 {
-    header(out, "");
+    header(out);
     qs_str_add(out, "_quantscape()\n{\n");
     lists(out, "bash");
     qs_str_add(out,
@@ -459,7 +458,7 @@ static void zsh_verb(struct qs_str *out, const struct qs_verb *parent, const str
 static void zsh(struct qs_str *out)
 {
     qs_str_add(out, "#compdef quantscape\n");
-    header(out, "");
+    header(out);
     qs_str_add(out, "_quantscape()\n{\n");
     lists(out, "zsh");
     qs_str_add(out, "    local -a verbs common=(");
@@ -541,7 +540,7 @@ static void fish_verb(struct qs_str *out, const struct qs_verb *parent, const st
 
 static void fish(struct qs_str *out)
 {
-    header(out, "");
+    header(out);
     lists(out, "fish");
     qs_str_add(out, "\nfunction __quantscape_verb_is --description 'whether the command line stands in this verb'\n"
                     "    set -l found\n"

@@ -1,7 +1,7 @@
 /* help.c - the texts of --help, made from the tables of verbs and options.
  *
- * Owns nothing; appends to a qs_str. Lines are wrapped at `width` columns (0: 80). All texts are ASCII by rule, so bytes
- * are columns.
+ * Owns nothing; appends to a qs_str. Lines are wrapped at `width` columns (0: 80). All texts are ASCII by rule, so
+ * bytes are columns.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* main.c - the command line: finds the verb, parses its options, runs it, and answers for standard output.
  *
- * Owns the process: locale, signals, exit code. Everything it does is in tables elsewhere (verbs.c, opt.h). Refuses what
- * it does not know with one line and exit code 2.
+ * Owns the process: locale, signals, exit code. Everything it does is in tables elsewhere (verbs.c, opt.h). Refuses
+ * what it does not know with one line and exit code 2.
  */
 #include <errno.h>
 #include <locale.h>
@@ -96,10 +96,10 @@ static int unknown_word(struct qs_cli *cli, const struct qs_verb *parent, const 
     const char *prefix = parent ? parent->name : "", *gap = parent ? " " : "";
     const char *what = parent ? "verb of this name" : "verb or file of this name";
     if (near)
-        return qs_cli_usage(cli, "%s%s\"%s\": there is no %s; did you mean \"%s%s%s\"?", prefix, gap, word, what, prefix,
-                            gap, near);
-    return qs_cli_usage(cli, "%s%s\"%s\": there is no %s; quantscape %s%s--help lists the verbs", prefix, gap, word, what,
-                        prefix, gap);
+        return qs_cli_usage(cli, "%s%s\"%s\": there is no %s; did you mean \"%s%s%s\"?", prefix, gap, word, what,
+                            prefix, gap, near);
+    return qs_cli_usage(cli, "%s%s\"%s\": there is no %s; quantscape %s%s--help lists the verbs", prefix, gap, word,
+                        what, prefix, gap);
 }
 
 static int check_count(struct qs_cli *cli)
@@ -151,7 +151,8 @@ static bool on_terminal(void)
 static int open_screen(struct qs_cli *cli, const char *path)
 {
     struct qs_err e = QS_ERR_INIT;
-    if (qs_ui_run(path, &e) == QS_OK)
+    const struct qs_ui_args args = { .path = path, .threads = cli->threads };
+    if (qs_ui_run(&args, &e) == QS_OK)
         return QS_EXIT_DONE;
     return path ? qs_cli_fail(cli, &e) : qs_cli_usage(cli, "%s", e.msg);
 }
@@ -198,11 +199,13 @@ static int dispatch(struct qs_cli *cli, struct words *w)
     int at = 0;
     if (qs_args_parse(common, 1, w->n, w->word, true, &cli->args, &at, &e))
         return qs_cli_usage(cli, "%s", e.msg);
+    if (at == w->n && !cli->verb)
+        return run_alone(cli);
+    if (at == w->n && qs_cli_has(cli, "help"))
+        return show_help(cli, NULL, cli->verb);
     if (at == w->n)
-        return cli->verb ? qs_cli_has(cli, "help") ? show_help(cli, NULL, cli->verb)
-                         : qs_cli_usage(cli, "%s needs one of its verbs; quantscape %s --help lists them", cli->verb->name,
-                                        cli->verb->name)
-                         : run_alone(cli);
+        return qs_cli_usage(cli, "%s needs one of its verbs; quantscape %s --help lists them", cli->verb->name,
+                            cli->verb->name);
     const struct qs_verb *parent = cli->verb;
     const struct qs_verb *verb = qs_verb_find(parent ? parent->subs : qs_verbs, w->word[at]);
     if (!verb && !parent && looks_like_file(w->word[at]))

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/near.h"
 #include "base/str.h"
 
 struct parser {
@@ -41,51 +42,16 @@ static const struct qs_opt *find_letter(const struct parser *p, char letter)
 
 /* ---- slips of the finger ------------------------------------------------------------------------------------ */
 
-#define WORD_MAX 40
-
-/* Edits between two short words: one insertion, deletion, replacement or swap of neighbours each. */
-static unsigned distance(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b);
-    if (n > WORD_MAX || m > WORD_MAX)
-        return WORD_MAX;
-    unsigned row[3][WORD_MAX + 1]; /* rows i-2, i-1 and i of the usual matrix, in turn */
-    for (size_t j = 0; j <= m; j++)
-        row[0][j] = (unsigned)j;
-    for (size_t i = 1; i <= n; i++) {
-        unsigned *now = row[i % 3], *before = row[(i + 2) % 3], *before2 = row[(i + 1) % 3];
-        now[0] = (unsigned)i;
-        for (size_t j = 1; j <= m; j++) {
-            unsigned best = before[j - 1] + (a[i - 1] != b[j - 1]);
-            if (before[j] + 1 < best)
-                best = before[j] + 1;
-            if (now[j - 1] + 1 < best)
-                best = now[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before2[j - 2] + 1 < best)
-                best = before2[j - 2] + 1;
-            now[j] = best;
-        }
-    }
-    return row[n % 3][m];
-}
-
 const char *qs_did_you_mean(const char *word, const char *const *words)
 {
-    const char *best = NULL;
-    size_t n = strlen(word);
-    unsigned least = n <= 3 ? 2 : n <= 7 ? 3 : 4; /* nearest must be below this */
-    for (; *words; words++) {
-        unsigned d = distance(word, *words);
-        if (d > 0 && n >= 3 && strncmp(word, *words, n) == 0)
-            d = 1; /* the beginning of a word is as good as one slip */
-        if (d < least) {
-            least = d;
-            best = *words;
-        }
-    }
-    return best;
+    struct qs_near near;
+    qs_near_start(&near, word);
+    for (; *words; words++)
+        qs_near_try(&near, *words);
+    return near.n ? near.best[0] : NULL;
 }
 
+#define WORD_MAX 64
 #define SUGGEST_MAX 128
 
 static int fail_unknown(const struct parser *p, const char *name, size_t n)
@@ -125,6 +91,22 @@ static int check_number(const struct qs_opt *o, const char *text, uint64_t *num,
     return QS_OK;
 }
 
+static int check_size(const struct qs_opt *o, const char *text, uint64_t *num, struct qs_err *e)
+{
+    unsigned long long bytes = 0;
+    char limit[32];
+    if (qs_parse_bytes(text, &bytes, e))
+        return qs_err_prefix(e, "--%s", o->name);
+    if (bytes < o->min)
+        return qs_fail(e, QS_EINVAL, "--%s takes a size of at least %s, not \"%s\"", o->name,
+                       qs_fmt_bytes(limit, sizeof limit, o->min), text);
+    if (o->max && bytes > o->max)
+        return qs_fail(e, QS_EINVAL, "--%s takes a size of at most %s, not \"%s\"", o->name,
+                       qs_fmt_bytes(limit, sizeof limit, o->max), text);
+    *num = bytes;
+    return QS_OK;
+}
+
 static int check_choice(const struct qs_opt *o, const char *text, struct qs_err *e)
 {
     size_t n = strlen(text);
@@ -145,13 +127,9 @@ static int add_value(struct parser *p, const struct qs_opt *o, const char *text)
         rc = check_number(o, text, &v.num, p->e);
     else if (o->kind == QS_OPT_CHOICE)
         rc = check_choice(o, text, p->e);
-    else if (o->kind == QS_OPT_SIZE) {
-        unsigned long long bytes = 0;
-        rc = qs_parse_bytes(text, &bytes, p->e);
-        v.num = bytes;
-        if (rc)
-            rc = qs_err_prefix(p->e, "--%s", o->name);
-    } else if (o->kind != QS_OPT_FLAG && !*text && o->kind != QS_OPT_STR)
+    else if (o->kind == QS_OPT_SIZE)
+        rc = check_size(o, text, &v.num, p->e);
+    else if (o->kind != QS_OPT_FLAG && !*text && o->kind != QS_OPT_STR)
         rc = qs_fail(p->e, QS_EINVAL, "--%s takes %s, not an empty word", o->name, o->arg);
     if (rc == QS_OK)
         p->out->value[p->out->n_values++] = v;

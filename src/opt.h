@@ -1,8 +1,8 @@
 /* opt.h - options of a command line, described once.
  *
  * A table of `struct qs_opt` (ended by one without a name) is the single source of parsing, --help, the manual page and
- * the shell completions. Values are checked while parsing as far as their kind allows; names of tensor types and presets
- * are checked by whoever uses them.
+ * the shell completions. Values are checked while parsing as far as their kind allows; names of tensor types and
+ * presets are checked by whoever uses them.
  *
  *     static const struct qs_opt options[] = {
  *         { .name = "type", .letter = 't', .kind = QS_OPT_PRESET, .arg = "TYPE", .help = "type or preset to write" },
@@ -28,7 +28,7 @@ enum qs_opt_kind {
     QS_OPT_FLAG,   /* takes no value */
     QS_OPT_STR,    /* any text */
     QS_OPT_NUM,    /* whole number in [min, max] (max 0: no upper bound) */
-    QS_OPT_SIZE,   /* bytes: 4GiB, 800 MiB, 1024 */
+    QS_OPT_SIZE,   /* bytes: 4GiB, 800 MiB, 1024; in [min, max] likewise */
     QS_OPT_CHOICE, /* one of the words in `choices`, separated by blanks */
     QS_OPT_FILE,   /* a file name (completed as such) */
     QS_OPT_DIR,    /* a folder */
@@ -43,7 +43,7 @@ struct qs_opt {
     enum qs_opt_kind kind;
     const char *arg;      /* name of the value in help texts; NULL for flags */
     const char *choices;  /* QS_OPT_CHOICE */
-    uint64_t min, max;    /* QS_OPT_NUM */
+    uint64_t min, max;    /* QS_OPT_NUM, QS_OPT_SIZE */
     const char *help;     /* one line, lower case, no full stop */
 };
 
@@ -72,7 +72,8 @@ const struct qs_opt_value *qs_args_find(const struct qs_args *a, const char *nam
 /* The i-th value of a `many` option; NULL past the end. */
 const struct qs_opt_value *qs_args_nth(const struct qs_args *a, const char *name, size_t i);
 
-/* The candidate closest to `word` when it is close enough to be a slip of the finger, else NULL. `words` ends with NULL. */
+/* The candidate closest to `word` when it is close enough to be a slip of the finger, else NULL. `words` ends with
+ * NULL. */
 const char *qs_did_you_mean(const char *word, const char *const *words);
 
 #endif

@@ -4,7 +4,7 @@
  *
  *     static int run(struct qs_cli *cli) { ... return QS_EXIT_DONE; }
  *     const struct qs_verb qs_verb_info = {
- *         .name = "info", .args = "FILE", .min_args = 1, .max_args = 1, .summary = "what a model is and what it weighs",
+ *         .name = "info", .args = "FILE", .min_args = 1, .max_args = 1, .summary = "what a model is",
  *         .description = "...", .opts = options, .keys = keys, .run = run };
  *
  * The row is the source of --help, quantscape(1) and the completions. A verb returns an exit code and never calls
@@ -72,7 +72,7 @@ const char *qs_cli_nth(const struct qs_cli *cli, const char *name, size_t i); /*
 /* The compute pool, as many threads as --threads says; owned by cli. */
 int qs_cli_pool(struct qs_cli *cli, struct qs_pool **out, struct qs_err *e);
 /* Runs fn as a job: progress on standard error when that is a terminal, Ctrl-C cancels (a second one kills). `resume`:
- * what to say after an interruption ("the same command goes on where this one stopped"), or NULL. */
+ * what to say after an interruption ("the same command goes on where this one stopped"); NULL: the job says it. */
 int qs_cli_job(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, const char *resume, struct qs_err *e);
 
 /* ---- output ---- */

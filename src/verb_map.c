@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/mem.h"
 #include "core/quant/recipe.h"
+#include "core/quant/survey_types.h"
 #include "core/report/report_map.h"
 #include "src/verb.h"
 
@@ -42,25 +42,22 @@ struct work {
     struct qs_model *model;
     struct qs_imatrix *imatrix;
     struct qs_recipe *recipe;
-    struct qs_resolved *resolved;
     struct qs_survey *survey;
     struct qs_pool *pool;
     struct qs_survey_args args;
+    struct qs_survey_types types;
     struct qs_heat_args heat;
-    int *type;        /* per tensor of the model */
-    int *distinct;    /* types to be measured */
+    int uniform;      /* the type of --uniform */
     char what[128];
 };
 
 static void work_free(struct work *w)
 {
     qs_survey_free(w->survey);
-    qs_resolved_free(w->resolved);
     qs_recipe_free(w->recipe);
     qs_imatrix_free(w->imatrix);
     qs_model_close(w->model);
-    qs_free(w->type);
-    qs_free(w->distinct);
+    qs_survey_types_free(&w->types);
 }
 
 /* ---- what the terminal can do -------------------------------------------------------------------------------- */
@@ -98,74 +95,25 @@ static bool utf8_locale(void)
 
 /* ---- what is drawn ------------------------------------------------------------------------------------------- */
 
-static bool is_quantized(const struct qs_model *m)
-{
-    for (size_t i = 0; i < m->n_tensors; i++)
-        if (m->tensor[i].n_dims >= 2 && m->tensor[i].format && m->tensor[i].format->kind != QS_KIND_FLOAT)
-            return true;
-    return false;
-}
-
-/* Types by preset or recipe. */
-static int apply_recipe(struct work *w, const char *preset, const char *path, struct qs_err *e)
-{
-    int rc = path ? qs_recipe_load(path, &w->recipe, e) : qs_recipe_new(preset, &w->recipe, e);
-    if (!rc)
-        rc = qs_recipe_resolve(w->recipe, w->model, w->imatrix != NULL, false, &w->resolved, e);
-    for (size_t i = 0; !rc && i < w->model->n_tensors; i++)
-        w->type[i] = w->resolved->choice[i].type;
-    snprintf(w->what, sizeof w->what, "%s", path ? qs_path_base(path) : preset);
-    return rc;
-}
-
-/* One type everywhere; where rows are no multiple of its block, what llama.cpp falls back to. */
-static void apply_type(struct work *w, const struct qs_format *f)
-{
-    bool fell_back = false;
-    for (size_t i = 0; i < w->model->n_tensors; i++) {
-        const struct qs_tensor *t = &w->model->tensor[i];
-        const struct qs_format *use = t->n_dims >= 2 ? f : NULL;
-        while (use && t->ne[0] % use->block)
-            use = qs_format_by_id(qs_preset_fallback(use->id));
-        fell_back |= use && use != f;
-        w->type[i] = use ? use->id : QS_TYPE_NONE;
-    }
-    snprintf(w->what, sizeof w->what, "%s%s", f->name, fell_back ? " or its fallback" : "");
-}
-
 static int choose_types(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
-    const char *preset = qs_cli_str(cli, "type", NULL), *path = qs_cli_str(cli, "recipe", NULL),
+    const char *preset = qs_cli_str(cli, "type", "Q4_K_M"), *path = qs_cli_str(cli, "recipe", NULL),
                *one = qs_cli_str(cli, "uniform", NULL);
-    const bool wanted = preset || path || one || w->heat.measure == QS_MAP_ERROR;
+    const bool wanted = qs_cli_has(cli, "type") || path || one || w->heat.measure == QS_MAP_ERROR;
     if (!wanted || w->heat.measure == QS_MAP_OUTLIERS || w->heat.measure == QS_MAP_KURTOSIS)
         return QS_OK;
-    w->type = qs_calloc(w->model->n_tensors + 1, sizeof *w->type);
-    w->distinct = qs_calloc(w->model->n_tensors + 1, sizeof *w->distinct);
-    if (!w->type || !w->distinct)
-        return qs_fail_mem(e, w->model->n_tensors * sizeof *w->type, "a map");
-    for (size_t i = 0; i < w->model->n_tensors; i++)
-        w->type[i] = QS_TYPE_NONE;
-    int rc = QS_OK;
+    int rc;
     if (one) {
-        const struct qs_format *f = qs_format_by_name(one);
-        if (f)
-            apply_type(w, f);
-        else
-            rc = qs_fail(e, QS_EINVAL, "--uniform: '%s' is not a type ('quantscape types' lists them)", one);
+        rc = qs_survey_types_uniform(w->uniform, w->model, &w->types, e);
+        snprintf(w->what, sizeof w->what, "%s%s", qs_type_name(w->uniform), w->types.fell_back ? " or its fallback" : "");
     } else {
-        rc = apply_recipe(w, preset ? preset : "Q4_K_M", path, e);
+        rc = path ? qs_recipe_load(path, &w->recipe, e) : qs_recipe_new(preset, &w->recipe, e);
+        if (!rc)
+            rc = qs_survey_types_recipe(w->recipe, w->model, w->imatrix != NULL, &w->types, e);
+        snprintf(w->what, sizeof w->what, "%s", path ? qs_path_base(path) : preset);
     }
-    for (size_t i = 0; !rc && i < w->model->n_tensors; i++) {
-        size_t k = 0;
-        const int type = w->type[i];
-        while (k < w->args.n_types && w->distinct[k] != type)
-            k++;
-        if (k == w->args.n_types && qs_format_by_id(type))
-            w->distinct[w->args.n_types++] = type;
-    }
-    w->heat.type = w->args.only_type = w->type;
-    w->args.types = w->distinct;
+    qs_survey_types_use(&w->types, &w->args);
+    w->heat.type = w->types.type;
     w->heat.what = w->what;
     return rc;
 }
@@ -183,7 +131,7 @@ static enum qs_map_measure measure_of(struct qs_cli *cli, const struct qs_model 
         if (strcmp(name, qs_map_measure_name(k)) == 0)
             return k;
     const bool target = qs_cli_has(cli, "type") || qs_cli_has(cli, "recipe") || qs_cli_has(cli, "uniform");
-    return target || !is_quantized(m) ? QS_MAP_ERROR : QS_MAP_BITS;
+    return target || !qs_model_is_quantized(m) ? QS_MAP_ERROR : QS_MAP_BITS;
 }
 
 static int prepare(struct qs_cli *cli, struct work *w, struct qs_err *e)
@@ -255,13 +203,17 @@ static int run(struct qs_cli *cli)
         return qs_cli_usage(cli, "--type, --recipe and --uniform exclude each other");
     if (qs_cli_has(cli, "log") && qs_cli_has(cli, "linear"))
         return qs_cli_usage(cli, "--log and --linear exclude each other");
+    if (qs_cli_has(cli, "svg") && (cli->json || cli->csv))
+        return qs_cli_usage(cli, "--svg and --%s exclude each other", cli->json ? "json" : "csv");
+    if (qs_cli_has(cli, "uniform") && qs_recipe_type(qs_cli_str(cli, "uniform", ""), &w.uniform, &e))
+        return qs_cli_usage(cli, "--uniform: %s", e.msg);
     int rc = prepare(cli, &w, &e);
     if (!rc)
         rc = qs_heat_make(w.model, w.survey, &w.heat, &h, &e);
     int exit_code = QS_EXIT_DONE;
     if (rc)
         exit_code = qs_cli_fail(cli, &e);
-    else if ((cli->json || cli->csv) && !qs_cli_has(cli, "svg"))
+    else if (cli->json || cli->csv)
         exit_code = list(cli, h, &e);
     else
         exit_code = draw(cli, h, &e);
@@ -280,6 +232,7 @@ static const struct qs_key_doc keys[] = {
     { "map.low", "value at the dark end of the colours" },
     { "map.high", "value at the light end" },
     { "map.not_drawn", "tensors of one dimension or unknown type" },
+    { "map.without_row", "tensors that a picture has no row for; absent when there are none" },
     { "tensors[].name", "tensor" },
     { "tensors[].row", "row of the map" },
     { "tensors[].layer", "column of the map; null outside of blocks" },

@@ -42,7 +42,6 @@ static int make(struct qs_cli *cli, const struct qs_model *m, const struct qs_re
         .imatrix = im,
         .allow_requantize = qs_cli_has(cli, "allow-requantize"),
         .out_path = m->path,
-        .split_max_bytes = qs_cli_num(cli, "split-max-size", 0),
         .threads = cli->threads ? cli->threads : qs_cpu_count(),
     };
     if (qs_plan_make(m, recipe, &args, &plan, &e))

@@ -102,7 +102,7 @@ static int make_plan(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
     const struct qs_plan_args args = {
         .imatrix = w->imatrix, .allow_requantize = qs_cli_has(cli, "allow-requantize"), .out_path = w->args.path,
-        .split_max_bytes = w->args.split_max_bytes, .threads = cli->threads ? cli->threads : qs_cpu_count(),
+        .threads = cli->threads ? cli->threads : qs_cpu_count(),
     };
     const int rc = qs_plan_make(w->model, w->recipe, &args, &w->plan, e);
     for (size_t i = 0; !rc && i < w->plan->n_warnings; i++)

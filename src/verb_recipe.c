@@ -4,6 +4,8 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/str.h"
+#include "base/unicode.h"
 #include "core/model/model.h"
 #include "core/quant/recipe.h"
 #include "core/report/report_recipe.h"
@@ -110,6 +112,17 @@ static const struct qs_verb verb_new = {
 
 /* ---- recipe check, show ------------------------------------------------------------------------------------- */
 
+static int say_good(struct qs_cli *cli, const struct qs_recipe *r)
+{
+    struct qs_str line = QS_STR_INIT;
+    qs_utf8_clean(&line, qs_cli_arg(cli, 0), strlen(qs_cli_arg(cli, 0)), 0);
+    qs_str_addf(&line, ": a recipe of %s with %zu pin%s and %zu rule%s\n", r->preset->name, r->n_pins,
+                r->n_pins == 1 ? "" : "s", r->n_rules, r->n_rules == 1 ? "" : "s");
+    int rc = line.failed ? no_memory(cli, "the text") : qs_cli_write(cli, line.data, line.len);
+    qs_str_free(&line);
+    return rc;
+}
+
 static int run_check(struct qs_cli *cli)
 {
     struct qs_recipe *r = NULL;
@@ -119,8 +132,7 @@ static int run_check(struct qs_cli *cli)
     if (cli->json)
         rc = print_report(cli, qs_report_recipe(r), "items");
     else
-        qs_cli_note(cli, "%s: a recipe of %s with %zu pin%s and %zu rule%s", qs_cli_arg(cli, 0), r->preset->name,
-                    r->n_pins, r->n_pins == 1 ? "" : "s", r->n_rules, r->n_rules == 1 ? "" : "s");
+        rc = say_good(cli, r);
     qs_recipe_free(r);
     return rc;
 }

@@ -6,12 +6,11 @@
 #include "base/str.h"
 #include "core/job/job.h"
 #include "core/model/model.h"
-#include "core/quant/survey.h"
+#include "core/quant/survey_types.h"
 
 struct qs_map_page {
     const struct qs_model *model;
-    int *type;               /* per tensor: what the default preset would write; NULL: the file is quantized, show its bits */
-    int *distinct;           /* the types to be measured */
+    struct qs_survey_types types; /* what the default preset would write; none: the file is quantized, its bits are shown */
     struct qs_survey *survey;
 };
 

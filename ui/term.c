@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include <ncurses.h>
+#include <term.h>
 
 static const int crash_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
 static const int end_signals[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
@@ -25,6 +25,9 @@ static const char reset_text[] = "\033[?1049l\033[?25h\033[0m\033[?2004l\033[?10
 
 static struct termios saved;
 static volatile sig_atomic_t active, ending;
+static bool gone;          /* the terminal */
+static bool promised;      /* poll saw something to read, no key has come of it yet */
+static unsigned broken;    /* promises in a row */
 static int wake_pipe[2] = { -1, -1 };
 static struct sigaction old_end[COUNT(end_signals)];
 static SCREEN *screen;
@@ -61,12 +64,42 @@ void qs_term_guard(void)
     }
 }
 
+/* What is ignored was meant to be (nohup). */
 static void catch_endings(void)
 {
     for (size_t i = 0; i < COUNT(end_signals); i++) {
         struct sigaction sa = { .sa_handler = on_end };
         sigemptyset(&sa.sa_mask);
-        sigaction(end_signals[i], &sa, &old_end[i]);
+        if (old_end[i].sa_handler != SIG_IGN)
+            sigaction(end_signals[i], &sa, NULL);
+    }
+}
+
+/* Curses would take a terminal that cannot place its cursor, and draw rubbish on it. */
+static int check_type(struct qs_err *e)
+{
+    const char *term = getenv("TERM");
+    int found = 0;
+    if (!term || !*term)
+        return qs_fail(e, QS_EUNSUPPORTED, "no terminal type is given: set TERM, or use the verbs (quantscape --help)");
+    if (setupterm(term, STDOUT_FILENO, &found) == ERR)
+        return qs_fail(e, QS_EUNSUPPORTED, "the terminal type %.80s is not known here: set TERM, or use the verbs "
+                       "(quantscape --help)", term);
+    const char *place = tigetstr("cup");
+    const bool able = place && place != (const char *)-1;
+    del_curterm(cur_term);
+    if (!able)
+        return qs_fail(e, QS_EUNSUPPORTED, "the terminal type %.80s cannot place the cursor: set TERM to another one, "
+                       "or use the verbs (quantscape --help)", term);
+    return QS_OK;
+}
+
+static void close_pipe(void)
+{
+    for (int i = 0; i < 2; i++) {
+        if (wake_pipe[i] >= 0)
+            close(wake_pipe[i]);
+        wake_pipe[i] = -1;
     }
 }
 
@@ -74,13 +107,17 @@ int qs_term_open(struct qs_err *e)
 {
     if (tcgetattr(STDIN_FILENO, &saved))
         return qs_fail(e, QS_EUNSUPPORTED, "standard input is no terminal");
+    const int rc = check_type(e);
+    if (rc)
+        return rc;
     if (pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK))
         return qs_fail_errno(e, errno, "cannot make a pipe");
-    setlocale(LC_CTYPE, "");
+    for (size_t i = 0; i < COUNT(end_signals); i++) /* before curses puts its own in place */
+        sigaction(end_signals[i], NULL, &old_end[i]);
     screen = newterm(NULL, stdout, stdin);
     if (!screen) {
-        const char *term = getenv("TERM");
-        return qs_fail(e, QS_EUNSUPPORTED, "the terminal type %s is not known here: set TERM, or use the verbs", term ? term : "(none)");
+        close_pipe();
+        return qs_fail(e, QS_EUNSUPPORTED, "the terminal cannot be set up: use the verbs (quantscape --help)");
     }
     active = 1;
     catch_endings();
@@ -109,8 +146,7 @@ void qs_term_close(void)
     active = 0;
     for (size_t i = 0; i < COUNT(end_signals); i++)
         sigaction(end_signals[i], &old_end[i], NULL);
-    close(wake_pipe[0]);
-    close(wake_pipe[1]);
+    close_pipe();
 }
 
 static void drain(int fd)
@@ -126,14 +162,33 @@ void qs_term_wait(int fd, int timeout_ms)
                            { .fd = fd, .events = POLLIN } };
     if (poll(p, 3, timeout_ms) < 0)
         return; /* a signal: SIGWINCH shows as KEY_RESIZE */
-    if (p[0].revents & (POLLHUP | POLLERR) && !(p[0].revents & POLLIN))
-        ending = SIGHUP;
+    if (p[0].revents & (POLLHUP | POLLERR | POLLNVAL)) /* even with POLLIN: what is to be read then is the end */
+        gone = true;
+    promised = p[0].revents & POLLIN;
     for (int i = 1; i < 3; i++)
         if (p[i].revents & POLLIN)
             drain(p[i].fd);
 }
 
+/* Bytes that become no key do occur (half a character), but not one after the other for ever: then reading fails, as it
+ * does for a process that was put into the background of a terminal that is no more its own. */
+#define BROKEN_MAX 64
+
+int qs_term_key(wint_t *c)
+{
+    const int kind = get_wch(c);
+    if (kind != ERR) {
+        broken = 0;
+        promised = false;
+    } else if (promised) {
+        promised = false;
+        if (++broken > BROKEN_MAX)
+            gone = true;
+    }
+    return kind;
+}
+
 int qs_term_ending(void)
 {
-    return ending;
+    return ending ? ending : gone ? QS_TERM_GONE : 0;
 }

@@ -16,7 +16,6 @@
 
 #include <ncurses.h>
 
-#include "base/mem.h"
 #include "base/pool.h"
 #include "base/regex.h"
 #include "base/str.h"
@@ -25,34 +24,38 @@
 #include "core/model/model.h"
 #include "core/report/report_info.h"
 #include "core/report/report_tensors.h"
+#include "ui/draw.h"
 #include "ui/map_page.h"
+#include "ui/pager.h"
 #include "ui/term.h"
 
 enum { PAGE_OVERVIEW, PAGE_MAP, PAGE_TENSORS, PAGE_HELP, PAGES };
-static const char *const page_names[PAGES] = { "1 Overview", "2 Map", "3 Tensors", "? Help" };
+static const struct { const char *key, *name; } page_names[PAGES] = {
+    { "1", "Overview" }, { "2", "Map" }, { "3", "Tensors" }, { "?", "Help" }
+};
 
 struct page {
-    struct qs_str text;
-    size_t *line; size_t n_lines, cap; /* offsets of line starts; one more entry at the end */
-    size_t top, left;
-    unsigned width; /* it was made for */
+    struct qs_pager pager;
+    unsigned width; /* its text was made for; 0: it must be made */
 };
 
 struct viewer {
-    const char *path;
+    const struct qs_ui_args *args;
     struct qs_model *model;
     struct qs_pool *pool;
     struct page page[PAGES];
     int now;
     bool quit;
     struct qs_job *job;
+    bool paused;       /* wanted: the job's own state follows at its next step */
     int pipe[2];
     struct qs_map_page map;
     struct qs_err map_err; /* why nothing could be measured */
     bool map_done;
-    char message[256]; /* replaces the footer until the next key */
+    char message[QS_ERR_MAX]; /* replaces the footer until the next key */
     char pattern[256];
-    bool typing;       /* a pattern */
+    struct qs_regex *search;  /* of the last pattern that was one; NULL: none yet */
+    bool typing;              /* a pattern */
 };
 
 /* ---- keys ---- */
@@ -61,23 +64,16 @@ typedef void act_fn(struct viewer *v);
 static void go_page(struct viewer *v, int page);
 
 static size_t body_rows(void) { return LINES > 2 ? (size_t)LINES - 2 : 1; }
+static struct qs_pager *pager(struct viewer *v) { return &v->page[v->now].pager; }
 
-static void scroll_to(struct viewer *v, long top)
-{
-    struct page *p = &v->page[v->now];
-    const long last = (long)p->n_lines - (long)body_rows();
-    p->top = (size_t)(top > last ? (last > 0 ? last : 0) : top < 0 ? 0 : top);
-}
-
-static long top_of(const struct viewer *v) { return (long)v->page[v->now].top; }
-static void key_down(struct viewer *v) { scroll_to(v, top_of(v) + 1); }
-static void key_up(struct viewer *v) { scroll_to(v, top_of(v) - 1); }
-static void key_page_down(struct viewer *v) { scroll_to(v, top_of(v) + (long)body_rows()); }
-static void key_page_up(struct viewer *v) { scroll_to(v, top_of(v) - (long)body_rows()); }
-static void key_top(struct viewer *v) { scroll_to(v, 0); }
-static void key_bottom(struct viewer *v) { scroll_to(v, (long)v->page[v->now].n_lines); }
-static void key_right(struct viewer *v) { v->page[v->now].left += 8; }
-static void key_left(struct viewer *v) { size_t *l = &v->page[v->now].left; *l -= *l < 8 ? *l : 8; }
+static void key_down(struct viewer *v) { qs_pager_down(pager(v), 1); }
+static void key_up(struct viewer *v) { qs_pager_down(pager(v), -1); }
+static void key_page_down(struct viewer *v) { qs_pager_down(pager(v), (long)body_rows()); }
+static void key_page_up(struct viewer *v) { qs_pager_down(pager(v), -(long)body_rows()); }
+static void key_top(struct viewer *v) { qs_pager_to(pager(v), 0); }
+static void key_bottom(struct viewer *v) { qs_pager_to(pager(v), (long)pager(v)->n_lines); }
+static void key_right(struct viewer *v) { qs_pager_right(pager(v), 8); }
+static void key_left(struct viewer *v) { qs_pager_right(pager(v), -8); }
 static void key_overview(struct viewer *v) { go_page(v, PAGE_OVERVIEW); }
 static void key_map(struct viewer *v) { go_page(v, PAGE_MAP); }
 static void key_tensors(struct viewer *v) { go_page(v, PAGE_TENSORS); }
@@ -94,28 +90,29 @@ static const struct binding {
     int key[4];        /* curses codes; 0 ends */
     const char *label; /* as shown */
     const char *brief; /* in the footer; NULL: not there */
+    unsigned rank;     /* of those in the footer: low ones are shown first where the screen is narrow */
     const char *help;
     act_fn *act;
 } bindings[] = {
-    { { '1' }, "1", NULL, "overview: what the model is, what it weighs, what it needs", key_overview },
-    { { '2' }, "2", NULL, "map: layers across, roles down, error of the default preset", key_map },
-    { { '3' }, "3", NULL, "tensors", key_tensors },
-    { { '\t' }, "Tab", "Tab next page", "next page", key_next_page },
-    { { KEY_BTAB }, "Shift-Tab", NULL, "previous page", key_previous_page },
-    { { 'j', KEY_DOWN }, "j Down", "j k scroll", "one line down", key_down },
-    { { 'k', KEY_UP }, "k Up", NULL, "one line up", key_up },
-    { { 'l', KEY_RIGHT }, "l Right", NULL, "eight columns right", key_right },
-    { { 'h', KEY_LEFT }, "h Left", NULL, "eight columns left", key_left },
-    { { ' ', KEY_NPAGE, 'D' - '@' }, "Space PgDn Ctrl-D", NULL, "one screen down", key_page_down },
-    { { 'b', KEY_PPAGE, 'U' - '@' }, "b PgUp Ctrl-U", NULL, "one screen up", key_page_up },
-    { { 'g', KEY_HOME }, "g Home", NULL, "first line", key_top },
-    { { 'G', KEY_END }, "G End", NULL, "last line", key_bottom },
-    { { '/' }, "/", "/ search", "search by regular expression on this page", key_search },
-    { { 'n' }, "n", NULL, "next match", key_next_match },
-    { { 'N' }, "N", NULL, "previous match", key_previous_match },
-    { { 'p' }, "p", NULL, "pause or go on measuring", key_pause },
-    { { '?', KEY_F(1) }, "? F1", "? help", "this list", key_help },
-    { { 'q' }, "q", "q quit", "quit", key_quit },
+    { { '1' }, "1", NULL, 0, "overview: what the model is, what it weighs, what it needs", key_overview },
+    { { '2' }, "2", NULL, 0, "map: layers across, roles down, error of the default preset", key_map },
+    { { '3' }, "3", NULL, 0, "tensors", key_tensors },
+    { { '\t' }, "Tab", "Tab page", 3, "next page", key_next_page },
+    { { KEY_BTAB }, "Shift-Tab", NULL, 0, "previous page", key_previous_page },
+    { { 'j', KEY_DOWN }, "j Down", "j k line", 5, "one line down", key_down },
+    { { 'k', KEY_UP }, "k Up", NULL, 0, "one line up", key_up },
+    { { 'l', KEY_RIGHT }, "l Right", "h l sideways", 9, "eight columns right", key_right },
+    { { 'h', KEY_LEFT }, "h Left", NULL, 0, "eight columns left", key_left },
+    { { ' ', KEY_NPAGE, 'D' - '@' }, "Space PgDn Ctrl-D", "Space b screen", 6, "one screen down", key_page_down },
+    { { 'b', KEY_PPAGE, 'U' - '@' }, "b PgUp Ctrl-U", NULL, 0, "one screen up", key_page_up },
+    { { 'g', KEY_HOME }, "g Home", "g G ends", 8, "first line", key_top },
+    { { 'G', KEY_END }, "G End", NULL, 0, "last line", key_bottom },
+    { { '/' }, "/", "/ search", 4, "search by regular expression on this page", key_search },
+    { { 'n' }, "n", "n N matches", 7, "next match", key_next_match },
+    { { 'N' }, "N", NULL, 0, "previous match", key_previous_match },
+    { { 'p' }, "p", "p pause", 10, "pause or go on measuring", key_pause },
+    { { '?', KEY_F(1) }, "? F1", "? help", 2, "this list", key_help },
+    { { 'q' }, "q", "q quit", 1, "quit", key_quit },
 };
 #define N_BINDINGS (sizeof bindings / sizeof *bindings)
 
@@ -130,22 +127,6 @@ bool qs_ui_key(unsigned i, const char **keys, const char **help)
 
 /* ---- pages ---- */
 
-static void set_text(struct page *p, struct qs_str *text)
-{
-    qs_str_free(&p->text);
-    p->text = *text;
-    *text = (struct qs_str)QS_STR_INIT;
-    p->n_lines = 0;
-    for (size_t at = 0; at < p->text.len;) {
-        if (!qs_grow(&p->line, &p->cap, p->n_lines + 2, sizeof *p->line))
-            break; /* the rest is not shown */
-        const char *end = memchr(p->text.data + at, '\n', p->text.len - at);
-        p->line[p->n_lines++] = at;
-        at = end ? (size_t)(end - p->text.data) + 1 : p->text.len + 1;
-        p->line[p->n_lines] = at;
-    }
-}
-
 static void report_to(struct qs_report *r, unsigned width, struct qs_str *out)
 {
     if (!r || qs_report_failed(r))
@@ -155,13 +136,17 @@ static void report_to(struct qs_report *r, unsigned width, struct qs_str *out)
     qs_report_free(r);
 }
 
-static void help_text(struct qs_str *out)
+static void help_text(unsigned width, struct qs_str *out)
 {
+    const bool narrow = width < 60;
     qs_str_add(out, "Keys\n\n");
-    for (size_t i = 0; i < N_BINDINGS; i++)
-        qs_str_addf(out, "  %-20s %s\n", bindings[i].label, bindings[i].help);
-    qs_str_add(out, "\nEverything here, and more, can be had from the command line: quantscape --help.\n"
-                    "quantscape map MODEL -t PRESET draws the map of any preset; quantscape quantize writes a file.\n");
+    for (size_t i = 0; i < N_BINDINGS; i++) {
+        qs_str_addf(out, narrow ? "  %s\n      " : "  %-18s ", bindings[i].label);
+        qs_draw_wrapped(out, bindings[i].help, narrow ? 6 : 21, width);
+    }
+    qs_str_addc(out, '\n');
+    qs_draw_wrapped(out, "Everything here, and more, can be had from the command line: quantscape --help. quantscape map MODEL -t "
+                "PRESET draws the map of any preset; quantscape quantize writes a file.", 0, width);
 }
 
 static void map_text(struct viewer *v, unsigned width, struct qs_str *out)
@@ -181,6 +166,9 @@ static void overview_text(struct viewer *v, unsigned width, struct qs_str *out)
     report_to(qs_report_info(v->model, &args), width, out);
 }
 
+/* Narrower, a table cuts its names to pieces: it is better moved over sideways. */
+enum { TABLE_WIDTH = 80 };
+
 static void tensors_text(struct viewer *v, unsigned width, struct qs_str *out)
 {
     const struct qs_tensors_args args = { .role = -1 };
@@ -189,7 +177,7 @@ static void tensors_text(struct viewer *v, unsigned width, struct qs_str *out)
     if (qs_report_tensors(v->model, &args, &r, &e))
         qs_str_addf(out, "%s\n", e.msg);
     else
-        report_to(r, width, out);
+        report_to(r, width < TABLE_WIDTH ? TABLE_WIDTH : width, out);
 }
 
 static void make_page(struct viewer *v, int page, unsigned width)
@@ -199,25 +187,36 @@ static void make_page(struct viewer *v, int page, unsigned width)
     case PAGE_OVERVIEW: overview_text(v, width, &out); break;
     case PAGE_MAP: map_text(v, width, &out); break;
     case PAGE_TENSORS: tensors_text(v, width, &out); break;
-    default: help_text(&out); break;
+    default: help_text(width, &out); break;
     }
-    set_text(&v->page[page], &out);
+    qs_pager_set(&v->page[page].pager, &out);
     v->page[page].width = width;
+}
+
+/* The page shown, made for the screen as it is now. */
+static void fit_page(struct viewer *v)
+{
+    struct page *p = &v->page[v->now];
+    if (p->width != (unsigned)COLS)
+        make_page(v, v->now, (unsigned)COLS);
+    qs_pager_size(&p->pager, body_rows(), (size_t)COLS);
 }
 
 static void go_page(struct viewer *v, int page)
 {
     v->now = page;
-    if (v->page[page].width != (unsigned)COLS || !v->page[page].n_lines)
-        make_page(v, page, (unsigned)COLS);
-    scroll_to(v, top_of(v));
+    fit_page(v);
 }
 
 /* ---- search ---- */
 
-static void find_from(struct viewer *v, long from, long step)
+static void no_match(struct viewer *v, const char *which)
 {
-    struct page *p = &v->page[v->now];
+    snprintf(v->message, sizeof v->message, "no %smatch for %s", which, v->pattern);
+}
+
+static void search(struct viewer *v)
+{
     struct qs_regex *re;
     struct qs_err e = QS_ERR_INIT;
     if (!v->pattern[0])
@@ -226,26 +225,29 @@ static void find_from(struct viewer *v, long from, long step)
         snprintf(v->message, sizeof v->message, "%s", e.msg);
         return;
     }
-    long hit = -1;
-    for (long i = from; i >= 0 && i < (long)p->n_lines && hit < 0; i += step)
-        if (qs_regex_find(re, p->text.data + p->line[i], p->line[i + 1] - p->line[i] - 1, 0, NULL, &e) == 1)
-            hit = i;
-    qs_regex_free(re);
-    if (hit >= 0)
-        scroll_to(v, hit);
-    else
-        snprintf(v->message, sizeof v->message, "no %smatch for %.200s", step > 0 ? "further " : "earlier ", v->pattern);
+    qs_regex_free(v->search);
+    v->search = re;
+    if (!qs_pager_find(pager(v), re))
+        no_match(v, "further ");
 }
 
-static void key_next_match(struct viewer *v) { find_from(v, top_of(v) + 1, 1); }
-static void key_previous_match(struct viewer *v) { find_from(v, top_of(v) - 1, -1); }
+static void search_on(struct viewer *v, int step)
+{
+    if (!v->search)
+        snprintf(v->message, sizeof v->message, "nothing to search for yet: / asks for a pattern");
+    else if (!qs_pager_find_next(pager(v), v->search, step))
+        no_match(v, step > 0 ? "further " : "earlier ");
+}
+
+static void key_next_match(struct viewer *v) { search_on(v, 1); }
+static void key_previous_match(struct viewer *v) { search_on(v, -1); }
 
 static void type_key(struct viewer *v, wint_t c, bool code)
 {
     const size_t n = strlen(v->pattern);
     if (c == '\r' || c == '\n' || (code && c == KEY_ENTER)) {
         v->typing = false;
-        find_from(v, top_of(v), 1);
+        search(v);
     } else if (c == 27 && !code) {
         v->typing = false;
     } else if ((code && c == KEY_BACKSPACE) || c == 127 || c == 8) {
@@ -264,77 +266,118 @@ static void type_key(struct viewer *v, wint_t c, bool code)
 
 /* ---- drawing ---- */
 
-/* One line of text from column `left` on, clipped to the screen. */
-static void draw_line(int y, const char *s, size_t n, size_t left)
+/* "[1 Overview] 2 Map  3 Tensors  ? Help ", or, where that is too long, the other pages by key alone. */
+static void add_pages(const struct viewer *v, bool names, struct qs_str *out)
 {
-    size_t at = 0, column = 0;
-    move(y, 0);
-    while (at < n) {
-        const size_t from = at;
-        const uint32_t cp = qs_utf8_next(s, n, &at);
-        const unsigned w = qs_utf8_width_cp(cp);
-        if (column >= left && column + w <= left + (size_t)COLS)
-            addnstr(s + from, (int)(at - from));
-        column += w;
+    for (int i = 0; i < PAGES; i++) {
+        const bool here = i == v->now, full = here || names;
+        qs_str_addf(out, "%s%s%s%s%s", here ? "[" : " ", page_names[i].key, full ? " " : "",
+                    full ? page_names[i].name : "", here ? "]" : " ");
     }
+    qs_str_add(out, " ");
 }
 
-static void draw_bar(int y, const char *text)
+/* Pages, file and, at the right, the place in a page that is longer than the screen: in lines or, where it is narrow,
+ * how much of the page lies above the end of the screen. */
+static void draw_title(struct viewer *v)
 {
-    attron(A_REVERSE);
-    mvhline(y, 0, ' ', COLS);
-    draw_line(y, text, strlen(text), 0);
-    attroff(A_REVERSE);
+    const struct qs_pager *p = pager(v);
+    const char *slash = strrchr(v->args->path, '/'), *name = slash && slash[1] ? slash + 1 : v->args->path;
+    struct qs_str title = QS_STR_INIT, file = QS_STR_INIT;
+    const size_t cells = (size_t)COLS, end = p->top + p->rows;
+    char place[64] = "";
+    qs_utf8_clean(&file, name, strlen(name), 0);
+    add_pages(v, true, &title);
+    if (p->n_lines > p->rows)
+        snprintf(place, sizeof place, " %zu-%zu of %zu ", p->top + 1, end, p->n_lines);
+    if (title.len + qs_utf8_width(file.data, file.len) + strlen(place) > cells) {
+        qs_str_clear(&title);
+        add_pages(v, false, &title);
+        if (*place)
+            snprintf(place, sizeof place, " %zu%%", end * 100 / p->n_lines);
+    }
+    const size_t taken = title.len + strlen(place);
+    qs_draw_tail(&title, file.data, taken < cells ? cells - taken : 0);
+    qs_draw_bar(0, title.data, place);
+    qs_str_free(&title);
+    qs_str_free(&file);
+}
+
+/* The keys of the footer up to a rank, in the order of the table. */
+static void add_keys(struct viewer *v, unsigned rank, struct qs_str *out)
+{
+    qs_str_clear(out);
+    for (size_t i = 0; i < N_BINDINGS; i++)
+        if (bindings[i].brief && bindings[i].rank <= rank && (bindings[i].act != key_pause || v->job))
+            qs_str_addf(out, " %s ", bindings[i].brief);
+}
+
+/* What the job does, in `detail` steps from a word (0) to all that is known (2). */
+static void add_job(struct viewer *v, int detail, struct qs_str *out)
+{
+    struct qs_job_status st;
+    char eta[32];
+    qs_str_clear(out);
+    if (!v->job)
+        return;
+    qs_job_status(v->job, &st);
+    qs_str_add(out, !v->paused ? "measuring" : st.state == QS_JOB_PAUSED ? "paused" : "pausing");
+    if (detail > 1)
+        qs_str_addf(out, " %s", st.item);
+    if (st.total)
+        qs_str_addf(out, " %.0f %%", 100.0 * (double)st.done / (double)st.total);
+    if (detail > 0 && st.eta >= 0)
+        qs_str_addf(out, ", %s left", qs_fmt_seconds(eta, sizeof eta, st.eta));
+    qs_str_addc(out, ' ');
+}
+
+#define RANKS 10
+#define RANKS_FIRST 4 /* these are worth more than details of the job */
+
+static void draw_keys(struct viewer *v)
+{
+    struct qs_str keys = QS_STR_INIT, job = QS_STR_INIT;
+    const size_t cells = (size_t)COLS;
+    int detail = 2;
+    unsigned rank = RANKS;
+    add_keys(v, RANKS_FIRST, &keys);
+    for (add_job(v, detail, &job); detail > 0 && keys.len + qs_utf8_width(job.data, job.len) > cells;)
+        add_job(v, --detail, &job);
+    const size_t taken = qs_utf8_width(job.data, job.len);
+    for (add_keys(v, rank, &keys); rank > 1 && keys.len + taken > cells;)
+        add_keys(v, --rank, &keys);
+    qs_draw_bar(LINES - 1, keys.data, job.data);
+    qs_str_free(&keys);
+    qs_str_free(&job);
 }
 
 static void draw_footer(struct viewer *v)
 {
     struct qs_str s = QS_STR_INIT;
-    struct qs_job_status st;
-    if (v->typing) {
-        qs_str_addf(&s, "/%s_", v->pattern);
+    if (v->typing) { /* the end of a long pattern is what is being typed */
+        qs_str_add(&s, "/");
+        qs_draw_tail(&s, v->pattern, COLS > 2 ? (size_t)COLS - 2 : 0);
+        qs_str_add(&s, "_");
+        qs_draw_bar(LINES - 1, s.data, "");
     } else if (v->message[0]) {
-        qs_str_add(&s, v->message);
+        qs_draw_bar(LINES - 1, v->message, "");
     } else {
-        for (size_t i = 0; i < N_BINDINGS; i++)
-            if (bindings[i].brief)
-                qs_str_addf(&s, " %s ", bindings[i].brief);
-        if (v->job) {
-            qs_job_status(v->job, &st);
-            char eta[32];
-            qs_str_addf(&s, "| %s %s", st.state == QS_JOB_PAUSED ? "paused" : "measuring", st.item);
-            if (st.total)
-                qs_str_addf(&s, " %.0f %%", 100.0 * (double)st.done / (double)st.total);
-            if (st.eta >= 0)
-                qs_str_addf(&s, ", %s left", qs_fmt_seconds(eta, sizeof eta, st.eta));
-        }
+        draw_keys(v);
     }
-    draw_bar(LINES - 1, s.data);
     qs_str_free(&s);
 }
 
 static void draw(struct viewer *v)
 {
-    struct page *p = &v->page[v->now];
-    struct qs_str title = QS_STR_INIT;
     erase();
     if (LINES < 5 || COLS < 20) {
-        draw_line(0, "too small", 9, 0);
-        refresh();
-        return;
+        qs_draw_text(0, 0, "too small", 9, 0, (size_t)COLS);
+    } else {
+        fit_page(v);
+        draw_title(v);
+        qs_pager_draw(pager(v), 1, v->search);
+        draw_footer(v);
     }
-    if (p->width != (unsigned)COLS)
-        make_page(v, v->now, (unsigned)COLS);
-    scroll_to(v, top_of(v));
-    for (int i = 0; i < PAGES; i++)
-        qs_str_addf(&title, i == v->now ? "[%s]" : " %s ", page_names[i]);
-    qs_str_add(&title, "  ");
-    qs_utf8_clean(&title, v->path, strlen(v->path), 0);
-    draw_bar(0, title.data);
-    qs_str_free(&title);
-    for (size_t i = 0; i < body_rows() && p->top + i < p->n_lines; i++)
-        draw_line((int)i + 1, p->text.data + p->line[p->top + i], p->line[p->top + i + 1] - p->line[p->top + i] - 1, p->left);
-    draw_footer(v);
     refresh();
 }
 
@@ -348,11 +391,10 @@ static int survey_work(struct qs_job *job, void *ctx, struct qs_err *e)
 
 static void key_pause(struct viewer *v)
 {
-    struct qs_job_status st;
     if (!v->job)
         return;
-    qs_job_status(v->job, &st);
-    qs_job_pause(v->job, st.state != QS_JOB_PAUSED);
+    v->paused = !v->paused;
+    qs_job_pause(v->job, v->paused);
 }
 
 static void look_at_job(struct viewer *v)
@@ -383,7 +425,7 @@ static void take_keys(struct viewer *v)
 {
     wint_t c;
     int kind;
-    while ((kind = get_wch(&c)) != ERR) {
+    while ((kind = qs_term_key(&c)) != ERR) {
         if (kind == KEY_CODE_YES && c == KEY_RESIZE)
             continue; /* pages are made anew when drawn */
         if (v->typing)
@@ -405,9 +447,9 @@ static void loop(struct viewer *v)
 
 static int start(struct viewer *v, struct qs_err *e)
 {
-    int rc = qs_model_open(v->path, &v->model, e);
+    int rc = qs_model_open(v->args->path, &v->model, e);
     if (!rc)
-        rc = qs_pool_new(0, &v->pool, e);
+        rc = qs_pool_new(v->args->threads, &v->pool, e);
     if (!rc && pipe2(v->pipe, O_CLOEXEC | O_NONBLOCK))
         rc = qs_fail_errno(e, errno, "cannot make a pipe");
     if (!rc)
@@ -422,10 +464,9 @@ static void end(struct viewer *v)
     qs_term_close();
     qs_job_free(v->job);
     qs_map_page_free(&v->map);
-    for (int i = 0; i < PAGES; i++) {
-        qs_str_free(&v->page[i].text);
-        qs_free(v->page[i].line);
-    }
+    for (int i = 0; i < PAGES; i++)
+        qs_pager_free(&v->page[i].pager);
+    qs_regex_free(v->search);
     for (int i = 0; i < 2; i++)
         if (v->pipe[i] >= 0)
             close(v->pipe[i]);
@@ -433,21 +474,24 @@ static void end(struct viewer *v)
     qs_model_close(v->model);
 }
 
-int qs_ui_run(const char *path, struct qs_err *e)
+int qs_ui_run(const struct qs_ui_args *args, struct qs_err *e)
 {
-    if (!path)
+    if (!args->path)
         return qs_fail(e, QS_EINVAL, "name a model to open: quantscape FILE.gguf (quantscape --help lists the verbs)");
-    struct viewer v = { .path = path, .pipe = { -1, -1 } };
+    struct viewer v = { .args = args, .pipe = { -1, -1 } };
     for (int i = 0; i < PAGES; i++)
-        v.page[i].text = (struct qs_str)QS_STR_INIT;
+        qs_pager_init(&v.page[i].pager);
     qs_term_guard();
-    const int rc = start(&v, e);
+    int rc = start(&v, e);
     if (!rc)
         loop(&v);
     end(&v);
-    if (qs_term_ending()) { /* die of the signal, as the sender expects, now that the terminal is itself again */
-        signal(qs_term_ending(), SIG_DFL);
-        raise(qs_term_ending());
+    const int ending = qs_term_ending();
+    if (ending > 0) { /* die of the signal, as the sender expects, now that the terminal is itself again */
+        signal(ending, SIG_DFL);
+        raise(ending);
     }
+    if (!rc && ending == QS_TERM_GONE)
+        rc = qs_fail(e, QS_EIO, "the terminal is gone");
     return rc;
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
+#include "base/str.h"
 
 enum qs_gguf_type {
     QS_GGUF_U8 = 0, QS_GGUF_I8, QS_GGUF_U16, QS_GGUF_I16, QS_GGUF_U32, QS_GGUF_I32, QS_GGUF_F32, QS_GGUF_BOOL,
@@ -103,6 +104,8 @@ bool qs_kv_str(const struct qs_kv *kv, const char **s, size_t *n);/* not termina
 bool qs_kv_array_f64(const struct qs_kv *kv, uint64_t i, double *out);
 /* Walks an array of strings: *cursor starts at 0. False at the end. */
 bool qs_kv_next_str(const struct qs_kv *kv, uint64_t *cursor, const char **s, size_t *n);
+/* A value for people, abbreviated to about max_cells cells; control characters are made visible. Added to `out`. */
+void qs_kv_text(const struct qs_kv *kv, size_t max_cells, struct qs_str *out);
 uint64_t qs_gguf_u64(const struct qs_gguf *g, const char *key, uint64_t otherwise);
 const struct qs_gguf_tensor *qs_gguf_tensor_by_name(const struct qs_gguf *g, const char *name); /* hashed */
 

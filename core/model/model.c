@@ -15,6 +15,8 @@
 
 struct qs_model_maps {
     pthread_mutex_t lock; /* over map[] being filled and the key */
+    bool has_key;
+    struct qs_key key;
     unsigned n;
     struct qs_map *map[];
 };
@@ -228,6 +230,30 @@ size_t qs_model_index(const struct qs_model *m, const struct qs_tensor *t)
     return (size_t)(t - m->tensor);
 }
 
+const struct qs_kv *qs_model_kv(const struct qs_model *m, const char *key)
+{
+    return m->gguf ? qs_gguf_kv(m->gguf, key) : NULL;
+}
+
+const struct qs_gguf_part *qs_model_parts(const struct qs_model *m, unsigned *n)
+{
+    *n = m->gguf ? m->gguf->n_parts : 0;
+    return m->gguf ? m->gguf->part : NULL;
+}
+
+bool qs_tensor_is_quantized(const struct qs_tensor *t)
+{
+    return t->n_dims >= 2 && t->format && t->format->kind != QS_KIND_FLOAT && t->format->kind != QS_KIND_INT;
+}
+
+bool qs_model_is_quantized(const struct qs_model *m)
+{
+    for (size_t i = 0; i < m->n_tensors; i++)
+        if (qs_tensor_is_quantized(&m->tensor[i]))
+            return true;
+    return false;
+}
+
 /* ---- bytes ---- */
 
 /* The mapping of a part, made when first asked for. The file must still be the one whose header was read. */
@@ -336,11 +362,11 @@ static int add_samples(struct qs_hash *h, const struct qs_model *m, struct qs_er
     return qs_model_intact(m, e);
 }
 
-int qs_model_key(struct qs_model *m, struct qs_key *out, struct qs_err *e)
+int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e)
 {
     pthread_mutex_lock(&m->maps->lock);
-    bool have = m->has_key;
-    *out = m->key;
+    bool have = m->maps->has_key;
+    *out = m->maps->key;
     pthread_mutex_unlock(&m->maps->lock);
     if (have)
         return QS_OK;
@@ -353,8 +379,8 @@ int qs_model_key(struct qs_model *m, struct qs_key *out, struct qs_err *e)
     if (rc != QS_OK)
         return rc;
     pthread_mutex_lock(&m->maps->lock);
-    m->key = *out;
-    m->has_key = true;
+    m->maps->key = *out;
+    m->maps->has_key = true;
     pthread_mutex_unlock(&m->maps->lock);
     return QS_OK;
 }

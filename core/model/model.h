@@ -49,16 +49,13 @@ struct qs_hparams {
 
 struct qs_model {
     char *path;                      /* as opened */
-    struct qs_gguf *gguf;            /* the headers; NULL for folders one day */
+    struct qs_gguf *gguf;            /* the headers; NULL for folders one day: ask qs_model_kv and qs_model_parts */
     struct qs_hparams hp;
     struct qs_tensor *tensor;        /* file order */
     size_t n_tensors;
     uint64_t n_weights, bytes;       /* sums over tensors */
     int32_t file_type;               /* general.file_type, -1 when absent */
-    struct qs_key key;               /* cheap content key: headers, sizes, mtimes, a sample of each tensor's bytes; see
-                                      * qs_model_key */
-    bool has_key;
-    struct qs_model_maps *maps;      /* lazily made mappings */
+    struct qs_model_maps *maps;      /* lazily made: mappings and the content key */
 };
 
 /* Refuses, beyond what qs_gguf_open refuses, tensor names that are empty, longer than 255 bytes, not UTF-8, or contain
@@ -69,6 +66,14 @@ void qs_model_close(struct qs_model *m);
 const struct qs_tensor *qs_model_find(const struct qs_model *m, const char *name); /* NULL: no such tensor */
 size_t qs_model_index(const struct qs_model *m, const struct qs_tensor *t);
 
+/* What a model of any source may have: NULL when there is no metadata entry of that name, no file with tensors in it. */
+const struct qs_kv *qs_model_kv(const struct qs_model *m, const char *key);
+const struct qs_gguf_part *qs_model_parts(const struct qs_model *m, unsigned *n);
+
+/* A matrix stored in a block format (neither floats nor integers); whether the model has any. */
+bool qs_tensor_is_quantized(const struct qs_tensor *t);
+bool qs_model_is_quantized(const struct qs_model *m);
+
 /* A reference to the tensor's bytes as they lie in the file (mapped). Release with qs_weight_unref. QS_EFORMAT for
  * tensors marked bad. Thread-safe. */
 int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct qs_weight **out, struct qs_err *e);
@@ -76,8 +81,9 @@ int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct 
 /* QS_EIO when a file under the mappings was cut short since opening. Look after every piece of work. */
 int qs_model_intact(const struct qs_model *m, struct qs_err *e);
 
-/* Content key: hash of header bytes, file sizes, mtimes and 4 KiB samples of each tensor (touches those pages). */
-int qs_model_key(struct qs_model *m, struct qs_key *out, struct qs_err *e);
+/* Content key: hash of header bytes, file sizes, mtimes and 4 KiB samples of each tensor (touches those pages the first
+ * time, and is kept). Thread-safe. */
+int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e);
 
 /* Walks all tensor data on the pool (NULL: on the caller's thread): weights of float types and scales of block types
  * that are NaN or Inf. fn is called, on the caller's thread, for each tensor with something to say: field "weights" or

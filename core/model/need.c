@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cpus.h"
 #include "base/mem.h"
 #include "core/model/need.h"
 
@@ -13,7 +14,7 @@ static uint64_t by_layer(const struct qs_model *m, const char *suffix, uint64_t 
     char key[256];
     if (snprintf(key, sizeof key, "%s.%s", m->hp.arch, suffix) >= (int)sizeof key)
         return otherwise;
-    const struct qs_kv *kv = qs_gguf_kv(m->gguf, key);
+    const struct qs_kv *kv = qs_model_kv(m, key);
     uint64_t v;
     double d;
     if (qs_kv_u64(kv, &v))
@@ -87,7 +88,7 @@ static uint64_t read_number(const char *path)
     size_t n = fread(text, 1, sizeof text - 1, f);
     fclose(f);
     text[n] = 0;
-    return strtoull(text, NULL, 10); /* "max" is 0: no limit */
+    return strtoull(text, NULL, 10);
 }
 
 static uint64_t mem_available(void)
@@ -109,14 +110,15 @@ struct qs_machine_memory qs_machine_memory(void)
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages > 0 && page > 0)
         m.total = (uint64_t)pages * (uint64_t)page;
-    uint64_t limit = read_number("/sys/fs/cgroup/memory.max"), used = read_number("/sys/fs/cgroup/memory.current");
-    if (limit == 0) {
+    uint64_t limit, left;
+    qs_cgroup_memory("/proc/self/cgroup", "/sys/fs/cgroup", &limit, &left);
+    if (limit == 0) { /* version 1 */
+        const uint64_t used = read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes");
         limit = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
-        used = read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes");
+        left = used < limit ? limit - used : 0;
     }
     if (limit > 0 && limit < m.total) {
         m.total = limit;
-        uint64_t left = used < limit ? limit - used : 0;
         m.available = m.available && m.available < left ? m.available : left;
     }
     return m;

@@ -18,15 +18,15 @@
 #include "base/unicode.h"
 
 #define CHUNK_WEIGHTS 32768
-#define SLICE_CHUNKS 64
+#define SLICE_WEIGHTS (1u << 20) /* of one region of the pool, and between two looks at the job: some ms */
 #define READ_BYTES (1u << 20)
 
-struct chunk { struct qs_error_sums sums; double dot, aa, bb; };
+struct chunk { struct qs_error_sums sums; double dot, aa, bb; bool differs; /* in a byte */ };
 
 struct pass {
     const struct qs_weight *a, *b;
     size_t cols;
-    uint64_t rows, rows_per_chunk, first_chunk;
+    uint64_t rows, rows_per_chunk, first_chunk, slice /* chunks of one region */;
     size_t per_thread;
     float *scratch;
     struct chunk *chunk; /* of the slice */
@@ -57,6 +57,16 @@ static void compare_rows(const float *a, const float *b, size_t n, struct chunk 
     c->bb += bb;
 }
 
+/* n rows from `a` and `b` on, in the same format, byte by byte. */
+static bool same_bytes(const struct qs_weight *w, const struct qs_const_parts *a, const struct qs_const_parts *b, size_t n)
+{
+    const size_t blocks = n * (size_t)(w->ne[0] / w->format->block);
+    bool same = true;
+    for (unsigned i = 0; same && i < w->format->n_components; i++)
+        same = memcmp(a->p[i], b->p[i], blocks * w->format->component[i].bytes_per_block) == 0;
+    return same;
+}
+
 static void work(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct pass *p = ctx;
@@ -65,19 +75,20 @@ static void work(void *ctx, size_t begin, size_t end, unsigned thread)
         const uint64_t row = (p->first_chunk + i) * p->rows_per_chunk, left = p->rows - row;
         const size_t n = (size_t)(left < p->rows_per_chunk ? left : p->rows_per_chunk);
         const struct qs_const_parts a = qs_weight_row(p->a, row), b = qs_weight_row(p->b, row);
+        p->chunk[i] = (struct chunk){ .differs = p->a->format->id != p->b->format->id || !same_bytes(p->a, &a, &b, n) };
         qs_format_ops(p->a->format->id)->decode(&a, n, p->cols, x, p->cols);
-        qs_format_ops(p->b->format->id)->decode(&b, n, p->cols, y, p->cols);
-        p->chunk[i] = (struct chunk){ 0 };
+        if (p->chunk[i].differs)
+            qs_format_ops(p->b->format->id)->decode(&b, n, p->cols, y, p->cols);
         for (size_t r = 0; r < n; r++)
-            compare_rows(x + r * p->cols, y + r * p->cols, p->cols, &p->chunk[i]);
+            compare_rows(x + r * p->cols, (p->chunk[i].differs ? y : x) + r * p->cols, p->cols, &p->chunk[i]);
     }
 }
 
 static int compare_weights(struct pass *p, struct qs_pool *pool, struct qs_job *job, struct chunk *total, struct qs_err *e)
 {
     const uint64_t n_chunks = (p->rows + p->rows_per_chunk - 1) / p->rows_per_chunk;
-    for (p->first_chunk = 0; p->first_chunk < n_chunks; p->first_chunk += SLICE_CHUNKS) {
-        const uint64_t left = n_chunks - p->first_chunk, n = left < SLICE_CHUNKS ? left : SLICE_CHUNKS;
+    for (p->first_chunk = 0; p->first_chunk < n_chunks; p->first_chunk += p->slice) {
+        const uint64_t left = n_chunks - p->first_chunk, n = left < p->slice ? left : p->slice;
         qs_pool_run(pool, QS_PRIO_JOB, (size_t)n, 1, work, p);
         uint64_t weights = 0;
         for (size_t i = 0; i < n; i++) {
@@ -85,6 +96,7 @@ static int compare_weights(struct pass *p, struct qs_pool *pool, struct qs_job *
             total->dot += p->chunk[i].dot;
             total->aa += p->chunk[i].aa;
             total->bb += p->chunk[i].bb;
+            total->differs |= p->chunk[i].differs;
             weights += p->chunk[i].sums.n;
         }
         const int rc = qs_job_step(job, weights, e);
@@ -92,18 +104,6 @@ static int compare_weights(struct pass *p, struct qs_pool *pool, struct qs_job *
             return rc;
     }
     return QS_OK;
-}
-
-static bool same_mapped(const struct qs_weight *a, const struct qs_weight *b)
-{
-    if (a->format->id != b->format->id)
-        return false;
-    for (unsigned i = 0; i < a->format->n_components; i++) {
-        const size_t n = (size_t)(a->rows * (a->ne[0] / a->format->block) * a->format->component[i].bytes_per_block);
-        if (memcmp(a->parts.p[i], b->parts.p[i], n) != 0)
-            return false;
-    }
-    return true;
 }
 
 static int diff_weights(const struct qs_model *ma, const struct qs_model *mb, struct qs_diff_row *row, struct qs_pool *pool,
@@ -119,12 +119,14 @@ static int diff_weights(const struct qs_model *ma, const struct qs_model *mb, st
         p.rows_per_chunk = p.cols >= CHUNK_WEIGHTS ? 1 : CHUNK_WEIGHTS / p.cols;
         p.per_thread = 2 * (((size_t)p.rows_per_chunk * p.cols + 63) / 64 * 64);
         p.scratch = qs_calloc(qs_pool_threads(pool), p.per_thread * sizeof *p.scratch);
-        p.chunk = qs_calloc(SLICE_CHUNKS, sizeof *p.chunk);
+        p.slice = SLICE_WEIGHTS / (p.rows_per_chunk * p.cols);
+        p.slice = p.slice ? p.slice : 1;
+        p.chunk = qs_calloc((size_t)p.slice, sizeof *p.chunk);
         if (!p.scratch || !p.chunk)
             rc = qs_fail_mem(e, qs_pool_threads(pool) * p.per_thread * sizeof *p.scratch, "decoded rows");
         else
             rc = compare_weights(&p, pool, job, &total, e);
-        row->state = !rc && same_mapped(a, b) ? QS_DIFF_SAME : QS_DIFF_VALUES;
+        row->state = !rc && !total.differs ? QS_DIFF_SAME : QS_DIFF_VALUES;
         qs_free(p.scratch);
         qs_free(p.chunk);
     }
@@ -147,7 +149,8 @@ static int diff_bytes(const struct qs_model *ma, const struct qs_model *mb, stru
     row->state = QS_DIFF_VALUES;
     if (row->a->type != row->b->type || row->a->size != row->b->size)
         return qs_job_step(job, row->a->n, e);
-    const char *pa = ma->gguf->part[row->a->part].path, *pb = mb->gguf->part[row->b->part].path;
+    unsigned parts;
+    const char *pa = qs_model_parts(ma, &parts)[row->a->part].path, *pb = qs_model_parts(mb, &parts)[row->b->part].path;
     uint8_t *const buf = qs_malloc(2 * READ_BYTES);
     const int fa = open(pa, O_RDONLY | O_CLOEXEC), fb = open(pb, O_RDONLY | O_CLOEXEC);
     int rc = buf ? QS_OK : qs_fail_mem(e, 2 * READ_BYTES, "reading tensors");
@@ -222,25 +225,6 @@ static uint64_t pair_tensors(const struct qs_model *a, const struct qs_model *b,
 
 /* ---- metadata ------------------------------------------------------------------------------------------------ */
 
-static void print_scalar(struct qs_str *out, const struct qs_kv *kv)
-{
-    int64_t i;
-    uint64_t u;
-    double f;
-    const char *s;
-    size_t n;
-    if (kv->type == QS_GGUF_BOOL && qs_kv_u64(kv, &u))
-        qs_str_add(out, u ? "true" : "false");
-    else if (kv->type != QS_GGUF_F32 && kv->type != QS_GGUF_F64 && qs_kv_i64(kv, &i))
-        qs_str_addf(out, "%lld", (long long)i);
-    else if (kv->type != QS_GGUF_F32 && kv->type != QS_GGUF_F64 && qs_kv_u64(kv, &u))
-        qs_str_addf(out, "%llu", (unsigned long long)u);
-    else if (qs_kv_f64(kv, &f))
-        qs_str_addf(out, "%.9g", f);
-    else if (qs_kv_str(kv, &s, &n))
-        qs_utf8_clean(out, s, n, 120);
-}
-
 /* A value for people; long ones are told by what they are and a hash of their bytes. With its type where that differs. */
 static char *print_kv(const struct qs_kv *kv, const struct qs_kv *other)
 {
@@ -250,7 +234,7 @@ static char *print_kv(const struct qs_kv *kv, const struct qs_kv *other)
         qs_key_hex(qs_hash_bytes(kv->raw, (size_t)kv->raw_len), hex);
         qs_str_addf(&out, "%llu x %s, hash %.8s", (unsigned long long)kv->count, qs_gguf_type_name(kv->item), hex);
     } else {
-        print_scalar(&out, kv);
+        qs_kv_text(kv, 120, &out);
         if (out.len == 0)
             qs_str_add(&out, "(empty)");
     }

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "core/quant/importance.h"
 #include "core/quant/preset_rules.h"
 #include "core/quant/writer.h"
 
@@ -25,12 +26,6 @@ struct planning {
     size_t cap_warnings;
     struct qs_err *e;
 };
-
-static const char *type_name(int type)
-{
-    const struct qs_format *f = qs_format_by_id(type);
-    return f ? f->name : "unknown";
-}
 
 static const char *plural(size_t n)
 {
@@ -116,17 +111,12 @@ static int check_damage(struct planning *g)
 
 /* ---- sources that are quantized already --------------------------------------------------------------------- */
 
-static bool is_blocks(const struct qs_tensor *t)
-{
-    return t->format && t->format->kind != QS_KIND_FLOAT && t->format->kind != QS_KIND_INT;
-}
-
 static int check_sources(struct planning *g)
 {
     struct found q8 = { 0, NULL }, lower = { 0, NULL };
     for (size_t i = 0; i < g->p->n; i++) {
         const struct qs_encoding *enc = &g->p->enc[i];
-        if (!enc->copy && is_blocks(enc->tensor))
+        if (!enc->copy && qs_tensor_is_quantized(enc->tensor))
             note(enc->tensor->type == QS_Q8_0 ? &q8 : &lower, enc);
     }
     if (lower.n && !g->args->allow_requantize)
@@ -161,12 +151,6 @@ static bool uses_importance(int type)
     return f && (f->flags & QS_USES_IMATRIX);
 }
 
-/* One value per column and expert. */
-static bool right_size(const struct qs_imatrix_entry *x, const struct qs_tensor *t)
-{
-    return x->n == t->ne[0] * t->ne[2] && (x->experts <= 1 || x->experts == t->ne[2]);
-}
-
 static int take_importance(struct planning *g, struct found *missing, struct found *unseen)
 {
     for (size_t i = 0; i < g->p->n; i++) {
@@ -174,16 +158,10 @@ static int take_importance(struct planning *g, struct found *missing, struct fou
         const struct qs_tensor *t = enc->tensor;
         if (enc->copy || !g->p->imatrix)
             continue;
-        const struct qs_imatrix_entry *x = qs_imatrix_find(g->p->imatrix, t->name);
-        if (x && !right_size(x, t)) {
-            if (!embeds(t)) /* llama.cpp records embeddings by token */
-                return qs_fail(g->e, QS_EINVAL,
-                               "%s: the importance matrix has %zu values, %llu are needed (%llu columns, "
-                               "%llu expert%s): it belongs to another model",
-                               t->name, x->n, (unsigned long long)(t->ne[0] * t->ne[2]), (unsigned long long)t->ne[0],
-                               (unsigned long long)t->ne[2], plural((size_t)t->ne[2]));
-            x = NULL;
-        }
+        const struct qs_imatrix_entry *x;
+        const int rc = qs_importance_for(g->p->imatrix, t, &x, g->e);
+        if (rc)
+            return rc;
         enc->importance = x;
         if (x && x->unseen && uses_importance(enc->type))
             note(unseen, enc);
@@ -208,11 +186,11 @@ static int check_needs(struct planning *g)
     if (g->p->imatrix)
         return qs_fail(g->e, QS_EINVAL,
                        "%s as %s needs importance weights%s, and the importance matrix has none for it",
-                       f.first->tensor->name, type_name(f.first->type), tail);
+                       f.first->tensor->name, qs_type_name(f.first->type), tail);
     return qs_fail(g->e, QS_EINVAL,
                    "%s as %s needs importance weights%s: give an importance matrix with --imatrix, or take "
                    "another preset",
-                   f.first->tensor->name, type_name(f.first->type), tail);
+                   f.first->tensor->name, qs_type_name(f.first->type), tail);
 }
 
 /* Entries that belong to no tensor hint at a matrix of another model. */
@@ -262,7 +240,7 @@ static int warn_fallbacks(struct planning *g)
     int rc = QS_OK;
     for (int t = 0; t < TYPE_SLOTS && !rc; t++)
         if (count[t])
-            rc = warn(g, "%zu tensor%s cannot be %s: %s, %s", count[t], plural(count[t]), type_name(t),
+            rc = warn(g, "%zu tensor%s cannot be %s: %s, %s", count[t], plural(count[t]), qs_type_name(t),
                       first[t]->tensor->name, first[t]->reason);
     return rc;
 }
@@ -278,28 +256,21 @@ static int warn_unknown(struct planning *g)
                : QS_OK;
 }
 
-static int warn_items(struct planning *g, bool pins)
+/* Rules only: a pin that decides nothing names a tensor that has this type anyway. What matches nothing was refused. */
+static int warn_rules(struct planning *g)
 {
     const struct qs_recipe *r = g->p->recipe;
-    size_t n = pins ? r->n_pins : r->n_rules;
     int rc = QS_OK;
-    for (size_t i = 0; i < n && !rc; i++) {
-        const struct qs_recipe_item *item = pins ? &r->pin[i] : &r->rule[i];
-        const struct qs_recipe_match *match = &g->p->resolved->match[pins ? i : r->n_pins + i];
+    for (size_t i = 0; i < r->n_rules && !rc; i++) {
+        const struct qs_recipe_item *item = &r->rule[i];
+        const struct qs_recipe_match *match = &g->p->resolved->match[r->n_pins + i];
         char line[32] = "";
         if (match->decided)
             continue;
         if (item->line)
             snprintf(line, sizeof line, "line %u: ", item->line);
-        if (match->matched && pins)
-            continue; /* a tensor that has this type anyway */
-        if (match->matched)
-            rc = warn(g,
-                      "%srule %.200s decides nothing: all %u tensor%s it matches are decided before it, or are never "
-                      "quantized",
-                      line, item->pattern, match->matched, plural(match->matched));
-        else
-            rc = warn(g, "%s%s %.200s matches no tensor", line, pins ? "pin" : "rule", item->pattern);
+        rc = warn(g, "%srule %.200s decides nothing: all %u tensor%s it matches are decided before it, or are never "
+                  "quantized", line, item->pattern, match->matched, plural(match->matched));
     }
     return rc;
 }
@@ -352,8 +323,10 @@ static void predict_memory(struct planning *g)
     uint64_t held = 0;
     for (size_t i = 0; p->imatrix && i < p->imatrix->n_entries; i++)
         held += p->imatrix->entry[i].n * sizeof(float);
-    for (unsigned i = 0; p->model->gguf && i < p->model->gguf->n_parts; i++)
-        held += 2 * p->model->gguf->part[i].header_size; /* as read, and as it is written */
+    unsigned n_parts;
+    const struct qs_gguf_part *part = qs_model_parts(p->model, &n_parts);
+    for (unsigned i = 0; i < n_parts; i++)
+        held += 2 * part[i].header_size; /* as read, and as it is written */
     held += p->n * (sizeof *p->enc + sizeof *p->resolved->choice);
     g->p->peak_memory = qs_writer_memory(p, g->args->threads ? g->args->threads : 1) + held;
 }
@@ -376,7 +349,7 @@ static int make(struct planning *g, const struct qs_recipe *r)
     struct qs_plan *p = g->p;
     int rc = qs_recipe_copy(r, &p->recipe, g->e);
     if (!rc)
-        rc = qs_recipe_resolve(p->recipe, p->model, p->imatrix != NULL, g->args->lenient, &p->resolved, g->e);
+        rc = qs_recipe_resolve(p->recipe, p->model, p->imatrix != NULL, false, &p->resolved, g->e);
     if (!rc)
         rc = fill(g);
     if (!rc)
@@ -390,9 +363,7 @@ static int make(struct planning *g, const struct qs_recipe *r)
     if (!rc)
         rc = warn_unknown(g);
     if (!rc)
-        rc = warn_items(g, true);
-    if (!rc)
-        rc = warn_items(g, false);
+        rc = warn_rules(g);
     if (!rc)
         rc = warn_idle_options(g);
     if (rc)

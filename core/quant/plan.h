@@ -22,9 +22,7 @@ struct qs_encoding {             /* one tensor of the result */
 struct qs_plan_args {
     const struct qs_imatrix *imatrix;  /* may be NULL */
     bool allow_requantize;             /* sources below Q8_0 */
-    bool lenient;                      /* rules that match nothing are warnings */
     const char *out_path;              /* for the free-disk check; NULL: none */
-    uint64_t split_max_bytes;          /* 0: one file */
     unsigned threads;                  /* for the memory estimate */
 };
 

@@ -9,13 +9,12 @@
  */
 #include "core/quant/preset.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "core/quant/preset_rules.h"
 
 /* ---- the table ---------------------------------------------------------------------------------------------- */
@@ -102,7 +101,7 @@ static int small_number(const char *s)
 const struct qs_preset *qs_preset_by_name(const char *name)
 {
     for (size_t i = 0; i < qs_preset_count(); i++)
-        if (strcasecmp(presets[i].name, name) == 0 || (presets[i].alias && strcasecmp(presets[i].alias, name) == 0))
+        if (qs_ascii_equal(presets[i].name, name) || (presets[i].alias && qs_ascii_equal(presets[i].alias, name)))
             return &presets[i];
     return qs_preset_by_file_type(small_number(name));
 }
@@ -218,7 +217,7 @@ static uint64_t arch_u64(const struct qs_model *m, const char *key, uint64_t oth
 /* Block number of "blk.N..."; false when there is none. Numbers too large to be blocks count as none. */
 static bool block_of(const char *name, int *block)
 {
-    if (strncmp(name, "blk.", 4) != 0 || !isdigit((unsigned char)name[4]))
+    if (strncmp(name, "blk.", 4) != 0 || name[4] < '0' || name[4] > '9')
         return false;
     char *end;
     long v = strtol(name + 4, &end, 10);

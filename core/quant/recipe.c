@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/near.h"
 #include "base/regex.h"
 #include "base/unicode.h"
-#include "core/quant/near.h"
 #include "core/quant/recipe_internal.h"
 
 #define DEFAULT_PRESET "Q4_K_M"

@@ -8,7 +8,6 @@
  * refused with the line it stands in. What is let through of regular expressions is a list of what both worlds read
  * alike. Owns nothing. Any thread.
  */
-#include <ctype.h>
 #include <string.h>
 
 #include "core/quant/recipe_internal.h"
@@ -21,6 +20,13 @@ struct exporting {
     int output_type, token_embd_type;
     struct qs_err *e;
 };
+
+/* As in the C locale, whatever the locale is. */
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_alnum(char c) { return is_digit(c) || (qs_ascii_lower(c) >= 'a' && qs_ascii_lower(c) <= 'z'); }
+static bool is_punct(char c) { return c > ' ' && c < 127 && !is_alnum(c); }
 
 static int refuse(struct exporting *s, bool pin, const struct qs_recipe_item *item, const char *why)
 {
@@ -43,12 +49,12 @@ static int quantifier(const char *p)
         n = 1;
     } else if (*p == '{') {
         n = 1;
-        while (isdigit((unsigned char)p[n]))
+        while (is_digit(p[n]))
             n++;
         if (n == 1)
             return -1;
         if (p[n] == ',')
-            for (n++; isdigit((unsigned char)p[n]);)
+            for (n++; is_digit(p[n]);)
                 n++;
         if (p[n++] != '}')
             return -1;
@@ -68,7 +74,7 @@ static int escape(const char *p, bool in_set)
 {
     if (class_letter(p[1]) || (p[1] == 'b' && !in_set))
         return 2;
-    return p[1] && ispunct((unsigned char)p[1]) && p[1] != '_' ? 2 : 0;
+    return p[1] && is_punct(p[1]) && p[1] != '_' ? 2 : 0;
 }
 
 /* One member of a set at p: its length, 0 when it is read differently. *plain: it may start or end a range. */
@@ -171,9 +177,9 @@ static const char *difference(const char *p)
     for (const char *c = p; *c; c++) {
         if ((unsigned char)*c >= 0x80)
             return "signs outside of ASCII";
-        if (isspace((unsigned char)*c))
+        if (is_space(*c))
             return "white space, at which it splits";
-        if (isupper((unsigned char)*c))
+        if (is_upper(*c))
             return upper_case;
         if (*c == '=')
             return "\"=\", at which it splits";
@@ -194,7 +200,7 @@ static void add_name(struct qs_str *out, const char *name, int type)
 {
     qs_str_addc(out, '^');
     for (; *name; name++) {
-        if (!isalnum((unsigned char)*name) && *name != '_' && *name != '-')
+        if (!is_alnum(*name) && *name != '_' && *name != '-')
             qs_str_addc(out, '\\');
         qs_str_addc(out, *name);
     }
@@ -207,9 +213,9 @@ static const char *name_difference(const char *name)
     for (const char *c = name; *c; c++) {
         if ((unsigned char)*c >= 0x80)
             return "signs outside of ASCII";
-        if (isspace((unsigned char)*c) || *c == '=')
+        if (is_space(*c) || *c == '=')
             return "a sign at which it splits";
-        if (isupper((unsigned char)*c))
+        if (is_upper(*c))
             return upper_case;
     }
     return NULL;

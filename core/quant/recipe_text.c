@@ -10,9 +10,9 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/near.h"
 #include "base/regex.h"
 #include "base/unicode.h"
-#include "core/quant/near.h"
 #include "core/quant/recipe_internal.h"
 
 #define FILE_MAX_BYTES (16u << 20)

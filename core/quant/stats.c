@@ -12,7 +12,7 @@
 #include "base/mem.h"
 
 #define CHUNK_WEIGHTS 32768
-#define SLICE_CHUNKS 64 /* chunks between two looks at the job: about 2 M weights */
+#define SLICE_WEIGHTS (1u << 20) /* of one region of the pool, and between two looks at the job: some ms */
 #define LANES 4
 
 struct moments { double n, mean, m2, m3, m4; };
@@ -28,7 +28,7 @@ struct pass {
     const struct qs_format_ops *ops;
     size_t cols;
     uint64_t rows, rows_per_chunk, n_chunks;
-    uint64_t first_chunk;   /* of the slice */
+    uint64_t first_chunk, slice; /* chunks of one region of the pool */
     size_t per_thread;      /* floats of scratch per thread: decoded rows, column maxima */
     float *scratch;
     float *row_max;
@@ -127,7 +127,7 @@ static void second_look(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct pass *p = ctx;
     float *const x = p->scratch + thread * p->per_thread;
-    for (uint64_t i = begin; i < end; i++) {
+    for (uint64_t i = p->first_chunk + begin; i < p->first_chunk + end; i++) {
         struct chunk *const c = &p->chunk[i];
         if (c->min >= p->low && c->max <= p->high)
             continue;
@@ -231,21 +231,31 @@ static void join_chunks(const struct pass *p, struct qs_survey_stats *s)
 
 /* ---- the pass ------------------------------------------------------------------------------------------------ */
 
+/* One look at all chunks, slice by slice; `counts`: its weights are progress. */
+static int look(struct pass *p, qs_work_fn *fn, bool counts, struct qs_pool *pool, struct qs_job *job, struct qs_err *e)
+{
+    int rc = QS_OK;
+    for (p->first_chunk = 0; !rc && p->first_chunk < p->n_chunks; p->first_chunk += p->slice) {
+        const uint64_t left = p->n_chunks - p->first_chunk, n = left < p->slice ? left : p->slice;
+        qs_pool_run(pool, QS_PRIO_JOB, (size_t)n, 1, fn, p);
+        const uint64_t from = p->first_chunk * p->rows_per_chunk, to = from + n * p->rows_per_chunk;
+        rc = qs_job_step(job, counts ? ((to < p->rows ? to : p->rows) - from) * p->cols : 0, e);
+    }
+    return rc;
+}
+
 static int pass_run(struct pass *p, struct qs_pool *pool, struct qs_job *job, struct qs_survey_stats *out, struct qs_err *e)
 {
-    for (p->first_chunk = 0; p->first_chunk < p->n_chunks; p->first_chunk += SLICE_CHUNKS) {
-        const uint64_t left = p->n_chunks - p->first_chunk, n = left < SLICE_CHUNKS ? left : SLICE_CHUNKS;
-        qs_pool_run(pool, QS_PRIO_JOB, (size_t)n, 1, first_look, p);
-        const uint64_t from = p->first_chunk * p->rows_per_chunk, to = from + n * p->rows_per_chunk;
-        const int rc = qs_job_step(job, ((to < p->rows ? to : p->rows) - from) * p->cols, e);
-        if (rc)
-            return rc;
-    }
+    int rc = look(p, first_look, true, pool, job, e);
+    if (rc)
+        return rc;
     join_chunks(p, out);
     p->low = out->mean - 6 * out->sd;
     p->high = out->mean + 6 * out->sd;
     if (out->min < p->low || out->max > p->high)
-        qs_pool_run(pool, QS_PRIO_JOB, (size_t)p->n_chunks, 1, second_look, p);
+        rc = look(p, second_look, false, pool, job, e);
+    if (rc)
+        return rc;
     finish(p, qs_pool_threads(pool), out);
     return qs_weight_intact(p->w, e);
 }
@@ -261,6 +271,8 @@ int qs_stats_run(const struct qs_weight *w, struct qs_pool *pool, struct qs_job 
     if (!p.cols || !p.rows)
         return qs_fail(e, QS_EFORMAT, "the tensor is empty");
     p.rows_per_chunk = p.cols >= CHUNK_WEIGHTS ? 1 : CHUNK_WEIGHTS / p.cols;
+    p.slice = SLICE_WEIGHTS / (p.rows_per_chunk * p.cols);
+    p.slice = p.slice ? p.slice : 1;
     p.n_chunks = (p.rows + p.rows_per_chunk - 1) / p.rows_per_chunk;
     p.per_thread = (size_t)(p.rows_per_chunk + 1) * p.cols;
     p.per_thread = (p.per_thread + 63) / 64 * 64; /* no cache line shared by two threads */

@@ -14,7 +14,8 @@
 
 /* All rows of w. A row is one output channel (rows of all experts are numbered through), a column one input channel (its
  * largest weight over all rows and experts). Deviation: sqrt(M2 / n). Kurtosis: n M4 / M2^2; NaN when all weights are
- * equal. Job steps count weights. QS_EUNSUPPORTED: the format has no decoder. */
+ * equal. Job steps count weights, each once; neither look holds
+ * the pool for more than some ms. QS_EUNSUPPORTED: the format has no decoder. */
 int qs_stats_run(const struct qs_weight *w, struct qs_pool *pool, struct qs_job *job, struct qs_survey_stats *out,
                  struct qs_err *e);
 

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/regex.h"
 #include "core/quant/encode.h"
+#include "core/quant/importance.h"
 #include "core/quant/stats.h"
 #include "core/quant/survey_cache.h"
 
@@ -187,7 +188,7 @@ static int measure_sample(struct lab *l, const struct qs_tensor *t, const struct
         if (imp) {
             own = *imp;
             if (imp->n > t->ne[0]) {
-                own.value = imp->value + expert * t->ne[0];
+                own.value = imp->value + expert % t->ne[2] * t->ne[0];
                 own.n = (size_t)t->ne[0];
                 for (to = from; to < l->n_picked && l->picked[to] / t->ne[1] == expert;)
                     to++;
@@ -220,6 +221,18 @@ static int measure_whole(struct lab *l, const struct qs_tensor *t, const struct 
     return rc;
 }
 
+/* Copied byte for byte, or as good as. */
+static bool keeps(const struct qs_tensor *t, const struct qs_format *f)
+{
+    return f->id == t->type || (f->flags & QS_LOSSLESS_F32);
+}
+
+static uint64_t weights_to_measure(const struct qs_tensor *t, uint64_t sample_weights)
+{
+    const uint64_t k = sample_rows(t, sample_weights);
+    return k ? k * t->ne[0] : t->n;
+}
+
 /* The weights that measuring takes; 0 when the cell's state is plain without (see out). */
 static uint64_t cell_start(const struct qs_tensor *t, int type, bool weighted, uint64_t sample_weights,
                            struct qs_survey_cell *out)
@@ -232,7 +245,7 @@ static uint64_t cell_start(const struct qs_tensor *t, int type, bool weighted, u
         return 0;
     }
     out->bytes = t->rows * qs_format_row_bytes(f, (size_t)t->ne[0]);
-    if (type == t->type || (f->flags & QS_LOSSLESS_F32)) { /* copied byte for byte, or as good as */
+    if (keeps(t, f)) {
         *out = (struct qs_survey_cell){ .known = true, .how = QS_HOW_WHOLE, .sample = t->n, .bytes = out->bytes,
                                         .weighted = weighted ? 0 : (double)NAN, .mean_square = NAN };
         return 0;
@@ -242,7 +255,7 @@ static uint64_t cell_start(const struct qs_tensor *t, int type, bool weighted, u
     else if (!qs_format_ops(type)->fit || (f->flags & (QS_NO_ENCODE | QS_INTERNAL)))
         out->gap = QS_GAP_NO_ENCODER;
     else
-        return sample_rows(t, sample_weights) ? sample_rows(t, sample_weights) * t->ne[0] : t->n;
+        return weights_to_measure(t, sample_weights);
     return 0;
 }
 
@@ -265,14 +278,34 @@ static int measure(struct lab *l, const struct qs_model *m, const struct qs_tens
     return rc;
 }
 
-static int importance_for(const struct qs_imatrix *im, const struct qs_tensor *t, const struct qs_imatrix_entry **out,
-                          struct qs_err *e)
+/* The mean square alone, as a cell of the tensor's own type. */
+static int measure_square(struct lab *l, const struct qs_model *m, const struct qs_tensor *t, uint64_t sample_weights,
+                          uint64_t seed, struct qs_survey_cell *out, struct qs_err *e)
 {
-    *out = t->n_dims < 2 ? NULL : qs_imatrix_find(im, t->name);
-    if (*out && (*out)->n != t->ne[0] && (*out)->n != t->ne[0] * (t->rows / t->ne[1]))
-        return qs_fail(e, QS_EINVAL, "the importance matrix has %zu values for %s, whose rows have %llu weights: it was "
-                       "made from another model", (*out)->n, t->name, (unsigned long long)t->ne[0]);
-    return QS_OK;
+    const uint64_t k = sample_rows(t, sample_weights);
+    struct qs_survey_stats whole;
+    double sum = 0;
+    uint64_t n = 0;
+    *out = (struct qs_survey_cell){ .known = true, .how = k ? QS_HOW_SAMPLED : QS_HOW_WHOLE, .weighted = NAN };
+    out->sample = weights_to_measure(t, sample_weights);
+    int rc = l->source ? QS_OK : qs_model_weight(m, t, &l->source, e);
+    if (!rc)
+        rc = k ? gather(l, t, k, seed, e) : qs_stats_run(l->source, l->pool, l->job, &whole, e);
+    if (rc)
+        return rc;
+    if (!k) {
+        out->mean_square = whole.sd * whole.sd + whole.mean * whole.mean;
+        return QS_OK;
+    }
+    const float *x = (const float *)(const void *)l->sample->parts.p[0];
+    for (uint64_t i = 0; i < out->sample; i++)
+        if (isfinite(x[i])) {
+            sum += (double)x[i] * (double)x[i];
+            n++;
+        }
+    out->mean_square = n ? sum / (double)n : (double)NAN;
+    rc = qs_weight_intact(l->source, e);
+    return rc ? rc : qs_job_step(l->job, out->sample, e);
 }
 
 int qs_survey_measure(const struct qs_model *m, const struct qs_tensor *t, int type, const struct qs_imatrix_entry *imp,
@@ -389,36 +422,100 @@ static bool needs_measuring(const struct run *r, const struct qs_survey_row *row
     return !c->known && c->gap == QS_GAP_NOT_MEASURED && wanted(r, row->tensor, r->s->type[i]);
 }
 
-/* Fills in what needs no measuring and what the cache has; returns the weights that are left to measure. */
-static uint64_t start_row(struct run *r, struct qs_survey_row *row)
+/* A matrix that is kept at every type asked for is encoded nowhere: its mean square has to be measured by itself. */
+static bool lacks_square(const struct run *r, const struct qs_survey_row *row)
 {
     const struct qs_tensor *t = row->tensor;
-    uint64_t left = 0;
-    if (r->args->stats) {
-        if (qs_survey_cache_stats(r->cache, tensor_key(t), &row->stats))
-            r->s->cells_reused++;
-        else
-            left += t->n;
-    }
-    const bool weighted = r->args->imatrix && t->n_dims >= 2 && qs_imatrix_find(r->args->imatrix, t->name);
+    bool kept = false;
+    if (r->args->stats || t->n_dims < 2)
+        return false;
     for (size_t i = 0; i < r->s->n_types; i++) {
-        const uint64_t n = cell_start(t, r->s->type[i], weighted, r->sample_weights, &row->cell[i]);
+        if (!wanted(r, t, r->s->type[i]))
+            continue;
+        if (needs_measuring(r, row, i) || (row->cell[i].known && !keeps(t, qs_format_by_id(r->s->type[i]))))
+            return false;
+        kept |= row->cell[i].known;
+    }
+    return kept;
+}
+
+static void set_square(struct qs_survey_row *row, double mean_square, enum qs_how how)
+{
+    row->mean_square = mean_square;
+    row->square_how = how;
+}
+
+/* From whatever was measured of the row. */
+static void find_square(struct qs_survey_row *row, size_t n_types)
+{
+    const struct qs_survey_stats *x = &row->stats;
+    if (x->known)
+        set_square(row, x->sd * x->sd + x->mean * x->mean, QS_HOW_WHOLE);
+    for (size_t i = 0; i < n_types && isnan(row->mean_square); i++)
+        if (row->cell[i].known && !isnan(row->cell[i].mean_square))
+            set_square(row, row->cell[i].mean_square, row->cell[i].how);
+}
+
+/* Fills in what needs no measuring and what the cache has; adds the weights that are to be measured in all, and those
+ * that are left. */
+static int start_row(struct run *r, struct qs_survey_row *row, uint64_t *total, uint64_t *left, struct qs_err *e)
+{
+    const struct qs_tensor *t = row->tensor;
+    const struct qs_imatrix_entry *imp;
+    struct qs_survey_cell square;
+    const int rc = qs_importance_for(r->args->imatrix, t, &imp, e);
+    if (rc)
+        return rc;
+    set_square(row, NAN, QS_HOW_WHOLE);
+    if (r->args->stats) {
+        const bool have = qs_survey_cache_stats(r->cache, tensor_key(t), &row->stats);
+        r->s->cells_reused += have;
+        *total += t->n;
+        *left += have ? 0 : t->n;
+    }
+    for (size_t i = 0; i < r->s->n_types; i++) {
+        const uint64_t n = cell_start(t, r->s->type[i], imp != NULL, r->sample_weights, &row->cell[i]);
         const struct qs_cell_id id = cell_id(r, t, r->s->type[i]);
         if (!n || !wanted(r, t, r->s->type[i]))
             continue;
-        if (qs_survey_cache_cell(r->cache, &id, &row->cell[i]))
-            r->s->cells_reused++;
-        else
-            left += n;
+        const bool have = qs_survey_cache_cell(r->cache, &id, &row->cell[i]);
+        r->s->cells_reused += have;
+        *total += n;
+        *left += have ? 0 : n;
     }
-    return left;
+    if (lacks_square(r, row)) {
+        const struct qs_cell_id id = cell_id(r, t, t->type);
+        const bool have = qs_survey_cache_cell(r->cache, &id, &square);
+        r->s->cells_reused += have;
+        *total += weights_to_measure(t, r->sample_weights);
+        *left += have ? 0 : weights_to_measure(t, r->sample_weights);
+        if (have)
+            set_square(row, square.mean_square, square.how);
+    }
+    return QS_OK;
+}
+
+static int run_square(struct run *r, struct qs_survey_row *row, struct qs_err *e)
+{
+    const struct qs_tensor *t = row->tensor;
+    const struct qs_cell_id id = cell_id(r, t, t->type);
+    struct qs_survey_cell c;
+    qs_job_item(r->lab.job, "%s", t->name);
+    const int rc = measure_square(&r->lab, r->m, t, r->sample_weights, r->args->seed, &c, e);
+    if (rc)
+        return rc;
+    set_square(row, c.mean_square, c.how);
+    if (!isnan(c.mean_square))
+        qs_survey_cache_put_cell(r->cache, &id, &c);
+    r->s->cells_measured++;
+    return QS_OK;
 }
 
 static int run_row(struct run *r, struct qs_survey_row *row, struct qs_err *e)
 {
     const struct qs_tensor *t = row->tensor;
     const struct qs_imatrix_entry *imp = NULL;
-    int rc = r->args->imatrix ? importance_for(r->args->imatrix, t, &imp, e) : QS_OK;
+    int rc = qs_importance_for(r->args->imatrix, t, &imp, e);
     if (!rc && r->args->stats && !row->stats.known) {
         qs_job_item(r->lab.job, "%s", t->name);
         rc = qs_model_weight(r->m, t, &r->lab.source, e);
@@ -441,22 +538,22 @@ static int run_row(struct run *r, struct qs_survey_row *row, struct qs_err *e)
             r->s->cells_measured++;
         }
     }
+    find_square(row, r->s->n_types);
+    if (!rc && isnan(row->mean_square) && lacks_square(r, row))
+        rc = run_square(r, row, e);
     lab_leave_tensor(&r->lab);
     return rc;
 }
 
-/* Keys: of the model for the cache's name, of everything for the survey. Without a key nothing is cached. */
-static void make_keys(struct run *r)
+/* Without a key of the model nothing is cached. */
+static void open_cache(struct run *r)
 {
-    struct qs_key model = { 0, 0 }, imatrix = { 0, 0 };
-    const bool known = qs_model_key(r->m, &model, NULL) == QS_OK;
+    struct qs_key model, imatrix = { 0, 0 };
+    if (r->args->no_cache || qs_model_key(r->m, &model, NULL))
+        return;
     if (r->args->imatrix)
         imatrix = r->args->imatrix->key;
-    if (known && !r->args->no_cache)
-        r->cache = qs_survey_cache_open(model, imatrix);
-    const uint64_t of[] = { model.lo, model.hi, imatrix.lo, imatrix.hi, QS_ENCODER_VERSION, r->sample_weights,
-                            r->sample_weights ? r->args->seed : 0 };
-    r->s->key = qs_hash_bytes(of, sizeof of);
+    r->cache = qs_survey_cache_open(model, imatrix);
 }
 
 static int run_all(struct run *r, struct qs_err *e)
@@ -467,17 +564,11 @@ static int run_all(struct run *r, struct qs_err *e)
         rc = choose_rows(r, e);
     if (rc)
         return rc;
-    make_keys(r);
-    for (size_t i = 0; i < r->s->n_rows; i++) {
-        const struct qs_tensor *t = r->s->row[i].tensor;
-        left += start_row(r, &r->s->row[i]);
-        total += r->args->stats ? t->n : 0;
-        for (size_t k = 0; k < r->s->n_types; k++) {
-            struct qs_survey_cell unused;
-            if (wanted(r, t, r->s->type[k]))
-                total += cell_start(t, r->s->type[k], false, r->sample_weights, &unused);
-        }
-    }
+    open_cache(r);
+    for (size_t i = 0; !rc && i < r->s->n_rows; i++)
+        rc = start_row(r, &r->s->row[i], &total, &left, e);
+    if (rc)
+        return rc;
     qs_job_phase(r->lab.job, "survey", "weights", total);
     qs_job_skip(r->lab.job, total - left);
     for (size_t i = 0; !rc && i < r->s->n_rows; i++)

@@ -39,7 +39,7 @@ struct qs_survey_cell {     /* one tensor at one type */
     double error, error_se; /* relative RMS error against this file, and its standard error (0 when whole) */
     double max_error;       /* largest |w - w^| among the weights measured */
     double weighted;        /* same with importance weights; NaN without them */
-    double mean_square;     /* of the weights measured: error^2 * mean_square * n adds up over tensors */
+    double mean_square;     /* of the weights measured; NaN where the type keeps every weight as it is */
 };
 
 struct qs_worst { uint64_t index; double max_abs, ratio; }; /* ratio: largest over median of all channels */
@@ -61,13 +61,14 @@ struct qs_survey_row {
     const struct qs_tensor *tensor;
     struct qs_survey_stats stats;
     struct qs_survey_cell *cell; /* per type, index as in qs_survey.type */
+    double mean_square;          /* of the tensor's weights, NaN: not measured; error^2 * mean_square * n adds up over */
+    enum qs_how square_how;      /* tensors, kept ones included: SAMPLED or WHOLE */
 };
 
 struct qs_survey {
     const struct qs_model *model;
     const int *type; size_t n_types; /* the types measured, ascending bpw */
     struct qs_survey_row *row; size_t n_rows; /* only tensors that can be decoded, in the order of the model */
-    struct qs_key key;                        /* of everything the numbers depend on */
     uint64_t sample_weights, seed;            /* as used; sample_weights 0: whole tensors */
     bool weighted;                            /* an importance matrix was given */
     uint64_t cells_measured, cells_reused;    /* by this run, from the cache */
@@ -87,7 +88,8 @@ struct qs_survey_args {
 };
 
 /* Types that need importance weights are measured with them where the matrix has the tensor, and with the encoder's own
- * weighting (w = x^2) otherwise. A tensor's own type needs no measuring: copying it costs nothing.
+ * weighting (w = x^2) otherwise; entries of a wrong size are refused before any work (importance.h). A tensor's own type
+ * needs no measuring, for copying it costs nothing: only the mean square of its weights is taken.
  *
  * Measures what is missing; cells in the cache (XDG cache, keyed) are reused, new ones stored as tensors are finished, so
  * an interrupted survey goes on where it stopped. */

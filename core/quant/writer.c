@@ -137,7 +137,7 @@ static int cut_all(struct run *r, struct qs_err *e)
 static int work_key(struct run *r, struct qs_key *out, struct qs_err *e)
 {
     struct qs_key model;
-    const int rc = qs_model_key((struct qs_model *)r->plan->model, &model, e);
+    const int rc = qs_model_key(r->plan->model, &model, e);
     if (rc)
         return rc;
     struct qs_hash *h = qs_hash_new();

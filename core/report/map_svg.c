@@ -128,6 +128,11 @@ void qs_heat_svg(const struct qs_heat *h, struct qs_str *out)
         add_label(out, LEFT - 8, y + 15, " text-anchor=\"end\"", h->single[r].label);
         add_cell(out, h, &h->single[r].cell[0], LEFT, y, 3 * cell);
     }
+    if (h->without_row) {
+        char note[80];
+        snprintf(note, sizeof note, "%u tensors have no row: the picture is full", h->without_row);
+        add_label(out, LEFT, height - 8, "", note);
+    }
     add_legend(out, h, TOP + rows_h + singles_h + 20);
     qs_str_add(out, "</svg>\n");
 }

@@ -11,6 +11,7 @@
 #include "base/unicode.h"
 #include "core/report/ramp.h"
 #include "core/report/report_map.h"
+#include "core/report/table_internal.h"
 
 #define INDENT 2
 #define MAX_LABEL 20
@@ -26,12 +27,6 @@ struct layout {
     size_t columns;
     bool numbers;      /* cells hold numbers, not levels */
 };
-
-static void blanks(struct qs_str *out, size_t n)
-{
-    while (n-- > 0)
-        qs_str_addc(out, ' ');
-}
 
 /* Harmless text of at most `width` cells (0: all of it). In ASCII mode what is not ASCII becomes '?'. */
 static void put_clean(struct qs_str *out, const char *text, size_t width, bool ascii)
@@ -55,21 +50,14 @@ static void put_left(struct qs_str *out, const char *text, size_t width, bool as
     const size_t from = out->len;
     put_clean(out, text, width, ascii);
     const size_t n = qs_utf8_width(out->data + from, out->len - from);
-    blanks(out, width > n ? width - n : 0);
+    qs_text_blanks(out, width > n ? width - n : 0);
 }
 
 static void put_right(struct qs_str *out, const char *text, size_t width)
 {
     const size_t n = strlen(text);
-    blanks(out, width > n ? width - n : 0);
+    qs_text_blanks(out, width > n ? width - n : 0);
     qs_str_add(out, text);
-}
-
-static void end_line(struct qs_str *out)
-{
-    while (out->len && out->data[out->len - 1] == ' ' && !out->failed)
-        out->data[--out->len] = 0;
-    qs_str_addc(out, '\n');
 }
 
 /* ---- cells --------------------------------------------------------------------------------------------------- */
@@ -200,9 +188,9 @@ static struct layout make_layout(const struct qs_heat *h, const struct qs_heat_s
 static void print_head(struct qs_str *out, const struct layout *l)
 {
     size_t at = 0;
-    blanks(out, INDENT);
+    qs_text_blanks(out, INDENT);
     put_left(out, "layer", l->label, true);
-    blanks(out, 1);
+    qs_text_blanks(out, 1);
     for (size_t i = 0; i < l->columns; i++) {
         char text[24];
         const size_t n = (size_t)snprintf(text, sizeof text, "%zu", i * l->per_column), end = (i + 1) * l->cell;
@@ -211,9 +199,9 @@ static void print_head(struct qs_str *out, const struct layout *l)
         put_right(out, text, end - at);
         at = end;
     }
-    blanks(out, l->columns * l->cell - at);
+    qs_text_blanks(out, l->columns * l->cell - at);
     qs_str_add(out, l->h->measure == QS_MAP_BITS ? "   lowest at" : "    worst at");
-    end_line(out);
+    qs_text_end_line(out);
 }
 
 static void print_summary(struct qs_str *out, const struct layout *l, const struct qs_heat_row *row)
@@ -225,7 +213,7 @@ static void print_summary(struct qs_str *out, const struct layout *l, const stru
             worst = &row->cell[i];
     if (worst) {
         qs_fmt_num(&s, worst->value, l->h->unit, 0);
-        blanks(out, s.len < 9 ? 9 - s.len : 1);
+        qs_text_blanks(out, s.len < 9 ? 9 - s.len : 1);
         qs_str_add(out, s.data);
         qs_str_addf(out, " %2d", worst->tensor->layer);
     }
@@ -236,23 +224,23 @@ static void print_rows(struct qs_str *out, const struct layout *l)
 {
     for (size_t r = 0; r < l->h->n_rows; r++) {
         const struct qs_heat_row *row = &l->h->row[r];
-        blanks(out, INDENT);
+        qs_text_blanks(out, INDENT);
         put_left(out, row->label, l->label, l->style->ascii);
-        blanks(out, 1);
+        qs_text_blanks(out, 1);
         for (size_t i = 0; i < l->columns; i++) {
             const struct qs_heat_cell c = column_cell(l, row, i);
             put_cell(out, l, &c, l->cell, l->numbers);
         }
         print_summary(out, l, row);
-        end_line(out);
+        qs_text_end_line(out);
     }
     for (size_t r = 0; r < l->h->n_singles; r++) {
         const struct qs_heat_row *row = &l->h->single[r];
         const struct qs_format *f = qs_format_by_id(row->cell[0].type);
         char text[32];
-        blanks(out, INDENT);
+        qs_text_blanks(out, INDENT);
         put_left(out, row->label, l->label, l->style->ascii);
-        blanks(out, 1);
+        qs_text_blanks(out, 1);
         put_cell(out, l, &row->cell[0], l->cell, l->numbers);
         if (!l->numbers) {
             number_text(l->h, &row->cell[0], text, sizeof text);
@@ -260,7 +248,7 @@ static void print_rows(struct qs_str *out, const struct layout *l)
         }
         if (l->h->what[0] && f)
             qs_str_addf(out, "  %s", f->name);
-        end_line(out);
+        qs_text_end_line(out);
     }
 }
 
@@ -289,10 +277,10 @@ static void print_legend(struct qs_str *out, const struct layout *l)
                 const double a = qs_heat_level_from(l->h, i), b = qs_heat_level_from(l->h, i + 1);
                 struct qs_heat_cell c = { .tensor = l->h->item[0].tensor, .value = l->h->log ? sqrt(a * b) : (a + b) / 2 };
                 const size_t cells = l->cell == 1 && l->style->color == QS_HEAT_PLAIN ? 1 : width - 1;
-                blanks(out, width - cells);
+                qs_text_blanks(out, width - cells);
                 put_cell(out, l, &c, cells, false);
             }
-            end_line(out);
+            qs_text_end_line(out);
         }
     }
     for (unsigned i = 0; i < QS_RAMP_LEVELS; i++)
@@ -320,6 +308,9 @@ static void print_notes(struct qs_str *out, const struct layout *l)
         qs_str_addf(out, "  ? %u tensors cannot have the type, or were not measured\n", h->unknown);
     if (h->not_drawn)
         qs_str_addf(out, "  not drawn: %u tensors of one dimension (norms, biases) or unknown type\n", h->not_drawn);
+    if (h->without_row)
+        qs_str_addf(out, "  %u tensors have no row: the picture is full (they count in the line above and in --json)\n",
+                    h->without_row);
     out->failed |= low.failed || high.failed || total.failed;
     qs_str_free(&low);
     qs_str_free(&high);

@@ -27,19 +27,23 @@ static void add_model(struct qs_report *r, const struct qs_model *m)
 {
     struct qs_section *s = qs_report_facts(r, "model", "Model");
     uint64_t file_bytes = 0;
-    for (unsigned i = 0; i < m->gguf->n_parts; i++)
-        file_bytes += m->gguf->part[i].file_size;
+    unsigned n_parts;
+    const struct qs_gguf_part *part = qs_model_parts(m, &n_parts);
+    for (unsigned i = 0; i < n_parts; i++)
+        file_bytes += part[i].file_size;
     const struct qs_preset *p = m->file_type >= 0 ? qs_preset_by_file_type(m->file_type) : NULL;
     char type[32];
     snprintf(type, sizeof type, m->file_type < 0 ? "not stated" : "number %d", (int)m->file_type);
     qs_fact_str(s, "name", "name", m->hp.name[0] ? m->hp.name : "(no name)");
     qs_fact_str(s, "architecture", "architecture", m->hp.arch[0] ? m->hp.arch : "(not stated)");
     qs_fact_str(s, "file", "file", m->path);
-    fact_count(s, "parts", "parts", m->gguf->n_parts, QS_UNIT_COUNT);
+    fact_count(s, "parts", "parts", n_parts, QS_UNIT_COUNT);
     qs_fact_str(s, "file_type", "file type", p ? p->name : type);
-    qs_fact_int(s, "gguf_version", "GGUF version", m->gguf->version, QS_UNIT_NONE);
-    qs_fact_int(s, "alignment", "alignment", m->gguf->alignment, QS_UNIT_NONE);
-    qs_fact_int(s, "metadata_entries", "metadata entries", (int64_t)m->gguf->n_kv, QS_UNIT_COUNT);
+    if (m->gguf) {
+        qs_fact_int(s, "gguf_version", "GGUF version", m->gguf->version, QS_UNIT_NONE);
+        qs_fact_int(s, "alignment", "alignment", m->gguf->alignment, QS_UNIT_NONE);
+        qs_fact_int(s, "metadata_entries", "metadata entries", (int64_t)m->gguf->n_kv, QS_UNIT_COUNT);
+    }
     qs_fact_int(s, "tensors", "tensors", (int64_t)m->n_tensors, QS_UNIT_COUNT);
     qs_fact_int(s, "weights", "weights", (int64_t)m->n_weights, QS_UNIT_WEIGHTS);
     if (m->hp.n_expert)
@@ -47,7 +51,7 @@ static void add_model(struct qs_report *r, const struct qs_model *m)
     qs_fact_int(s, "bytes", "tensor data", (int64_t)m->bytes, QS_UNIT_BYTES);
     qs_fact_int(s, "file_bytes", "file size", (int64_t)file_bytes, QS_UNIT_BYTES);
     qs_fact_num(s, "bpw", "bits per weight", bpw(m->bytes, m->n_weights), QS_UNIT_BPW, QS_HOW_EXACT);
-    if (m->gguf->n_findings)
+    if (m->gguf && m->gguf->n_findings)
         qs_section_note(s, "%zu remarks about the file: quantscape check tells them.", m->gguf->n_findings);
 }
 
@@ -239,75 +243,16 @@ static void add_need(struct qs_report *r, const struct qs_model *m, const struct
             s, "Layers with a sliding window are counted with the whole context: programs that use it need less.");
 }
 
-/* ---- one metadata value ---- */
-
-#define SHOWN_ITEMS 6u
-
-static void add_number(struct qs_str *out, int type, double v)
-{
-    if (type == QS_GGUF_BOOL)
-        qs_str_add(out, v > 0 ? "true" : "false");
-    else if (type == QS_GGUF_F32)
-        qs_str_addf(out, "%.7g", v);
-    else
-        qs_str_addf(out, "%.15g", v);
-}
-
-static void add_strings(const struct qs_kv *kv, size_t max_cells, struct qs_str *out)
-{
-    uint64_t cursor = 0;
-    const char *s;
-    size_t n;
-    for (unsigned i = 0; i < SHOWN_ITEMS && qs_kv_next_str(kv, &cursor, &s, &n); i++) {
-        qs_str_add(out, i ? ", \"" : "\"");
-        qs_utf8_clean(out, s, n, max_cells / 4 + 1);
-        qs_str_addc(out, '"');
-    }
-}
-
-static void add_array(const struct qs_kv *kv, size_t max_cells, struct qs_str *out)
-{
-    qs_str_addf(out, "%" PRIu64 " x %s [", kv->count, qs_gguf_type_name(kv->item));
-    double v;
-    if (kv->item == QS_GGUF_STRING)
-        add_strings(kv, max_cells, out);
-    else
-        for (uint64_t i = 0; i < SHOWN_ITEMS && qs_kv_array_f64(kv, i, &v); i++) {
-            qs_str_add(out, i ? ", " : "");
-            add_number(out, kv->item, v);
-        }
-    qs_str_add(out, kv->count > SHOWN_ITEMS ? ", ...]" : "]");
-}
-
-void qs_metadata_text(const struct qs_kv *kv, size_t max_cells, struct qs_str *out)
-{
-    const char *s;
-    size_t n;
-    uint64_t u;
-    int64_t i;
-    double d;
-    if (qs_kv_str(kv, &s, &n))
-        qs_utf8_clean(out, s, n, max_cells);
-    else if (kv->type == QS_GGUF_ARRAY)
-        add_array(kv, max_cells, out);
-    else if (kv->type != QS_GGUF_BOOL && qs_kv_u64(kv, &u))
-        qs_str_addf(out, "%" PRIu64, u);
-    else if (qs_kv_i64(kv, &i) && kv->type != QS_GGUF_BOOL)
-        qs_str_addf(out, "%" PRId64, i);
-    else if (qs_kv_f64(kv, &d))
-        add_number(out, kv->type, d);
-}
-
 /* ---- tokenizer and metadata ---- */
 
 static void fact_text(struct qs_section *s, const struct qs_model *m, const char *key, const char *label,
                       const char *meta)
 {
-    const struct qs_kv *kv = qs_gguf_kv(m->gguf, meta);
+    const struct qs_kv *kv = qs_model_kv(m, meta);
     struct qs_str text = QS_STR_INIT;
     if (!kv)
         return;
-    qs_metadata_text(kv, 60, &text);
+    qs_kv_text(kv, 60, &text);
     qs_fact_str(s, key, label, text.data);
     qs_str_free(&text);
 }
@@ -316,11 +261,11 @@ static void fact_text(struct qs_section *s, const struct qs_model *m, const char
 static void fact_token(struct qs_section *s, const struct qs_model *m, const char *key, const char *label,
                        const char *meta)
 {
-    const struct qs_kv *tokens = qs_gguf_kv(m->gguf, "tokenizer.ggml.tokens");
+    const struct qs_kv *tokens = qs_model_kv(m, "tokenizer.ggml.tokens");
     uint64_t id, cursor = 0;
     const char *t = NULL;
     size_t n = 0;
-    if (!qs_kv_u64(qs_gguf_kv(m->gguf, meta), &id))
+    if (!qs_kv_u64(qs_model_kv(m, meta), &id))
         return;
     struct qs_str text = QS_STR_INIT;
     qs_str_addf(&text, "%" PRIu64, id);
@@ -338,12 +283,11 @@ static void fact_token(struct qs_section *s, const struct qs_model *m, const cha
 
 static void add_tokenizer(struct qs_report *r, const struct qs_model *m)
 {
-    const struct qs_gguf *g = m->gguf;
-    const struct qs_kv *tokens = qs_gguf_kv(g, "tokenizer.ggml.tokens"),
-                       *merges = qs_gguf_kv(g, "tokenizer.ggml.merges");
+    const struct qs_kv *tokens = qs_model_kv(m, "tokenizer.ggml.tokens"),
+                       *merges = qs_model_kv(m, "tokenizer.ggml.merges");
     const char *text;
     size_t n = 0;
-    if (!tokens && !qs_gguf_kv(g, "tokenizer.ggml.model"))
+    if (!tokens && !qs_model_kv(m, "tokenizer.ggml.model"))
         return;
     struct qs_section *s = qs_report_facts(r, "tokenizer", "Tokenizer");
     fact_text(s, m, "model", "kind", "tokenizer.ggml.model");
@@ -356,9 +300,9 @@ static void add_tokenizer(struct qs_report *r, const struct qs_model *m)
     fact_token(s, m, "eos", "end of text", "tokenizer.ggml.eos_token_id");
     fact_token(s, m, "eot", "end of turn", "tokenizer.ggml.eot_token_id");
     uint64_t add_bos;
-    if (qs_kv_u64(qs_gguf_kv(g, "tokenizer.ggml.add_bos_token"), &add_bos))
+    if (qs_kv_u64(qs_model_kv(m, "tokenizer.ggml.add_bos_token"), &add_bos))
         qs_fact_bool(s, "add_bos", "adds begin of text", add_bos != 0);
-    bool chat = qs_kv_str(qs_gguf_kv(g, "tokenizer.chat_template"), &text, &n);
+    bool chat = qs_kv_str(qs_model_kv(m, "tokenizer.chat_template"), &text, &n);
     qs_fact_bool(s, "chat_template", "chat template", chat);
     if (chat)
         qs_fact_int(s, "chat_template_bytes", "chat template size", (int64_t)n, QS_UNIT_BYTES);
@@ -373,11 +317,11 @@ static const struct qs_column metadata_columns[] = {
 static void add_metadata(struct qs_report *r, const struct qs_model *m)
 {
     struct qs_section *s = qs_report_table(r, "metadata", "Metadata", metadata_columns, 3);
-    for (size_t i = 0; i < m->gguf->n_kv; i++) {
+    for (size_t i = 0; m->gguf && i < m->gguf->n_kv; i++) {
         const struct qs_kv *kv = &m->gguf->kv[i];
         struct qs_str key = QS_STR_INIT, value = QS_STR_INIT;
         qs_utf8_clean(&key, kv->key, kv->key_len, 200);
-        qs_metadata_text(kv, 80, &value);
+        qs_kv_text(kv, 80, &value);
         qs_row(s);
         qs_cell_str(s, 0, key.data);
         qs_cell_str(s, 1, qs_gguf_type_name(kv->type));

@@ -14,7 +14,4 @@ struct qs_info_args {
 /* NULL: out of memory. */
 struct qs_report *qs_report_info(const struct qs_model *m, const struct qs_info_args *args);
 
-/* A metadata value for people, abbreviated to about max_cells cells; control characters are made visible. */
-void qs_metadata_text(const struct qs_kv *kv, size_t max_cells, struct qs_str *out);
-
 #endif

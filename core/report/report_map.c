@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "core/report/ramp.h"
-#include "core/report/report_survey.h"
 
 const char *qs_map_measure_name(enum qs_map_measure m)
 {
@@ -108,6 +108,7 @@ static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_su
 static void count(struct qs_heat *h, const struct qs_survey *s)
 {
     double err2 = 0, ref2 = 0, weights = 0, bits = 0;
+    bool sampled = false;
     for (size_t i = 0; i < h->n_items; i++) {
         const struct qs_heat_cell *c = &h->item[i];
         const struct qs_survey_row *row = s ? qs_survey_row_of(s, c->tensor) : NULL;
@@ -122,12 +123,15 @@ static void count(struct qs_heat *h, const struct qs_survey *s)
         bits += 8 * (double)bytes;
         if (h->measure != QS_MAP_ERROR || !row || isnan(c->value))
             continue;
-        const double ms = qs_survey_mean_square(row, s->n_types) * (double)c->tensor->n;
-        err2 += isnan(ms) ? 0 : c->value * c->value * ms;
-        ref2 += isnan(ms) ? 0 : ms;
+        const double ms = row->mean_square * (double)c->tensor->n;
+        if (isnan(ms))
+            continue;
+        err2 += c->value * c->value * ms;
+        ref2 += ms;
+        sampled |= c->how == QS_HOW_SAMPLED || row->square_how == QS_HOW_SAMPLED;
     }
     h->total = NAN;
-    h->total_sampled = h->sampled > 0;
+    h->total_sampled = sampled && err2 > 0;
     if (h->measure == QS_MAP_ERROR && ref2 > 0)
         h->total = sqrt(err2 / ref2);
     else if (h->measure == QS_MAP_BITS && weights > 0)
@@ -154,37 +158,48 @@ static void stem_of(const struct qs_tensor *t, char *out, size_t n)
         snprintf(last, n - (size_t)(last - out), ".*");
 }
 
-static struct qs_heat_row *row_for(struct qs_heat *h, size_t *cap, const struct qs_tensor *t, size_t cells)
+/* While rows are made: a table of labels (open addressing, indices + 1), in blocks and outside of them. */
+struct places {
+    struct qs_heat *h;
+    size_t cap[2], most[2];
+    uint16_t slot[2][4 * QS_MAP_ROWS];
+};
+
+/* The row of a tensor; NULL with QS_OK: the picture is full. */
+static int row_for(struct places *p, const struct qs_tensor *t, struct qs_heat_row **out, struct qs_err *e)
 {
     const bool single = t->layer < 0;
-    struct qs_heat_row **rows = single ? &h->single : &h->row;
-    size_t *n = single ? &h->n_singles : &h->n_rows;
+    struct qs_heat_row **rows = single ? &p->h->single : &p->h->row;
+    size_t *n = single ? &p->h->n_singles : &p->h->n_rows;
+    const size_t slots = 4 * QS_MAP_ROWS, cells = single ? 1 : p->h->n_layers;
     char label[sizeof (*rows)->label];
     stem_of(t, label, sizeof label);
-    for (size_t i = 0; i < *n; i++)
-        if (strcmp((*rows)[i].label, label) == 0)
-            return &(*rows)[i];
-    if (!qs_grow(rows, &cap[single], *n + 1, sizeof **rows))
-        return NULL;
+    size_t at = (size_t)qs_hash_bytes(label, strlen(label)).lo % slots;
+    while (p->slot[single][at] && strcmp((*rows)[p->slot[single][at] - 1].label, label) != 0)
+        at = (at + 1) % slots;
+    *out = p->slot[single][at] ? &(*rows)[p->slot[single][at] - 1] : NULL;
+    if (*out || *n >= p->most[single])
+        return QS_OK;
+    struct qs_heat_cell *cell = qs_calloc(cells + 1, sizeof *cell);
+    if (!cell || !qs_grow(rows, &p->cap[single], *n + 1, sizeof **rows)) {
+        qs_free(cell);
+        return qs_fail_mem(e, cells * sizeof *cell, "a map");
+    }
     struct qs_heat_row *row = &(*rows)[*n];
-    *row = (struct qs_heat_row){ .role = t->role, .cell = qs_calloc(cells + 1, sizeof *row->cell) };
+    *row = (struct qs_heat_row){ .role = t->role, .came = (unsigned)*n, .cell = cell };
     memcpy(row->label, label, sizeof row->label);
-    if (!row->cell)
-        return NULL;
-    ++*n;
-    return row;
+    p->slot[single][at] = (uint16_t)++*n;
+    *out = row;
+    return QS_OK;
 }
 
-/* By role, then as they came: a stable insertion, there are few rows. */
-static void order_rows(struct qs_heat_row *row, size_t n)
+/* By role, others last, then as they came. */
+static int by_role(const void *a, const void *b)
 {
-    for (size_t i = 1; i < n; i++)
-        for (size_t k = i; k > 0 && row[k].role != QS_ROLE_OTHER &&
-                           (row[k - 1].role == QS_ROLE_OTHER || row[k - 1].role > row[k].role); k--) {
-            const struct qs_heat_row other = row[k];
-            row[k] = row[k - 1];
-            row[k - 1] = other;
-        }
+    const struct qs_heat_row *x = a, *y = b;
+    if (x->role != y->role)
+        return x->role == QS_ROLE_OTHER ? 1 : y->role == QS_ROLE_OTHER ? -1 : x->role < y->role ? -1 : 1;
+    return x->came < y->came ? -1 : x->came > y->came;
 }
 
 static bool is_drawn(const struct qs_tensor *t)
@@ -192,34 +207,55 @@ static bool is_drawn(const struct qs_tensor *t)
     return t->n_dims >= 2 && t->format && qs_format_ops(t->format->id)->decode && t->n > 0 && t->layer < 4096;
 }
 
-static int place(struct qs_heat *h, const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
-                 struct qs_err *e)
+static int place_all(struct places *p, const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
+                     struct qs_err *e)
 {
-    size_t cap[2] = { 0, 0 };
-    for (size_t i = 0; i < m->n_tensors; i++)
-        if (is_drawn(&m->tensor[i]) && m->tensor[i].layer >= 0 && (size_t)m->tensor[i].layer >= h->n_layers)
-            h->n_layers = (size_t)m->tensor[i].layer + 1;
-    h->item = qs_calloc(m->n_tensors + 1, sizeof *h->item);
-    if (!h->item)
-        return qs_fail_mem(e, m->n_tensors * sizeof *h->item, "a map");
+    struct qs_heat *h = p->h;
     for (size_t i = 0; i < m->n_tensors; i++) {
         const struct qs_tensor *t = &m->tensor[i];
+        struct qs_heat_row *row;
         if (!is_drawn(t)) {
             h->not_drawn++;
             continue;
         }
         const struct qs_heat_cell c = value_of(m, s, args, t);
-        struct qs_heat_row *row = row_for(h, cap, t, t->layer < 0 ? 1 : h->n_layers);
-        if (!row)
-            return qs_fail_mem(e, h->n_layers * sizeof c, "a map");
+        const int rc = row_for(p, t, &row, e);
+        if (rc)
+            return rc;
         h->item[h->n_items++] = c;
+        if (!row) {
+            h->without_row++;
+            continue;
+        }
         struct qs_heat_cell *at = &row->cell[t->layer < 0 ? 0 : t->layer];
         if (!at->tensor || qs_heat_worse(h, &c, at))
             *at = c;
     }
-    order_rows(h->row, h->n_rows);
-    order_rows(h->single, h->n_singles);
+    if (h->n_rows)
+        qsort(h->row, h->n_rows, sizeof *h->row, by_role);
+    if (h->n_singles)
+        qsort(h->single, h->n_singles, sizeof *h->single, by_role);
     return QS_OK;
+}
+
+static int place(struct qs_heat *h, const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
+                 struct qs_err *e)
+{
+    for (size_t i = 0; i < m->n_tensors; i++)
+        if (is_drawn(&m->tensor[i]) && m->tensor[i].layer >= 0 && (size_t)m->tensor[i].layer >= h->n_layers)
+            h->n_layers = (size_t)m->tensor[i].layer + 1;
+    h->item = qs_calloc(m->n_tensors + 1, sizeof *h->item);
+    struct places *p = qs_calloc(1, sizeof *p);
+    int rc = h->item && p ? QS_OK : qs_fail_mem(e, m->n_tensors * sizeof *h->item, "a map");
+    if (!rc) {
+        const size_t fit = h->n_layers ? QS_MAP_CELLS / h->n_layers : 0;
+        p->h = h;
+        p->most[0] = fit < QS_MAP_ROWS ? fit : QS_MAP_ROWS;
+        p->most[1] = QS_MAP_ROWS;
+        rc = place_all(p, m, s, args, e);
+    }
+    qs_free(p);
+    return rc;
 }
 
 static void make_title(struct qs_heat *h, const struct qs_model *m)
@@ -293,10 +329,11 @@ int qs_report_map(const struct qs_heat *h, struct qs_report **out, struct qs_err
     qs_fact_num(f, "low", "from", h->low, h->unit, QS_HOW_EXACT);
     qs_fact_num(f, "high", "to", h->high, h->unit, QS_HOW_EXACT);
     qs_fact_int(f, "not_drawn", "not drawn", h->not_drawn, QS_UNIT_COUNT);
+    if (h->without_row)
+        qs_fact_int(f, "without_row", "without a row of their own", h->without_row, QS_UNIT_COUNT);
     struct qs_section *t = qs_report_table(r, "tensors", "Tensors", columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < h->n_items; i++) {
         const struct qs_heat_cell *c = &h->item[i];
-        const struct qs_format *type = qs_format_by_id(c->type);
         char label[48];
         stem_of(c->tensor, label, sizeof label);
         qs_row(t);
@@ -304,7 +341,7 @@ int qs_report_map(const struct qs_heat *h, struct qs_report **out, struct qs_err
         qs_cell_str(t, 1, label);
         if (c->tensor->layer >= 0)
             qs_cell_int(t, 2, c->tensor->layer);
-        qs_cell_str(t, 3, type ? type->name : "?");
+        qs_cell_str(t, 3, qs_type_name(c->type));
         qs_cell_num(t, 4, c->value);
         qs_cell_how(t, 4, c->how, c->std_error);
         if (!isnan(c->value))

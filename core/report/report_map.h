@@ -3,13 +3,17 @@
  * Made once from a model and a survey; then drawn as text (map_text.c) or SVG (map_svg.c), or listed as a report. Rows are
  * name stems ("attn_q" of blk.3.attn_q.weight) in the order of roles; stems a model does not have take no row; experts
  * that are stored one by one are folded into their row, the worst shown. Tensors outside of blocks stand on lines of their
- * own. One-dimensional tensors are not drawn: they are never quantized.
+ * own. One-dimensional tensors are not drawn: they are never quantized. The picture is bounded (QS_MAP_CELLS,
+ * QS_MAP_ROWS), whatever names a file has; tensors beyond are counted in totals and lists, and a note says so.
  */
 #ifndef QS_CORE_REPORT_MAP_H
 #define QS_CORE_REPORT_MAP_H
 
 #include "core/quant/survey.h"
 #include "core/report/table.h"
+
+#define QS_MAP_ROWS 1024           /* rows in blocks at most; lines outside of blocks at most */
+#define QS_MAP_CELLS (1u << 18)    /* rows times layers at most */
 
 enum qs_map_measure { QS_MAP_ERROR, QS_MAP_OUTLIERS, QS_MAP_KURTOSIS, QS_MAP_BITS };
 
@@ -24,6 +28,7 @@ struct qs_heat_cell {
 struct qs_heat_row {
     char label[48];
     enum qs_role role;
+    unsigned came;                  /* rank among the rows of the file */
     struct qs_heat_cell *cell;      /* n_layers of them; for a single line one */
 };
 
@@ -42,7 +47,8 @@ struct qs_heat {
     bool total_sampled;
     uint64_t bytes;                 /* of the tensors drawn under the recipe */
     unsigned sampled, unknown, kept; /* tensors whose value is sampled, not known, exactly 0 */
-    unsigned not_drawn;
+    unsigned not_drawn;             /* of one dimension or unknown type */
+    unsigned without_row;           /* tensors beyond the rows that a picture holds: they count and are listed */
 };
 
 struct qs_heat_args {

@@ -31,12 +31,6 @@ static const struct qs_column type_columns[] = {
 
 static const struct qs_column warning_columns[] = { { .key = "warning", .title = "warning", .left = true } };
 
-static const char *type_name(int type)
-{
-    const struct qs_format *f = qs_format_by_id(type);
-    return f ? f->name : "?";
-}
-
 const char *qs_shape_text(const struct qs_tensor *t, char *buf, size_t n)
 {
     size_t used = 0;
@@ -110,8 +104,8 @@ static void add_tensor(struct qs_section *s, const struct qs_encoding *enc, bool
     qs_row(s);
     qs_cell_str(s, C_NAME, t->name);
     qs_cell_str(s, C_SHAPE, qs_shape_text(t, shape, sizeof shape));
-    qs_cell_str(s, C_FROM, type_name(t->type));
-    qs_cell_str(s, C_TO, type_name(enc->type));
+    qs_cell_str(s, C_FROM, qs_type_name(t->type));
+    qs_cell_str(s, C_TO, qs_type_name(enc->type));
     qs_cell_int(s, C_BYTES, (int64_t)enc->bytes);
     qs_cell_num(s, C_BPW, t->n ? 8.0 * (double)enc->bytes / (double)t->n : NAN);
     qs_cell_str(s, C_WHY, qs_why_name(enc->why));

@@ -3,15 +3,9 @@
 
 #include <string.h>
 
-static const char *type_name(int type)
-{
-    const struct qs_format *f = qs_format_by_id(type);
-    return f ? f->name : type == QS_TYPE_NONE ? "" : "?";
-}
-
 static const char *type_or_preset(int type)
 {
-    return type == QS_TYPE_NONE ? "as the preset" : type_name(type);
+    return type == QS_TYPE_NONE ? "as the preset" : qs_type_name(type);
 }
 
 /* ---- one recipe --------------------------------------------------------------------------------------------- */
@@ -50,7 +44,7 @@ static void add_items(struct qs_report *rep, const struct qs_recipe *r, const st
         qs_cell_int(s, I_ORDER, (int64_t)i + 1);
         qs_cell_str(s, I_KIND, pin ? "pin" : "rule");
         qs_cell_str(s, I_PATTERN, item->pattern);
-        qs_cell_str(s, I_TYPE, type_name(item->type));
+        qs_cell_str(s, I_TYPE, qs_type_name(item->type));
         if (item->line)
             qs_cell_int(s, I_LINE, item->line);
         if (x) {
@@ -92,8 +86,8 @@ struct qs_report *qs_report_recipe_resolved(const struct qs_recipe *r, const str
     for (size_t i = 0; i < x->n_tensors; i++) {
         qs_row(s);
         qs_cell_str(s, 0, m->tensor[i].name);
-        qs_cell_str(s, 1, type_name(m->tensor[i].type));
-        qs_cell_str(s, 2, type_name(x->choice[i].type));
+        qs_cell_str(s, 1, qs_type_name(m->tensor[i].type));
+        qs_cell_str(s, 2, qs_type_name(x->choice[i].type));
         qs_cell_str(s, 3, qs_why_name(x->choice[i].why));
         if (x->by[i] >= 0)
             qs_cell_int(s, 4, x->by[i] + 1);
@@ -149,11 +143,11 @@ static void diff_items(struct qs_section *s, const char *what, const struct qs_r
 {
     for (size_t i = 0; i < na; i++) {
         const struct qs_recipe_item *other = find_item(b, nb, a[i].pattern);
-        change(s, what, a[i].pattern, type_name(a[i].type), other ? type_name(other->type) : "-");
+        change(s, what, a[i].pattern, qs_type_name(a[i].type), other ? qs_type_name(other->type) : "-");
     }
     for (size_t i = 0; i < nb; i++)
         if (!find_item(a, na, b[i].pattern))
-            change(s, what, b[i].pattern, "-", type_name(b[i].type));
+            change(s, what, b[i].pattern, "-", qs_type_name(b[i].type));
 }
 
 /* Rules in another order decide otherwise even when each of them is in both recipes. */
@@ -210,8 +204,8 @@ static size_t diff_tensors(struct qs_report *rep, const struct qs_model *m, cons
             continue;
         qs_row(s);
         qs_cell_str(s, 0, m->tensor[i].name);
-        qs_cell_str(s, 1, type_name(a));
-        qs_cell_str(s, 2, type_name(b));
+        qs_cell_str(s, 1, qs_type_name(a));
+        qs_cell_str(s, 2, qs_type_name(b));
         qs_cell_int(s, 3, (int64_t)bytes_a);
         qs_cell_int(s, 4, (int64_t)bytes_b);
         qs_cell_int(s, 5, (int64_t)bytes_b - (int64_t)bytes_a);

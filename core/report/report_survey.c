@@ -7,25 +7,9 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "core/report/report_plan.h"
 
 #define SHORT_OUTLIERS 10
-
-double qs_survey_mean_square(const struct qs_survey_row *row, size_t n_types)
-{
-    if (row->stats.known)
-        return row->stats.sd * row->stats.sd + row->stats.mean * row->stats.mean;
-    for (size_t i = 0; i < n_types; i++)
-        if (row->cell[i].known && !isnan(row->cell[i].mean_square))
-            return row->cell[i].mean_square;
-    return NAN;
-}
-
-static void shape_text(const struct qs_tensor *t, char *buf, size_t n)
-{
-    int at = snprintf(buf, n, "%llu", (unsigned long long)t->ne[0]);
-    for (unsigned i = 1; i < t->n_dims && at > 0 && (size_t)at < n; i++)
-        at += snprintf(buf + at, n - (size_t)at, " x %llu", (unsigned long long)t->ne[i]);
-}
 
 static void type_key(int type, char *buf, size_t n)
 {
@@ -45,14 +29,6 @@ static void put_error(struct qs_section *t, size_t column, const struct qs_surve
 
 /* ---- what was done ------------------------------------------------------------------------------------------- */
 
-static bool source_is_quantized(const struct qs_survey *s)
-{
-    for (size_t i = 0; i < s->n_rows; i++)
-        if (s->row[i].tensor->n_dims >= 2 && s->row[i].tensor->format->kind != QS_KIND_FLOAT)
-            return true;
-    return false;
-}
-
 static void add_facts(struct qs_report *r, const struct qs_survey *s)
 {
     char title[160];
@@ -70,7 +46,7 @@ static void add_facts(struct qs_report *r, const struct qs_survey *s)
     qs_fact_int(f, "seed", "seed", (int64_t)s->seed, QS_UNIT_COUNT);
     qs_fact_bool(f, "importance", "importance matrix", s->weighted);
     qs_section_note(f, "Errors are relative RMS errors, sqrt(sum (w - w')^2 / sum w^2), against the weights of this file%s.",
-                    source_is_quantized(s) ? ", which are already quantized" : "");
+                    qs_model_is_quantized(s->model) ? ", which are already quantized" : "");
 }
 
 /* ---- types --------------------------------------------------------------------------------------------------- */
@@ -87,7 +63,7 @@ static struct type_sum sum_type(const struct qs_survey *s, size_t type)
         const bool matrix = row->tensor->n_dims >= 2;
         sum.bytes += c->bytes && matrix ? c->bytes : row->tensor->size;
         sum.impossible += matrix && c->gap == QS_GAP_SHAPE;
-        const double ms = qs_survey_mean_square(row, s->n_types);
+        const double ms = row->mean_square;
         if (!matrix || !c->known || isnan(ms) || isnan(c->error))
             continue;
         const double ref2 = ms * (double)row->tensor->n, d = 2 * c->error * c->error_se * ref2;
@@ -226,7 +202,7 @@ static void add_distribution(struct qs_report *r, const struct qs_survey *s, boo
         char shape[96];
         if (s->row[i].tensor->n_dims < 2 || !x->known)
             continue;
-        shape_text(s->row[i].tensor, shape, sizeof shape);
+        qs_shape_text(s->row[i].tensor, shape, sizeof shape);
         qs_row(t);
         qs_cell_str(t, 0, s->row[i].tensor->name);
         const double num[] = { x->sd, x->max_sigma, x->kurtosis, x->beyond6, x->row_ratio, x->col_ratio };
@@ -324,7 +300,7 @@ static void add_tensor_data(struct qs_report *r, const struct qs_survey *s)
         const struct qs_tensor *x = s->row[i].tensor;
         const struct qs_survey_stats *d = &s->row[i].stats;
         char shape[96];
-        shape_text(x, shape, sizeof shape);
+        qs_shape_text(x, shape, sizeof shape);
         qs_row(t);
         qs_cell_str(t, 0, x->name);
         qs_cell_str(t, 1, qs_role_name(x->role));

@@ -17,7 +17,4 @@ struct qs_survey_view {
 /* QS_EINVAL: nothing has the sort key (the message lists the keys). */
 int qs_report_survey(const struct qs_survey *s, const struct qs_survey_view *v, struct qs_report **out, struct qs_err *e);
 
-/* Mean square of a tensor's weights, from whatever was measured; NaN when nothing was. */
-double qs_survey_mean_square(const struct qs_survey_row *row, size_t n_types);
-
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/report/report_plan.h"
 #include "core/report/report_tensors.h"
 
 enum { C_NAME, C_ROLE, C_LAYER, C_TYPE, C_SHAPE, C_WEIGHTS, C_BYTES, C_BPW, C_OFFSET, C_PART, C_MARKS };
@@ -21,21 +22,10 @@ static const struct qs_column columns[] = {
     { .key = "marks", .title = "marks", .left = true },
 };
 
-/* "256 x 1024 x 8" */
-static void shape_text(const struct qs_tensor *t, char *buf, size_t cap)
-{
-    size_t at = 0;
-    buf[0] = 0;
-    for (unsigned d = 0; d < t->n_dims && at < cap; d++) {
-        int n = snprintf(buf + at, cap - at, "%s%" PRIu64, d ? " x " : "", t->ne[d]);
-        at += n > 0 ? (size_t)n : 0;
-    }
-}
-
 static void put_row(struct qs_section *s, const struct qs_tensor *t)
 {
     char shape[100], type[32];
-    shape_text(t, shape, sizeof shape);
+    qs_shape_text(t, shape, sizeof shape);
     if (t->format)
         snprintf(type, sizeof type, "%s", t->format->name);
     else

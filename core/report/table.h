@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/str.h"
-#include "core/quant/how.h"
+#include "core/how.h"
 
 enum qs_cell_type { QS_CELL_NONE, QS_CELL_STR, QS_CELL_INT, QS_CELL_NUM, QS_CELL_BOOL };
 enum qs_unit { QS_UNIT_NONE, QS_UNIT_BYTES /* printed as KiB/MiB/GiB in text, plain bytes in JSON/CSV */,

@@ -1,4 +1,4 @@
-/* table_internal.h - the insides of a report, for table.c, table_text.c and table_json.c alone. */
+/* table_internal.h - the insides of a report, for table.c, table_text.c, table_json.c and map_text.c alone. */
 #ifndef QS_CORE_TABLE_INTERNAL_H
 #define QS_CORE_TABLE_INTERNAL_H
 
@@ -19,5 +19,9 @@ struct qs_report {
     struct qs_section **section; size_t n_sections, section_cap;
     bool failed;
 };
+
+/* For the text of tables and of the map: n blanks; the end of a line, without blanks before it. */
+void qs_text_blanks(struct qs_str *out, size_t n);
+void qs_text_end_line(struct qs_str *out);
 
 #endif

@@ -128,13 +128,13 @@ static void add_cell(struct qs_str *out, const struct qs_column *col, const stru
     }
 }
 
-static void blanks(struct qs_str *out, size_t n)
+void qs_text_blanks(struct qs_str *out, size_t n)
 {
     while (n-- > 0)
         qs_str_addc(out, ' ');
 }
 
-static void end_line(struct qs_str *out)
+void qs_text_end_line(struct qs_str *out)
 {
     while (out->len && out->data[out->len - 1] == ' ' && !out->failed)
         out->data[--out->len] = 0;
@@ -149,8 +149,8 @@ static void wrap(struct qs_str *out, const char *text, size_t at, size_t indent,
     while (*(text += strspn(text, " "))) {
         const size_t n = strcspn(text, " "), cells = qs_utf8_width(text, n);
         if (!first && width && at + 1 + cells > width) {
-            end_line(out);
-            blanks(out, indent);
+            qs_text_end_line(out);
+            qs_text_blanks(out, indent);
             at = indent;
             first = true;
         }
@@ -166,7 +166,7 @@ static void wrap(struct qs_str *out, const char *text, size_t at, size_t indent,
         text += n;
         first = false;
     }
-    end_line(out);
+    qs_text_end_line(out);
 }
 
 static void wrap_raw(struct qs_str *out, const char *text, size_t at, size_t indent, size_t width)
@@ -200,9 +200,9 @@ static void print_facts(const struct qs_section *s, unsigned width, struct qs_st
     for (size_t i = 0; i < s->n_columns; i++) {
         const char *title = s->column[i].title;
         const size_t at = INDENT + label + GAP;
-        blanks(out, INDENT);
+        qs_text_blanks(out, INDENT);
         qs_str_add(out, title);
-        blanks(out, at - INDENT - qs_utf8_width(title, strlen(title)));
+        qs_text_blanks(out, at - INDENT - qs_utf8_width(title, strlen(title)));
         qs_str_clear(&text);
         fact_value(&text, &s->column[i], &s->cell[i]);
         wrap(out, text.data, at, at, width && width > at + MIN_STRING ? width : 0);
@@ -286,28 +286,28 @@ static void pad(struct qs_str *out, const char *text, size_t width, bool left)
 {
     const size_t n = qs_utf8_width(text, strlen(text)), gap = width > n ? width - n : 0;
     if (!left)
-        blanks(out, gap);
+        qs_text_blanks(out, gap);
     qs_str_add(out, text);
     if (left)
-        blanks(out, gap);
+        qs_text_blanks(out, gap);
 }
 
 static void print_head(const struct qs_section *s, const struct shape *w, struct qs_str *out)
 {
     for (int rule = 0; rule < 2; rule++) {
         bool first = true;
-        blanks(out, INDENT);
+        qs_text_blanks(out, INDENT);
         for (size_t c = 0; c < s->n_columns; c++) {
             if (!w[c].shown)
                 continue;
-            blanks(out, first ? 0 : GAP);
+            qs_text_blanks(out, first ? 0 : GAP);
             first = false;
             for (size_t i = 0; rule && i < w[c].width; i++)
                 qs_str_addc(out, '-');
             if (!rule)
                 pad(out, s->column[c].title, w[c].width, s->column[c].left);
         }
-        end_line(out);
+        qs_text_end_line(out);
     }
 }
 
@@ -316,11 +316,11 @@ static void print_row(const struct qs_section *s, const struct shape *w, size_t 
     struct qs_str text = QS_STR_INIT;
     size_t at = INDENT;
     bool first = true;
-    blanks(out, INDENT);
+    qs_text_blanks(out, INDENT);
     for (size_t c = 0; c < s->n_columns; c++) {
         if (!w[c].shown)
             continue;
-        blanks(out, first ? 0 : GAP);
+        qs_text_blanks(out, first ? 0 : GAP);
         at += first ? 0 : GAP;
         first = false;
         qs_str_clear(&text);
@@ -333,7 +333,7 @@ static void print_row(const struct qs_section *s, const struct shape *w, size_t 
         at += w[c].width;
     }
     if (wrapped == s->n_columns)
-        end_line(out);
+        qs_text_end_line(out);
     out->failed |= text.failed;
     qs_str_free(&text);
 }
@@ -346,7 +346,7 @@ static void print_left_out(const struct qs_section *s, const struct shape *w, un
         if (!w[c].shown)
             qs_str_addf(&text, "%s%s", n++ ? ", " : "not shown at this width: ", s->column[c].title);
     if (n) {
-        blanks(out, INDENT);
+        qs_text_blanks(out, INDENT);
         wrap_raw(out, text.data, INDENT, INDENT, width);
     }
     out->failed |= text.failed;
@@ -366,7 +366,7 @@ static void print_table(const struct qs_section *s, unsigned width, struct qs_st
     for (size_t r = 0; r < s->n_rows; r++)
         print_row(s, w, r, wrapped, out);
     if (!s->n_rows) {
-        blanks(out, INDENT);
+        qs_text_blanks(out, INDENT);
         qs_str_add(out, "(none)\n");
     }
     print_left_out(s, w, width, out);
@@ -406,7 +406,7 @@ void qs_report_text(const struct qs_report *r, unsigned width, struct qs_str *ou
             print_table(s, width, out);
         print_legend(s, out);
         for (size_t k = 0; k < s->n_notes; k++) {
-            blanks(out, INDENT);
+            qs_text_blanks(out, INDENT);
             wrap_raw(out, s->note[k], INDENT, INDENT, width);
         }
     }

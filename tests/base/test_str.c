@@ -139,6 +139,34 @@ static void sizes_from_words(void **state)
     }
 }
 
+/* Turkish: 'i' is not the small letter of 'I'. The folds must not follow; the table speaks where no such locale is. */
+static void folds_ascii_alone(void **state)
+{
+    (void)state;
+    static const char *const locales[] = { "C", "C.UTF-8", "tr_TR.UTF-8", "tr_TR.ISO-8859-9" };
+    unsigned long long v = 0;
+    struct qs_err e;
+    for (size_t i = 0; i < sizeof locales / sizeof *locales; i++) {
+        setlocale(LC_CTYPE, locales[i]);
+        for (int c = -128; c < 128; c++) {
+            const bool upper = c >= 'A' && c <= 'Z';
+            assert_int_equal(qs_ascii_lower((char)c), upper ? c + 32 : c);
+        }
+        assert_true(qs_ascii_equal("IQ4_XS", "iq4_xs"));
+        assert_true(qs_ascii_equal("", ""));
+        assert_false(qs_ascii_equal("IQ4_XS", "IQ4_X"));
+        assert_false(qs_ascii_equal("IQ4_X", "IQ4_XS"));
+        assert_false(qs_ascii_equal("[", "{")); /* 32 apart, but no letters */
+        assert_false(qs_ascii_equal("\xdd", "\xfd"));
+        assert_true(qs_ascii_begins("IQ4_XS", "iq4"));
+        assert_true(qs_ascii_begins("x", ""));
+        assert_false(qs_ascii_begins("iq", "IQ4"));
+        assert_int_equal(qs_parse_bytes("3 MIB", &v, &e), QS_OK);
+        assert_true(v == 3ull << 20);
+    }
+    setlocale(LC_ALL, "C");
+}
+
 static void durations_in_words(void **state)
 {
     (void)state;
@@ -158,6 +186,7 @@ int main(void)
         cmocka_unit_test(appends),         cmocka_unit_test(appends_itself),  cmocka_unit_test(long_formats),
         cmocka_unit_test(take_hands_over), cmocka_unit_test(failure_sticks),  cmocka_unit_test(sizes_in_words),
         cmocka_unit_test(sizes_from_words), cmocka_unit_test(durations_in_words),
+        cmocka_unit_test(folds_ascii_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ cat > "$scratch/rank.awk" <<'EOT'
 function floor(path) {
     if (path ~ /^base\//) return 10
     if (path ~ /^kernels\//) return 20
-    if (path ~ /^core\/(how|report\/table|quant\/how)\.h$/) return 30
+    if (path ~ /^core\/(how\.[ch]|report\/table\.h)$/) return 30
     if (path ~ /^core\/(job|format|text)\//) return 30
     if (path ~ /^core\/model\//) return 31
     if (path ~ /^core\/(quant|calib|eval)\//) return 32

@@ -106,4 +106,24 @@ complete_line quantscape types --level r
 expect_out '^ref$'
 complete_line quantscape --threads 2 ty
 expect_out '^types$'
+
+# A size below what makes sense.
+for verb in plan quantize; do
+    run quantscape $verb "$demo" --split-max-size 0
+    expect_rc 2
+    expect_one_error '--split-max-size takes a size of at least 1 B, not "0"'
+done
+
+# Names are ASCII: a Turkish locale, where "i" is not the small "I", changes nothing. (Made here; where it cannot be
+# made, tests/base/test_str is the check.)
+if localedef -i tr_TR -f UTF-8 "$scratch/tr_TR.UTF-8" 2> /dev/null; then
+    export LOCPATH=$scratch LC_ALL=tr_TR.UTF-8
+    run quantscape plan "$demo" -t iq4_xs --split-max-size 800mib --json
+    expect_rc 0
+    expect_json plan.preset IQ4_XS
+    run quantscape plan "$demo" --pin output_norm.weight=iq4_nl --json
+    expect_err 'output_norm'
+    unset LOCPATH
+    export LC_ALL=C.UTF-8
+fi
 finish

@@ -36,17 +36,54 @@ run_tty quantscape survey "$demo" --whole --types Q4_K --no-cache --quiet
 expect_rc 0
 expect_not_out '%.*/s'
 
-# Ctrl-C: one line that says so, exit code 1, no result.
-"$QS_BUILDDIR/src/quantscape" survey "$demo" --whole --no-cache --threads 1 > "$out" 2> "$err" &
-pid=$!
-sleep 0.05
-kill -TERM $pid
-wait $pid
-rc=$? what='survey and SIGTERM'
-case $rc in
-1) expect_err 'cancelled' ;;
-0) ok "survey was faster than the signal" ;;
-143) ok "the signal came before the job" ;;
-*) fail "exit code $rc after SIGTERM" ;;
-esac
+# Ctrl-C, typed on a terminal when the work has begun: said at once, one message at the end, exit code 1.
+"$QS_BUILDDIR/tests/model/make_model" big.gguf layers=8 embd=2048 ff=8192 heads=16 kv_heads=4 vocab=8192 type=F32 \
+    fill=sparse || exit 99
+mkfifo keys || exit 99
+begun=: # a command that holds once the work can be interrupted
+interrupt() {
+    what="$* (Ctrl-C)"
+    local words pid i
+    words=$(printf '%q ' "$QS_BUILDDIR/src/quantscape" "${@:2}")
+    TERM=xterm script -qefc "stty rows 24 cols 80; exec env --default-signal=INT $words" /dev/null < keys > "$out" 2> "$err" &
+    pid=$!
+    exec 9> keys
+    for ((i = 0; i < 1200; i++)); do
+        if $begun || ! kill -0 $pid 2> /dev/null; then break; fi
+        sleep 0.05
+    done
+    if ! $begun; then fail "$what: the work was never met in the middle"; fi
+    printf '\003' >&9
+    wait $pid
+    rc=$?
+    exec 9>&-
+}
+progress() { grep -q '%.*/s' "$out"; }
+first_size=
+record() { # a first record stands behind the header of the journal
+    local size
+    size=$(stat -c %s out.gguf.part.journal 2> /dev/null) || return 1
+    if [ -z "$first_size" ]; then first_size=$size; fi
+    [ "$size" -gt "$first_size" ] && [ "$first_size" -gt 0 ]
+}
+one_message() {
+    tr '\r' '\n' < "$out" > lines
+    expect_out 'quantscape: cancelling; press Ctrl-C again to stop at once'
+    if [ "$(grep 'quantscape: ' lines | grep -vc 'quantscape: cancelling;')" = 1 ]; then ok "$what: one message"; else fail "$what: not exactly one message"; fi
+}
+
+begun=progress
+interrupt quantscape survey big.gguf --whole --no-cache --threads 1
+expect_rc 1
+one_message
+expect_out 'quantscape: cancelled'
+expect_not_out 'Q4_K' # no half of a result
+
+begun=record
+interrupt quantscape quantize big.gguf -t Q4_K_M --level ref --threads 1 -o out.gguf
+expect_rc 1
+one_message
+expect_out 'quantscape: cancelled; what is done is kept in out\.gguf\.part and the same command goes on from there'
+if [ -s out.gguf.part ] && [ -s out.gguf.part.journal ] && [ ! -e out.gguf ]; then ok "$what: the part is kept"
+else fail "$what: left $(ls | grep '^out' | tr '\n' ' ')"; fi
 finish

@@ -11,6 +11,7 @@ static const struct qs_opt own[] = {
     { .name = "force", .letter = 'f', .help = "a flag" },
     { .name = "set", .many = true, .kind = QS_OPT_STR, .arg = "KEY", .help = "many" },
     { .name = "split", .kind = QS_OPT_SIZE, .arg = "SIZE", .help = "a size" },
+    { .name = "part", .kind = QS_OPT_SIZE, .arg = "SIZE", .min = 1024, .max = 1 << 20, .help = "a size with limits" },
     { .name = "by", .kind = QS_OPT_CHOICE, .arg = "WORD", .choices = "error bits", .help = "a choice" },
     { .name = NULL }
 };
@@ -74,6 +75,19 @@ static void test_values(void **state)
     qs_args_free(&a);
 }
 
+static void test_limits(void **state)
+{
+    static const struct { const char *line; uint64_t bytes; } cases[] = { { "--part 1KiB", 1024 }, { "--part 1M", 1 << 20 } };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct qs_args a;
+        struct qs_err e = QS_ERR_INIT;
+        assert_int_equal(parse(cases[i].line, false, &a, NULL, &e), QS_OK);
+        assert_true(qs_args_find(&a, "part")->num == cases[i].bytes);
+        qs_args_free(&a);
+    }
+}
+
 static void test_stop(void **state)
 {
     struct qs_args a;
@@ -95,6 +109,8 @@ static void test_refusals(void **state)
         { "--threads 0", "from 1 to 64" }, { "--threads 65", "from 1 to 64" }, { "--threads -1", "from 1 to 64" },
         { "--threads 1x", "from 1 to 64" }, { "--threads 99999999999999999999999", "from 1 to 64" },
         { "--by worth", "error bits" }, { "--by err", "error bits" }, { "--split big", "--split" },
+        { "--part 0", "at least 1.00 KiB, not \"0\"" }, { "--part 1023", "at least 1.00 KiB" },
+        { "--part 1.1MiB", "at most 1.00 MiB" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -137,7 +153,8 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms), cmocka_unit_test(test_values), cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_forms), cmocka_unit_test(test_values), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_stop),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_suggestions), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,7 +208,7 @@ static bool found(const struct qs_gguf *g, enum qs_finding_kind kind, const char
 static void test_lint(void **state)
 {
     (void)state;
-    const char *path = tf_tmp("lint.gguf");
+    const char *path = qs_test_tmp_path("lint.gguf");
     struct qs_str s = QS_STR_INIT;
     struct qs_err e = QS_ERR_INIT;
     struct qs_gguf *g;
@@ -219,7 +219,7 @@ static void test_lint(void **state)
     tf_tensor(&s, "b", 1, (uint64_t[]){ 32 }, 8, 128); /* a gap before it */
     tf_pad(&s, 32, 300);
     tf_save_corpus("gguf", "lint", &s);
-    tf_write(path, s.data, s.len);
+    qs_test_write(path, s.data, s.len);
     assert_int_equal(qs_gguf_check(path, &g, &e), QS_OK);
     assert_true(found(g, QS_FINDING_WARNING, "odd.bool", "stored as 3"));
     assert_true(found(g, QS_FINDING_WARNING, "tensor b", "a gap of"));
@@ -239,7 +239,7 @@ static void test_lint(void **state)
 static void test_lint_silent(void **state)
 {
     (void)state;
-    const char *path = tf_tmp("good.gguf");
+    const char *path = qs_test_tmp_path("good.gguf");
     struct qs_err e = QS_ERR_INIT;
     struct qs_gguf *g;
     struct mm_spec spec = { .layers = 1, .embd = 64, .vocab = 32, .type = QS_Q8_0, .experts = 4 };
@@ -260,10 +260,10 @@ static void test_split(void **state)
     (void)state;
     struct qs_err e = QS_ERR_INIT;
     struct qs_gguf *g;
-    assert_int_equal(mm_file(tf_tmp("sp"), &split_spec, &e), QS_OK);
+    assert_int_equal(mm_file(qs_test_tmp_path("sp"), &split_spec, &e), QS_OK);
     static const char *const names[] = {"sp-00001-of-00003.gguf", "sp-00002-of-00003.gguf", "sp-00003-of-00003.gguf"};
     for (int i = 0; i < 3; i++) { /* any part opens all of it */
-        assert_int_equal(qs_gguf_open(tf_tmp(names[i]), &g, &e), QS_OK);
+        assert_int_equal(qs_gguf_open(qs_test_tmp_path(names[i]), &g, &e), QS_OK);
         assert_int_equal(g->n_parts, 3);
         assert_int_equal(g->n_tensors, 20);
         assert_int_equal(g->tensor[0].part, 0);
@@ -291,9 +291,9 @@ static void test_split_broken(void **state)
 {
     (void)state;
     struct qs_err e = QS_ERR_INIT;
-    assert_int_equal(mm_file(tf_tmp("br"), &split_spec, &e), QS_OK);
-    const char *one = tf_tmp("br-00001-of-00003.gguf"), *two = tf_tmp("br-00002-of-00003.gguf");
-    const char *three = tf_tmp("br-00003-of-00003.gguf"), *kept = tf_tmp("kept"), *plain = tf_tmp("renamed.gguf");
+    assert_int_equal(mm_file(qs_test_tmp_path("br"), &split_spec, &e), QS_OK);
+    const char *one = qs_test_tmp_path("br-00001-of-00003.gguf"), *two = qs_test_tmp_path("br-00002-of-00003.gguf");
+    const char *three = qs_test_tmp_path("br-00003-of-00003.gguf"), *kept = qs_test_tmp_path("kept"), *plain = qs_test_tmp_path("renamed.gguf");
     assert_int_equal(rename(two, kept), 0);
     expect_refusal(one, QS_EFORMAT, "part 2 of 3 is missing: br-00002-of-00003.gguf");
     assert_int_equal(link(three, two), 0); /* the wrong part in its place */
@@ -314,10 +314,10 @@ static void test_split_check(void **state)
     (void)state;
     struct qs_err e = QS_ERR_INIT;
     struct qs_gguf *g;
-    assert_int_equal(mm_file(tf_tmp("ck"), &split_spec, &e), QS_OK);
-    remove(tf_tmp("ck-00002-of-00003.gguf"));
-    remove(tf_tmp("ck-00003-of-00003.gguf"));
-    assert_int_equal(qs_gguf_check(tf_tmp("ck-00001-of-00003.gguf"), &g, &e), QS_OK);
+    assert_int_equal(mm_file(qs_test_tmp_path("ck"), &split_spec, &e), QS_OK);
+    remove(qs_test_tmp_path("ck-00002-of-00003.gguf"));
+    remove(qs_test_tmp_path("ck-00003-of-00003.gguf"));
+    assert_int_equal(qs_gguf_check(qs_test_tmp_path("ck-00001-of-00003.gguf"), &g, &e), QS_OK);
     assert_true(found(g, QS_FINDING_FATAL, "split", "part 2 of 3 is missing"));
     assert_true(found(g, QS_FINDING_FATAL, "split", "part 3 of 3 is missing"));
     assert_int_equal(g->n_tensors, 6);
@@ -329,17 +329,17 @@ static void test_split_check(void **state)
 static void test_not_files(void **state)
 {
     (void)state;
-    const char *empty = tf_tmp("empty.gguf"), *dir = tf_tmp("dir.gguf"), *fifo = tf_tmp("fifo.gguf");
-    tf_write(empty, "", 0);
+    const char *empty = qs_test_tmp_path("empty.gguf"), *dir = qs_test_tmp_path("dir.gguf"), *fifo = qs_test_tmp_path("fifo.gguf");
+    qs_test_write(empty, "", 0);
     assert_int_equal(mkdir(dir, 0700), 0);
     assert_int_equal(mkfifo(fifo, 0600), 0);
     expect_refusal(empty, QS_EFORMAT, "the file is empty");
     expect_refusal(dir, QS_EINVAL, "is a folder");
     expect_refusal(fifo, QS_EINVAL, "not a regular file");
-    expect_refusal(tf_tmp("nowhere.gguf"), QS_ENOTFOUND, "nowhere.gguf");
+    expect_refusal(qs_test_tmp_path("nowhere.gguf"), QS_ENOTFOUND, "nowhere.gguf");
     if (geteuid() != 0) { /* root reads everything */
-        const char *locked = tf_tmp("locked.gguf");
-        tf_write(locked, "GGUF", 4);
+        const char *locked = qs_test_tmp_path("locked.gguf");
+        qs_test_write(locked, "GGUF", 4);
         assert_int_equal(chmod(locked, 0), 0);
         expect_refusal(locked, QS_EIO, "locked.gguf");
     }

@@ -154,7 +154,7 @@ static const struct { const char *name; make_fn *make; enum qs_code code; const 
 static void test_cases(void **state)
 {
     (void)state;
-    const char *path = tf_tmp("hostile.gguf");
+    const char *path = qs_test_tmp_path("hostile.gguf");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct qs_str s = QS_STR_INIT;
         struct qs_err e = QS_ERR_INIT;
@@ -163,7 +163,7 @@ static void test_cases(void **state)
         assert_false(s.failed);
         tf_save_corpus("gguf", cases[i].name, &s);
         uint64_t held = qs_mem_in_use();
-        tf_write(path, s.data, s.len);
+        qs_test_write(path, s.data, s.len);
         int rc = qs_gguf_open(path, &g, &e);
         assert_null(g);
         if (rc != (int)cases[i].code || !strstr(e.msg, cases[i].says) || !strstr(e.msg, cases[i].also) ||
@@ -187,7 +187,7 @@ static void test_cases(void **state)
 static void test_marks(void **state)
 {
     (void)state;
-    const char *path = tf_tmp("marks.gguf");
+    const char *path = qs_test_tmp_path("marks.gguf");
     const struct { make_fn *make; unsigned marks; } want[] = {
         {m_zero, QS_TENSOR_BAD_SHAPE}, {m_block, QS_TENSOR_BAD_SHAPE}, {m_misaligned, QS_TENSOR_BAD_RANGE},
         {m_beyond, QS_TENSOR_BAD_RANGE}, {m_far, QS_TENSOR_BAD_RANGE}, {m_overlap, QS_TENSOR_OVERLAP},
@@ -197,7 +197,7 @@ static void test_marks(void **state)
         struct qs_err e = QS_ERR_INIT;
         struct qs_gguf *g;
         want[i].make(&s);
-        tf_write(path, s.data, s.len);
+        qs_test_write(path, s.data, s.len);
         assert_int_equal(qs_gguf_check(path, &g, &e), QS_OK);
         assert_int_equal(g->tensor[g->n_tensors - 1].marks, want[i].marks);
         qs_gguf_close(g);
@@ -228,7 +228,7 @@ static void test_every_prefix(void **state)
     tf_save_corpus("gguf", "good", &s);
     assert_int_equal(qs_gguf_open_mem(s.data, s.len, &g, &e), QS_OK);
     qs_gguf_close(g);
-    const char *path = tf_tmp("cut.gguf");
+    const char *path = qs_test_tmp_path("cut.gguf");
     for (size_t n = 0; n < s.len; n++) {
         char *exact = qs_malloc(n); /* of exactly that size: reading past the end is seen by the sanitizer */
         memcpy(exact, s.data, n);
@@ -238,7 +238,7 @@ static void test_every_prefix(void **state)
         assert_null(g);
         assert_true(strstr(e.msg, "(offset ") != NULL);
         if (n % 16 == 0) {
-            tf_write(path, exact, n);
+            qs_test_write(path, exact, n);
             struct qs_err f = QS_ERR_INIT;
             assert_int_equal(qs_gguf_open(path, &g, &f), QS_EFORMAT);
             assert_non_null(strstr(f.msg, path));
@@ -280,7 +280,7 @@ static void test_strange_names(void **state)
 static void test_many_findings(void **state)
 {
     (void)state;
-    const char *path = tf_tmp("many.gguf");
+    const char *path = qs_test_tmp_path("many.gguf");
     struct qs_str s = QS_STR_INIT;
     struct qs_err e = QS_ERR_INIT;
     struct qs_gguf *g;
@@ -290,7 +290,7 @@ static void test_many_findings(void **state)
         snprintf(name, sizeof name, "t%u", i);
         tf_tensor(&s, name, 1, (uint64_t[]){ 0 }, 0, 0);
     }
-    tf_write(path, s.data, s.len);
+    qs_test_write(path, s.data, s.len);
     assert_int_equal(qs_gguf_check(path, &g, &e), QS_OK);
     assert_int_equal(g->n_findings, 1000);
     qs_gguf_close(g);
@@ -300,12 +300,12 @@ static void test_many_findings(void **state)
 static void test_failing_memory(void **state)
 {
     (void)state;
-    const char *path = tf_tmp("memory.gguf");
+    const char *path = qs_test_tmp_path("memory.gguf");
     struct qs_str s = QS_STR_INIT;
     struct qs_err e = QS_ERR_INIT;
     struct qs_gguf *g;
     a_good_file(&s);
-    tf_write(path, s.data, s.len);
+    qs_test_write(path, s.data, s.len);
     uint64_t before = qs_mem_count();
     assert_int_equal(qs_gguf_check(path, &g, &e), QS_OK);
     qs_gguf_close(g);

@@ -55,14 +55,9 @@ static void same_header(const char *path)
 static void test_same_as_others(void **state)
 {
     (void)state;
-    const char *imatrix = tf_source("tests/format/data/demo-imatrix.gguf"); /* written by llama.cpp */
-    const char *demo = tf_source("demo/storyteller-9m-f16.gguf");           /* written by gguf-py */
-    assert_non_null(imatrix);
+    const char *imatrix = qs_test_src("tests/format/data/demo-imatrix.gguf"); /* written by llama.cpp */
     same_header(imatrix);
-    if (!demo)
-        demo = tf_shared("models/storyteller-9m-f16.gguf");
-    if (demo)
-        same_header(demo);
+    same_header(qs_test_src("demo/storyteller-9m-f16.gguf")); /* written by gguf-py */
 }
 
 /* llama.cpp's Q4_K_M of the demo model has 5,702,016 bytes: half of the value and down projections get six bits. (With
@@ -72,9 +67,7 @@ static void test_known_size(void **state)
     (void)state;
     struct qs_err e = QS_ERR_INIT;
     struct qs_gguf *g;
-    const char *demo = tf_source("demo/storyteller-9m-f16.gguf");
-    if (!demo && !(demo = tf_shared("models/storyteller-9m-f16.gguf")))
-        skip();
+    const char *demo = qs_test_src("demo/storyteller-9m-f16.gguf");
     assert_int_equal(qs_gguf_open(demo, &g, &e), QS_OK);
     struct qs_gguf_meta *m = qs_gguf_meta_new();
     assert_int_equal(qs_gguf_meta_copy(m, g, &e), QS_OK);

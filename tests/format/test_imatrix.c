@@ -23,8 +23,7 @@ static struct qs_imatrix *open_data(const char *name)
 {
     struct qs_err e = QS_ERR_INIT;
     struct qs_imatrix *m = NULL;
-    const char *path = tf_source(name);
-    assert_non_null(path);
+    const char *path = qs_test_src(name);
     if (qs_imatrix_open(path, &m, &e) != QS_OK)
         fail_msg("%s", e.msg);
     return m;
@@ -273,7 +272,7 @@ static void test_failing_memory(void **state)
     (void)state;
     const char *files[] = {"tests/format/data/demo-imatrix.dat", "tests/format/data/demo-imatrix.gguf"};
     for (int f = 0; f < 2; f++) {
-        const char *path = tf_source(files[f]);
+        const char *path = qs_test_src(files[f]);
         struct qs_err e = QS_ERR_INIT;
         struct qs_imatrix *m;
         uint64_t held = qs_mem_in_use(), before = qs_mem_count();
@@ -295,7 +294,7 @@ static void test_missing_file(void **state)
     (void)state;
     struct qs_err e = QS_ERR_INIT;
     struct qs_imatrix *m;
-    assert_int_equal(qs_imatrix_open(tf_tmp("none.dat"), &m, &e), QS_ENOTFOUND);
+    assert_int_equal(qs_imatrix_open(qs_test_tmp_path("none.dat"), &m, &e), QS_ENOTFOUND);
     assert_null(m);
 }
 

@@ -15,7 +15,7 @@
 static void test_open_sparse(void **state)
 {
     (void)state;
-    const char *path = tf_tmp("forty.gguf");
+    const char *path = qs_test_tmp_path("forty.gguf");
     struct qs_err e = QS_ERR_INIT;
     struct qs_model *m;
     struct stat st;

@@ -1,87 +1,9 @@
-/* tf.c - helpers of the tests of model files. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <dirent.h>
+/* tf.c - raw GGUF bytes for the tests of model files. */
+#include "tests/format/tf.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "tests/format/tf.h"
-
-static char folder[200];
-static char paths[64][400];
-static unsigned n_paths;
-
-static void clean(void)
-{
-    DIR *d = opendir(folder);
-    for (struct dirent *x; d && (x = readdir(d));) {
-        char path[600];
-        snprintf(path, sizeof path, "%s/%s", folder, x->d_name);
-        if (x->d_name[0] != '.' && remove(path) != 0)
-            fprintf(stderr, "cannot remove %s\n", path);
-    }
-    if (d)
-        closedir(d);
-    rmdir(folder);
-}
-
-static char *next_path(void)
-{
-    return paths[n_paths++ % 64];
-}
-
-const char *tf_tmp(const char *name)
-{
-    if (!folder[0]) {
-        const char *base = getenv("TMPDIR");
-        snprintf(folder, sizeof folder, "%s/qs-test-XXXXXX", base && *base ? base : "/tmp");
-        assert_non_null(mkdtemp(folder));
-        atexit(clean);
-    }
-    char *p = next_path();
-    snprintf(p, sizeof paths[0], "%s/%s", folder, name);
-    return p;
-}
-
-void tf_write(const char *path, const void *bytes, size_t n)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-}
-
-static const char *in_folder(const char *variable, const char *otherwise, const char *name)
-{
-    const char *base = getenv(variable);
-    char *p = next_path();
-    struct stat st;
-    snprintf(p, sizeof paths[0], "%s/%s", base && *base ? base : otherwise, name);
-    return stat(p, &st) == 0 ? p : NULL;
-}
-
-const char *tf_shared(const char *name)
-{
-    return in_folder("QS_TEST_DATA", "../shared", name);
-}
-
-const char *tf_source(const char *name)
-{
-    return in_folder("QS_SRCDIR", ".", name);
-}
-
-int tf_missing(const char *what)
-{
-    const char *ci = getenv("CI");
-    fprintf(stderr, "%s: not found (QS_TEST_DATA says where shared test data lies)\n", what);
-    return ci && strcmp(ci, "true") == 0 ? 1 : 77;
-}
 
 static void number(struct qs_str *s, uint64_t v, unsigned n)
 {
@@ -184,5 +106,5 @@ void tf_save_corpus(const char *what, const char *name, const struct qs_str *s)
     snprintf(path + n, sizeof path - (size_t)n, "%s", name);
     for (char *c = path + n; *c; c++)
         *c = *c == ' ' ? '-' : *c;
-    tf_write(path, s->data, s->len);
+    qs_test_write(path, s->data, s->len);
 }

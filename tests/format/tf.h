@@ -1,4 +1,4 @@
-/* tf.h - helpers of the tests of model files: temporary files, shared data, raw GGUF bytes. */
+/* tf.h - raw GGUF bytes for the tests of model files. */
 #ifndef QS_TESTS_TF_H
 #define QS_TESTS_TF_H
 
@@ -6,15 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/str.h"
-
-/* A path in a folder of this process, which is removed when the process ends. Valid until the end. */
-const char *tf_tmp(const char *name);
-void tf_write(const char *path, const void *bytes, size_t n); /* fails the test when it cannot */
-/* Path of a file of the shared data, of the source tree. NULL: not there. */
-const char *tf_shared(const char *name);
-const char *tf_source(const char *name);
-/* For main(): exit code of a test whose shared data is missing (77: skipped; 1 when CI=true). */
-int tf_missing(const char *what);
+#include "tests/lib/qs_test.h"
 
 /* Raw bytes, little-endian. */
 void tf_u8(struct qs_str *s, unsigned v);

@@ -91,9 +91,9 @@ const char *qs_test_tmp_path(const char *name)
     return join(qs_test_tmp(), name);
 }
 
-const char *qs_test_file(const char *name, const void *data, size_t n)
+void qs_test_write(const char *path, const void *data, size_t n)
 {
-    const char *path = qs_test_tmp_path(name), *p = data;
+    const char *p = data;
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     while (n > 0) {
@@ -103,6 +103,12 @@ const char *qs_test_file(const char *name, const void *data, size_t n)
         n -= (size_t)put;
     }
     assert_int_equal(close(fd), 0);
+}
+
+const char *qs_test_file(const char *name, const void *data, size_t n)
+{
+    const char *path = qs_test_tmp_path(name);
+    qs_test_write(path, data, n);
     return path;
 }
 

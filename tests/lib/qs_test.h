@@ -41,6 +41,7 @@ const char *qs_test_tmp_path(const char *name);
 
 /* Writes a file into the temporary folder and returns its path; fails the test when that does not work. */
 const char *qs_test_file(const char *name, const void *data, size_t n);
+void qs_test_write(const char *path, const void *data, size_t n); /* the same, for a path */
 
 /* Runs `body` once plainly (it has to return QS_OK), then again with the 1st, 2nd, 3rd ... allocation and all later
  * ones failing. Each such run has to return QS_ENOMEM (or QS_OK, where it could do without) with a message, and has to

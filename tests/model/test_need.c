@@ -6,6 +6,8 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/cpus.h"
+#include "base/file.h"
 #include "core/model/need.h"
 #include "tests/format/tf.h"
 #include "tests/model/make_model.h"
@@ -14,7 +16,7 @@ static struct qs_model *open_spec(const struct mm_spec *s)
 {
     struct qs_err e = QS_ERR_INIT;
     struct qs_model *m = NULL;
-    const char *path = tf_tmp("need.gguf");
+    const char *path = qs_test_tmp_path("need.gguf");
     if (mm_file(path, s, &e) != QS_OK || qs_model_open(path, &m, &e) != QS_OK)
         fail_msg("%s", e.msg);
     return m;
@@ -82,9 +84,9 @@ static void test_nothing_stated(void **state)
     struct qs_str s = QS_STR_INIT;
     struct qs_err e = QS_ERR_INIT;
     struct qs_model *m;
-    const char *path = tf_tmp("bare.gguf");
+    const char *path = qs_test_tmp_path("bare.gguf");
     tf_head(&s, 3, 0, 0);
-    tf_write(path, s.data, s.len);
+    qs_test_write(path, s.data, s.len);
     assert_int_equal(qs_model_open(path, &m, &e), QS_OK);
     assert_int_equal(qs_need_kv_cache(m, 512, QS_F16), 0);
     assert_int_equal(qs_need_active_weights(m), 0);
@@ -100,11 +102,36 @@ static void test_machine(void **state)
     assert_true(mem.available <= mem.total);
 }
 
+/* Limits of our own group and of those around it count; that of a group beside it does not. */
+static void test_cgroups(void **state)
+{
+    (void)state;
+    static const struct { const char *name, *text; } files[] = {
+        { "self", "1:name=systemd:/x\n0::/user.slice/mine.scope\n" },
+        { "fs/user.slice/memory.max", "8000\n" }, { "fs/user.slice/memory.current", "7000\n" },
+        { "fs/user.slice/mine.scope/memory.max", "5000\n" }, { "fs/user.slice/mine.scope/memory.current", "1000\n" },
+        { "fs/user.slice/other.scope/memory.max", "10\n" }, { "fs/memory.max", "max\n" },
+    };
+    uint64_t limit, left;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_mkdirs(qs_test_tmp_path("fs/user.slice/mine.scope"), &e), QS_OK);
+    assert_int_equal(qs_mkdirs(qs_test_tmp_path("fs/user.slice/other.scope"), &e), QS_OK);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        qs_test_file(files[i].name, files[i].text, strlen(files[i].text));
+    qs_cgroup_memory(qs_test_tmp_path("self"), qs_test_tmp_path("fs"), &limit, &left);
+    assert_int_equal(limit, 5000);
+    assert_int_equal(left, 1000);
+    qs_cgroup_memory(qs_test_tmp_path("nothing"), qs_test_tmp_path("fs"), &limit, &left);
+    assert_int_equal(limit, 0);
+    assert_int_equal(left, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dense),   cmocka_unit_test(test_latent),         cmocka_unit_test(test_hybrid),
         cmocka_unit_test(test_experts), cmocka_unit_test(test_nothing_stated), cmocka_unit_test(test_machine),
+        cmocka_unit_test(test_cgroups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

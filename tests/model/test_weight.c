@@ -24,8 +24,8 @@ static struct qs_map *map_of(const char *name, size_t floats)
     assert_true(floats <= 64);
     for (size_t i = 0; i < floats; i++)
         x[i] = (float)i;
-    const char *path = tf_tmp(name);
-    tf_write(path, x, floats * sizeof *x);
+    const char *path = qs_test_tmp_path(name);
+    qs_test_write(path, x, floats * sizeof *x);
     assert_int_equal(qs_map_open(path, &map, &e), QS_OK);
     return map;
 }

@@ -25,7 +25,7 @@ if [ "$imatrix" != - ]; then with=(--imatrix "$imatrix") theirs_with=(--imatrix 
 different=0
 now() { date +%s.%N; }
 number() { sed -n "s/^ *\"$1\": \([0-9.e+-]*\).*/\1/p" "$tmp/diff" | head -n 1; }
-perplexity() { "$bin/llama-perplexity" -m "$1" -f "$QS_TEXT" -c "${QS_CTX:-512}" -t 2 2>&1 | sed -n 's/^Final estimate: //p'; }
+perplexity() { "$bin/llama-perplexity" -m "$1" -f "$QS_TEXT" -c "${QS_CTX:-512}" -t 2 2>&1 | sed -n 's/.*Final estimate: //p'; }
 
 for word; do
     preset=${word%+pure} pure=() # Q4_K_M+pure: every tensor the base type

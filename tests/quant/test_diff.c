@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/quant/diff.h"
-#include "tests/quant/make_model.h"
+#include "tests/quant/made_tensors.h"
 
 static struct made_tensor a_tensors[] = {
     { "token_embd.weight", { 64, 100 }, NULL }, { "blk.0.attn_q.weight", { 256, 300 }, NULL },

@@ -12,7 +12,6 @@
 
 #include "base/mem.h"
 #include "base/regex.h"
-#include "core/quant/near.h"
 #include "core/quant/recipe.h"
 #include "tests/quant/golden.h"
 
@@ -264,26 +263,6 @@ static void test_setting_taken_back(void **state)
     check_print(r, "# because\nleave-output = no\n");
     round_trip(r);
     qs_recipe_free(r);
-}
-
-static void test_near(void **state)
-{
-    char buf[200];
-    struct qs_near n;
-    (void)state;
-    assert_int_equal(qs_near_distance("abc", "ABC"), 0);
-    assert_int_equal(qs_near_distance("abc", "acb"), 1);
-    assert_int_equal(qs_near_distance("", "abc"), 3);
-    assert_int_equal(qs_near_distance("kitten", "sitting"), 3);
-    qs_near_start(&n, "attn_q");
-    qs_near_try(&n, "ffn_down");
-    qs_near_try(&n, "attn_kv");
-    qs_near_try(&n, "attn_k");
-    qs_near_try(&n, "attn_v");
-    qs_near_try(&n, "attn_");
-    assert_string_equal(qs_near_text(&n, buf, sizeof buf), "; did you mean attn_k, attn_v or attn_?");
-    qs_near_text(&n, buf, 20); /* cut, never torn */
-    assert_string_equal(buf, "");
 }
 
 /* ---- applied to a model ------------------------------------------------------------------------------------- */
@@ -643,7 +622,6 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_edits),
         cmocka_unit_test(test_setting_taken_back),
-        cmocka_unit_test(test_near),
         cmocka_unit_test(test_resolve),
         cmocka_unit_test(test_resolve_refused),
         cmocka_unit_test(test_options),

@@ -7,7 +7,7 @@
 
 #include "core/quant/stats.h"
 
-#include "tests/quant/make_model.h"
+#include "tests/quant/made_tensors.h"
 
 static struct qs_weight *weight_of(const float *x, uint64_t cols, uint64_t rows, uint64_t experts)
 {

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "core/quant/survey.h"
 #include "core/quant/survey_cache.h"
-#include "tests/quant/make_model.h"
+#include "tests/quant/made_tensors.h"
 
 static struct made_tensor tensors[] = {
     { "token_embd.weight", { 256, 400 }, NULL },
@@ -53,7 +53,6 @@ static void assert_same_survey(const struct qs_survey *a, const struct qs_survey
 {
     assert_int_equal(a->n_rows, b->n_rows);
     assert_int_equal(a->n_types, b->n_types);
-    assert_true(qs_key_equal(a->key, b->key));
     for (size_t i = 0; i < a->n_rows; i++) {
         assert_string_equal(a->row[i].tensor->name, b->row[i].tensor->name);
         assert_memory_equal(&a->row[i].stats, &b->row[i].stats, sizeof a->row[i].stats);

@@ -10,7 +10,7 @@
 #include "core/report/ramp.h"
 #include "core/report/report_map.h"
 #include "core/report/report_survey.h"
-#include "tests/quant/make_model.h"
+#include "tests/quant/made_tensors.h"
 
 enum { LAYERS = 70, N = LAYERS * 2 + 3 };
 static struct made_tensor tensors[N];

@@ -1,5 +1,5 @@
-/* make_model.c - lays out a GGUF file with the project's own writer of headers. */
-#include "tests/quant/make_model.h"
+/* made_tensors.c - lays out a GGUF file with the project's own writer of headers. */
+#include "tests/quant/made_tensors.h"
 
 #include <math.h>
 #include <stdio.h>

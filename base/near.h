@@ -1,13 +1,13 @@
-/* near.h - inside core/quant: words that look alike, for messages that help. */
-#ifndef QS_CORE_NEAR_H
-#define QS_CORE_NEAR_H
+/* near.h - words that look alike, for messages that help. */
+#ifndef QS_BASE_NEAR_H
+#define QS_BASE_NEAR_H
 
 #include <stddef.h>
 
 /* Edits between two words (insert, delete, replace, swap neighbours), case ignored; at most 255 bytes of each count. */
 unsigned qs_near_distance(const char *a, const char *b);
 
-/* Collects the candidates nearest to a word. */
+/* Collects the candidates nearest to a word: a few slips away from it, or beginning with it (from 3 bytes on). */
 #define QS_NEAR_MAX 3
 struct qs_near {
     const char *word;

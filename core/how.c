@@ -1,5 +1,5 @@
 /* how.c - the names of the ways a number is obtained. */
-#include "core/quant/how.h"
+#include "core/how.h"
 
 #include <stddef.h>
 

@@ -2,11 +2,12 @@
  *
  * Owns nothing: candidates are kept by pointer. Pure functions: any thread.
  */
-#include "core/quant/near.h"
+#include "base/near.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/str.h"
 
 #define LONGEST 255
 
@@ -15,9 +16,9 @@ static size_t short_length(const char *s)
     return strnlen(s, LONGEST);
 }
 
-static int lower(char c)
+static bool same(char a, char b)
 {
-    return tolower((unsigned char)c);
+    return qs_ascii_lower(a) == qs_ascii_lower(b);
 }
 
 unsigned qs_near_distance(const char *a, const char *b)
@@ -30,11 +31,10 @@ unsigned qs_near_distance(const char *a, const char *b)
         unsigned *now = row[i % 3], *before = row[(i - 1) % 3], *older = row[(i + 1) % 3];
         now[0] = (unsigned)i;
         for (size_t j = 1; j <= m; j++) {
-            unsigned d = before[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
+            unsigned d = before[j - 1] + !same(a[i - 1], b[j - 1]);
             d = before[j] + 1 < d ? before[j] + 1 : d;
             d = now[j - 1] + 1 < d ? now[j - 1] + 1 : d;
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]) &&
-                older[j - 2] + 1 < d)
+            if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]) && older[j - 2] + 1 < d)
                 d = older[j - 2] + 1;
             now[j] = d;
         }
@@ -53,9 +53,10 @@ void qs_near_start(struct qs_near *x, const char *word)
 void qs_near_try(struct qs_near *x, const char *candidate)
 {
     size_t a = short_length(x->word), b = short_length(candidate);
-    if ((a > b ? a - b : b - a) > x->limit)
+    const bool beginning = a >= 3 && a < b && qs_ascii_begins(candidate, x->word);
+    if ((a > b ? a - b : b - a) > x->limit && !beginning)
         return;
-    unsigned d = qs_near_distance(x->word, candidate);
+    unsigned d = beginning ? 0 : qs_near_distance(x->word, candidate); /* a word broken off is the best guess */
     if (d > x->limit)
         return;
     unsigned at = x->n;

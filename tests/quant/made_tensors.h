@@ -1,6 +1,6 @@
-/* make_model.h - small F32 GGUF models for tests of the survey, the comparison and the map. */
-#ifndef QS_TESTS_QUANT_MAKE_MODEL_H
-#define QS_TESTS_QUANT_MAKE_MODEL_H
+/* made_tensors.h - small F32 GGUF models for tests of the survey, the comparison and the map. */
+#ifndef QS_TESTS_QUANT_MADE_TENSORS_H
+#define QS_TESTS_QUANT_MADE_TENSORS_H
 
 #include <stddef.h>
 #include <stdint.h>
