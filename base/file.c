@@ -161,7 +161,6 @@ int qs_file_stat(const char *path, struct qs_file_stat *out, struct qs_err *e)
         .dev = (uint64_t)st.st_dev,
         .ino = (uint64_t)st.st_ino,
         .is_dir = S_ISDIR(st.st_mode),
-        .is_regular = S_ISREG(st.st_mode),
     };
     return QS_OK;
 }
@@ -170,13 +169,6 @@ bool qs_file_exists(const char *path)
 {
     struct stat st;
     return lstat(path, &st) == 0;
-}
-
-int qs_file_remove(const char *path, struct qs_err *e)
-{
-    if (unlink(path) == 0 || errno == ENOENT)
-        return QS_OK;
-    return qs_fail_errno(e, errno, "cannot remove '%s'", path);
 }
 
 /* Makes a change of names in the folder of `path` last through a power cut. */

@@ -18,10 +18,9 @@ int qs_file_write_atomic(const char *path, const void *data, size_t len, bool ov
 int qs_pread_all(int fd, void *buf, size_t n, uint64_t off, const char *path, struct qs_err *e);
 int qs_pwrite_all(int fd, const void *buf, size_t n, uint64_t off, const char *path, struct qs_err *e);
 
-struct qs_file_stat { uint64_t size; int64_t mtime_ns; uint64_t dev, ino; bool is_dir, is_regular; };
+struct qs_file_stat { uint64_t size; int64_t mtime_ns; uint64_t dev, ino; bool is_dir; };
 int qs_file_stat(const char *path, struct qs_file_stat *st, struct qs_err *e);
 bool qs_file_exists(const char *path);
-int qs_file_remove(const char *path, struct qs_err *e); /* missing is fine */
 int qs_file_rename(const char *from, const char *to, bool overwrite, struct qs_err *e); /* and fsyncs the folder */
 int qs_file_free_space(const char *path_in_fs, uint64_t *bytes, struct qs_err *e);      /* for us, not for root */
 

@@ -125,11 +125,3 @@ void qs_format_encode(const struct qs_format *f, const struct qs_rows *in, const
     ops->fit(in, scratch, codes);
     ops->pack(in->rows, in->cols, scratch, codes, dst);
 }
-
-size_t qs_count_nonfinite(const float *x, size_t n)
-{
-    size_t bad = 0;
-    for (size_t i = 0; i < n; i++)
-        bad += (qs_f32_bits(x[i]) & 0x7f800000) == 0x7f800000;
-    return bad;
-}

@@ -115,7 +115,4 @@ const struct qs_format_ops *qs_format_ops(int id);
 size_t qs_format_scratch(const struct qs_format *f, size_t rows, size_t cols);
 void qs_format_encode(const struct qs_format *f, const struct qs_rows *in, const struct qs_parts *dst, void *scratch);
 
-/* Non-finite floats among n. */
-size_t qs_count_nonfinite(const float *x, size_t n);
-
 #endif

@@ -110,7 +110,7 @@ static int choose_types(struct qs_cli *cli, struct work *w, struct qs_err *e)
         rc = path ? qs_recipe_load(path, &w->recipe, e) : qs_recipe_new(preset, &w->recipe, e);
         if (!rc)
             rc = qs_survey_types_recipe(w->recipe, w->model, w->imatrix != NULL, &w->types, e);
-        snprintf(w->what, sizeof w->what, "%s", path ? qs_path_base(path) : preset);
+        snprintf(w->what, sizeof w->what, "%s", path ? qs_path_base(path) : w->recipe ? w->recipe->preset->name : "");
     }
     qs_survey_types_use(&w->types, &w->args);
     w->heat.type = w->types.type;

@@ -32,7 +32,7 @@ struct qs_gguf_store {
     uint8_t **window; /* header bytes of each part */
     struct qs_gguf_chunk *names;
     struct qs_gguf_index by_key, by_name;
-    size_t kv_cap, tensor_cap, finding_cap;
+    size_t tensor_cap, finding_cap;
     struct qs_finding fatal; /* the first fatal finding */
     enum qs_code fatal_code; /* QS_OK: there was none */
     bool out_of_memory;

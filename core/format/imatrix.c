@@ -130,7 +130,6 @@ static int read_dat(const void *bytes, size_t n, struct qs_imatrix *m, struct qs
 {
     struct qs_reader r;
     qs_reader_open_mem(&r, bytes, n);
-    m->form = "dat";
     uint32_t count = qs_reader_u32(&r, "entry count");
     if (r.err.code != QS_OK)
         return from_reader(&r, e);
@@ -240,7 +239,6 @@ static int read_dataset(const struct qs_gguf *g, struct qs_imatrix *m, struct qs
             return qs_fail_mem(e, 0, "an importance matrix");
     }
     m->chunks = qs_gguf_u64(g, "imatrix.chunk_count", 0);
-    m->chunk_size = qs_gguf_u64(g, "imatrix.chunk_size", 0);
     return QS_OK;
 }
 
@@ -250,7 +248,6 @@ static int read_gguf(const void *bytes, size_t n, struct qs_imatrix *m, struct q
     int rc = qs_gguf_open_mem(bytes, n, &g, e);
     if (rc != QS_OK)
         return rc;
-    m->form = "gguf";
     const char *type;
     size_t len;
     if (!qs_kv_str(qs_gguf_kv(g, "general.type"), &type, &len) || len != 7 || memcmp(type, "imatrix", 7) != 0)

@@ -27,8 +27,7 @@ struct qs_imatrix {
     struct qs_imatrix_entry *entry;
     size_t n_entries;
     char *dataset;     /* may be empty */
-    uint64_t chunks, chunk_size; /* 0: unknown */
-    const char *form;  /* "dat" or "gguf" */
+    uint64_t chunks;   /* 0: unknown */
     struct qs_key key; /* hash of the file */
 };
 

@@ -28,7 +28,7 @@ struct qs_job {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t thread;
-    bool threaded, joined;
+    bool joined;
     bool pause, cancel;
     int wake_fd;
     qs_job_fn *fn;
@@ -143,11 +143,10 @@ static void job_destroy(struct qs_job *j)
 
 int qs_job_start(const char *title, qs_job_fn *fn, void *ctx, int wake_fd, struct qs_job **out, struct qs_err *e)
 {
-    struct qs_job *j;
+    struct qs_job *j = NULL;
     const int rc = job_new(title, fn, ctx, wake_fd, &j, e);
     if (rc)
         return rc;
-    j->threaded = true;
     const int err = pthread_create(&j->thread, NULL, job_main, j);
     if (err) {
         job_destroy(j);
@@ -155,17 +154,6 @@ int qs_job_start(const char *title, qs_job_fn *fn, void *ctx, int wake_fd, struc
     }
     *out = j;
     return QS_OK;
-}
-
-int qs_job_run(const char *title, qs_job_fn *fn, void *ctx, struct qs_err *e)
-{
-    struct qs_job *j;
-    int rc = job_new(title, fn, ctx, -1, &j, e);
-    if (rc)
-        return rc;
-    rc = fn(j, ctx, e);
-    job_destroy(j);
-    return rc;
 }
 
 void qs_job_status(struct qs_job *j, struct qs_job_status *out)
@@ -195,7 +183,7 @@ void qs_job_cancel(struct qs_job *j)
 
 int qs_job_wait(struct qs_job *j, struct qs_err *e)
 {
-    if (j->threaded && !j->joined) {
+    if (!j->joined) {
         pthread_join(j->thread, NULL);
         j->joined = true;
     }
@@ -224,7 +212,7 @@ void qs_job_free(struct qs_job *j)
 {
     if (!j)
         return;
-    if (j->threaded && !j->joined) {
+    if (!j->joined) {
         qs_job_cancel(j);
         qs_job_wait(j, NULL);
     }

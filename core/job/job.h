@@ -37,8 +37,6 @@ typedef int qs_job_fn(struct qs_job *job, void *ctx, struct qs_err *e);
 /* Starts `fn` on a thread of its own. wake_fd: gets one byte after changes, at most 30 times a second
  * (the end of the job always); its owner makes it non-blocking; -1: nobody to wake. */
 int qs_job_start(const char *title, qs_job_fn *fn, void *ctx, int wake_fd, struct qs_job **out, struct qs_err *e);
-/* Runs `fn` on the caller's thread (tests, simple verbs); same rules. */
-int qs_job_run(const char *title, qs_job_fn *fn, void *ctx, struct qs_err *e);
 
 void qs_job_status(struct qs_job *job, struct qs_job_status *out);
 void qs_job_pause(struct qs_job *job, bool paused);

@@ -235,6 +235,12 @@ const struct qs_kv *qs_model_kv(const struct qs_model *m, const char *key)
     return m->gguf ? qs_gguf_kv(m->gguf, key) : NULL;
 }
 
+const struct qs_kv *qs_model_metadata(const struct qs_model *m, size_t *n)
+{
+    *n = m->gguf ? m->gguf->n_kv : 0;
+    return m->gguf ? m->gguf->kv : NULL;
+}
+
 const struct qs_gguf_part *qs_model_parts(const struct qs_model *m, unsigned *n)
 {
     *n = m->gguf ? m->gguf->n_parts : 0;

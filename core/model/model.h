@@ -49,7 +49,7 @@ struct qs_hparams {
 
 struct qs_model {
     char *path;                      /* as opened */
-    struct qs_gguf *gguf;            /* the headers; NULL for folders one day: ask qs_model_kv and qs_model_parts */
+    struct qs_gguf *gguf;            /* the headers; NULL for folders one day: use the accessors */
     struct qs_hparams hp;
     struct qs_tensor *tensor;        /* file order */
     size_t n_tensors;
@@ -66,8 +66,10 @@ void qs_model_close(struct qs_model *m);
 const struct qs_tensor *qs_model_find(const struct qs_model *m, const char *name); /* NULL: no such tensor */
 size_t qs_model_index(const struct qs_model *m, const struct qs_tensor *t);
 
-/* What a model of any source may have: NULL when there is no metadata entry of that name, no file with tensors in it. */
+/* What a model of any source may have: NULL when there is no metadata entry of that name, no metadata at all (*n is 0
+ * then), no file with tensors in it. */
 const struct qs_kv *qs_model_kv(const struct qs_model *m, const char *key);
+const struct qs_kv *qs_model_metadata(const struct qs_model *m, size_t *n);
 const struct qs_gguf_part *qs_model_parts(const struct qs_model *m, unsigned *n);
 
 /* A matrix stored in a block format (neither floats nor integers); whether the model has any. */

@@ -34,8 +34,8 @@ static int measure(const struct qs_format *f, const uint64_t ne[4], uint64_t *ro
     return QS_OK;
 }
 
-static int new_weight(const struct qs_format *f, const uint64_t ne[4], enum qs_home home,
-                      uint64_t bytes[QS_MAX_COMPONENTS], struct qs_weight **out, struct qs_err *e)
+static int new_weight(const struct qs_format *f, const uint64_t ne[4], uint64_t bytes[QS_MAX_COMPONENTS],
+                      struct qs_weight **out, struct qs_err *e)
 {
     uint64_t rows, total;
     int rc = measure(f, ne, &rows, bytes, &total, e);
@@ -47,8 +47,6 @@ static int new_weight(const struct qs_format *f, const uint64_t ne[4], enum qs_h
     w->format = f;
     memcpy(w->ne, ne, sizeof w->ne);
     w->rows = rows;
-    w->layout = QS_LAYOUT_CANONICAL;
-    w->home = home;
     w->bytes = total;
     w->refs = 1;
     *out = w;
@@ -63,7 +61,7 @@ int qs_weight_mapped(const struct qs_format *f, const uint64_t ne[4], struct qs_
     if (f->n_components != 1)
         return qs_fail(e, QS_EINVAL, "%s has several components: they are not one range of a file", f->name);
     struct qs_weight *w;
-    int rc = new_weight(f, ne, QS_HOME_MAPPED, bytes, &w, e);
+    int rc = new_weight(f, ne, bytes, &w, e);
     if (rc != QS_OK)
         return rc;
     uint64_t size = qs_map_size(map);
@@ -86,7 +84,7 @@ int qs_weight_heap(const struct qs_format *f, const uint64_t ne[4], struct qs_we
     *out = NULL;
     uint64_t bytes[QS_MAX_COMPONENTS] = { 0 }, room = 0;
     struct qs_weight *w;
-    int rc = new_weight(f, ne, QS_HOME_HEAP, bytes, &w, e);
+    int rc = new_weight(f, ne, bytes, &w, e);
     if (rc != QS_OK)
         return rc;
     for (unsigned c = 0; c < f->n_components; c++)

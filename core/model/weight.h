@@ -9,22 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/err.h"
-#include "base/hash.h"
 #include "base/map.h"
 #include "kernels/format.h"
-
-enum qs_home { QS_HOME_MAPPED, QS_HOME_HEAP };
-enum qs_layout { QS_LAYOUT_CANONICAL }; /* packed layouts join with the kernels that want them */
 
 struct qs_weight {
     const struct qs_format *format;
     uint64_t ne[4];              /* cols, rows, experts, 1 */
     uint64_t rows;               /* ne[1]*ne[2]*ne[3] */
-    enum qs_layout layout;
-    enum qs_home home;
     struct qs_const_parts parts; /* component 0.. of row 0 */
     uint64_t bytes;              /* all components */
-    struct qs_key made_of;       /* source, transform, type, method, statistics, encoder version; zero: the file itself */
     /* private */
     struct qs_map *map;
     void *heap;

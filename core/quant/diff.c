@@ -267,16 +267,16 @@ static int diff_metadata(const struct qs_model *a, const struct qs_model *b, str
 {
     size_t cap = 0;
     int rc = QS_OK;
-    if (!a->gguf || !b->gguf)
-        return QS_OK;
-    for (size_t i = 0; !rc && i < a->gguf->n_kv; i++) {
-        const struct qs_kv *other = qs_gguf_kv(b->gguf, a->gguf->kv[i].key);
-        if (!same_kv(&a->gguf->kv[i], other))
-            rc = add_kv(d, &cap, &a->gguf->kv[i], other, e);
+    size_t n_a, n_b;
+    const struct qs_kv *of_a = qs_model_metadata(a, &n_a), *of_b = qs_model_metadata(b, &n_b);
+    for (size_t i = 0; !rc && i < n_a; i++) {
+        const struct qs_kv *other = qs_model_kv(b, of_a[i].key);
+        if (!same_kv(&of_a[i], other))
+            rc = add_kv(d, &cap, &of_a[i], other, e);
     }
-    for (size_t i = 0; !rc && i < b->gguf->n_kv; i++)
-        if (!qs_gguf_kv(a->gguf, b->gguf->kv[i].key))
-            rc = add_kv(d, &cap, NULL, &b->gguf->kv[i], e);
+    for (size_t i = 0; !rc && i < n_b; i++)
+        if (!qs_model_kv(a, of_b[i].key))
+            rc = add_kv(d, &cap, NULL, &of_b[i], e);
     return rc;
 }
 

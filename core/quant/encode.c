@@ -22,7 +22,6 @@ struct qs_encoder {
     unsigned threads;
     uint64_t max_cols;
     size_t weights;     /* capacity of x and back, per thread */
-    size_t codec_bytes; /* scratch of the codec, per thread */
     size_t per_thread;
     uint8_t *memory;
     struct qs_error_sums *chunk; /* one per chunk of the call, grown */
@@ -81,7 +80,6 @@ int qs_encoder_new(struct qs_pool *pool, uint64_t max_cols, struct qs_encoder **
     x->threads = qs_pool_threads(pool);
     x->max_cols = max_cols;
     x->weights = capacity_for(max_cols);
-    x->codec_bytes = codec_scratch(x->weights);
     x->per_thread = bytes_per_thread(max_cols);
     x->memory = qs_alloc_aligned(64, x->per_thread * x->threads);
     if (!x->memory) {

@@ -237,7 +237,6 @@ int qs_outfiles_make(const struct qs_plan *plan, const struct qs_writer_args *ar
     if (!rc)
         rc = measure_heads(plan, args, head, &alignment, e);
     if (!rc) {
-        o->n_tensors = plan->n;
         o->n_files = deal(plan, args->split_max_bytes, alignment, head, o->place);
         o->file = qs_calloc(o->n_files, sizeof *o->file);
         if (!o->file)

@@ -21,7 +21,6 @@ struct qs_place { unsigned file; uint64_t offset; };
 struct qs_outfiles {
     struct qs_outfile *file; unsigned n_files;
     struct qs_place *place;  /* per tensor of the plan */
-    size_t n_tensors;
     uint64_t bytes;          /* all files */
 };
 

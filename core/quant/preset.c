@@ -19,47 +19,47 @@
 
 /* ---- the table ---------------------------------------------------------------------------------------------- */
 
-#define ROW(name_, alias_, ft, base_, im, text) \
-    { .name = #name_, .alias = (alias_), .file_type = (ft), .base = QS_##base_, .needs_imatrix = (im), .about = (text) }
+#define ROW(name_, alias_, ft, base_, text) \
+    { .name = #name_, .alias = (alias_), .file_type = (ft), .base = QS_##base_, .about = (text) }
 
 /* From many bits to few. */
 static const struct qs_preset presets[] = {
-    ROW(F32, NULL, 0, F32, false, "32 bpw: plain floats, nothing lost"),
-    ROW(BF16, NULL, 32, BF16, false, "16 bpw: originals trained in bfloat16 lose nothing"),
-    ROW(F16, NULL, 1, F16, false, "16 bpw: originals trained in float16 lose nothing"),
-    ROW(Q8_0, NULL, 7, Q8_0, false, "8.5 bpw: next to lossless"),
-    ROW(Q6_K, NULL, 18, Q6_K, false, "6.6 bpw: hard to tell from the original"),
-    ROW(Q5_K_M, "Q5_K", 17, Q5_K, false, "5.7 bpw: Q5_K, half of attn_v and ffn_down Q6_K"),
-    ROW(Q5_K_S, NULL, 16, Q5_K, false, "5.5 bpw: Q5_K, output Q6_K"),
-    ROW(Q5_1, NULL, 9, Q5_1, false, "6 bpw: older block type; prefer Q5_K_M where rows allow it"),
-    ROW(Q5_0, NULL, 8, Q5_0, false, "5.5 bpw: older block type; prefer Q5_K_S where rows allow it"),
-    ROW(Q4_K_M, "Q4_K", 15, Q4_K, false, "4.8 bpw: the usual choice; Q4_K, half of attn_v and ffn_down Q6_K"),
-    ROW(Q4_K_S, NULL, 14, Q4_K, false, "4.6 bpw: Q4_K, a few early layers Q5_K"),
-    ROW(Q4_1, NULL, 3, Q4_1, false, "5 bpw: older block type with minima"),
-    ROW(Q4_0, NULL, 2, Q4_0, false, "4.5 bpw: older block type, fast everywhere"),
-    ROW(IQ4_NL, NULL, 25, IQ4_NL, false, "4.5 bpw: non-linear levels, blocks of 32"),
-    ROW(IQ4_XS, NULL, 30, IQ4_XS, false, "4.3 bpw: close to Q4_K_S, smaller"),
-    ROW(MXFP4_MOE, NULL, 38, MXFP4, false, "experts in MXFP4, everything else Q8_0"),
-    ROW(Q3_K_L, NULL, 13, Q3_K, false, "4.2 bpw: Q3_K, attn_v, attn_output and ffn_down Q5_K"),
-    ROW(Q3_K_M, "Q3_K", 12, Q3_K, false, "3.9 bpw: Q3_K, attn_v, attn_output and ffn_down Q4_K"),
-    ROW(Q3_K_S, NULL, 11, Q3_K, false, "3.5 bpw: Q3_K, output Q6_K"),
-    ROW(IQ3_M, NULL, 27, IQ3_S, false, "3.7 bpw: IQ3_S, attn_v and attn_output Q4_K"),
-    ROW(IQ3_S, NULL, 26, IQ3_S, false, "3.4 bpw: better than Q3_K_S at the same size"),
-    ROW(IQ3_XS, NULL, 22, IQ3_S, true, "3.3 bpw: IQ3_S, attn_q, attn_k and middle layers IQ3_XXS"),
-    ROW(IQ3_XXS, NULL, 23, IQ3_XXS, true, "3.1 bpw: large models in little memory"),
-    ROW(Q2_K, NULL, 10, Q2_K, false, "2.9 bpw: Q2_K, attn_output and ffn_down Q3_K"),
-    ROW(Q2_K_S, NULL, 21, Q2_K, true, "2.7 bpw: Q2_K nearly throughout"),
-    ROW(IQ2_M, NULL, 29, IQ2_S, true, "2.7 bpw: IQ2_S, attn_output IQ3_S"),
-    ROW(IQ2_S, NULL, 28, IQ2_XS, true, "2.5 bpw: IQ2_XS, attn_output IQ3_S"),
-    ROW(IQ2_XS, NULL, 20, IQ2_XS, true, "2.3 bpw: large models in very little memory"),
-    ROW(IQ2_XXS, NULL, 19, IQ2_XXS, true, "2.1 bpw: very large models only"),
-    ROW(Q2_0, NULL, 41, Q2_0, false, "2.25 bpw: models trained to four levels"),
-    ROW(TQ2_0, NULL, 37, TQ2_0, false, "2.06 bpw: models trained to three levels, fast"),
-    ROW(TQ1_0, NULL, 36, TQ1_0, false, "1.69 bpw: models trained to three levels, smallest"),
-    ROW(IQ1_M, NULL, 31, IQ1_M, true, "1.75 bpw: very large models only"),
-    ROW(IQ1_S, NULL, 24, IQ1_S, true, "1.56 bpw: very large models only"),
-    ROW(Q1_0, NULL, 40, Q1_0, false, "1.125 bpw: models trained to one bit"),
-    { .name = "COPY", .alias = NULL, .file_type = -1, .base = QS_TYPE_NONE, .needs_imatrix = false,
+    ROW(F32, NULL, 0, F32, "32 bpw: plain floats, nothing lost"),
+    ROW(BF16, NULL, 32, BF16, "16 bpw: originals trained in bfloat16 lose nothing"),
+    ROW(F16, NULL, 1, F16, "16 bpw: originals trained in float16 lose nothing"),
+    ROW(Q8_0, NULL, 7, Q8_0, "8.5 bpw: next to lossless"),
+    ROW(Q6_K, NULL, 18, Q6_K, "6.6 bpw: hard to tell from the original"),
+    ROW(Q5_K_M, "Q5_K", 17, Q5_K, "5.7 bpw: Q5_K, half of attn_v and ffn_down Q6_K"),
+    ROW(Q5_K_S, NULL, 16, Q5_K, "5.5 bpw: Q5_K, output Q6_K"),
+    ROW(Q5_1, NULL, 9, Q5_1, "6 bpw: older block type; prefer Q5_K_M where rows allow it"),
+    ROW(Q5_0, NULL, 8, Q5_0, "5.5 bpw: older block type; prefer Q5_K_S where rows allow it"),
+    ROW(Q4_K_M, "Q4_K", 15, Q4_K, "4.8 bpw: the usual choice; Q4_K, half of attn_v and ffn_down Q6_K"),
+    ROW(Q4_K_S, NULL, 14, Q4_K, "4.6 bpw: Q4_K, a few early layers Q5_K"),
+    ROW(Q4_1, NULL, 3, Q4_1, "5 bpw: older block type with minima"),
+    ROW(Q4_0, NULL, 2, Q4_0, "4.5 bpw: older block type, fast everywhere"),
+    ROW(IQ4_NL, NULL, 25, IQ4_NL, "4.5 bpw: non-linear levels, blocks of 32"),
+    ROW(IQ4_XS, NULL, 30, IQ4_XS, "4.3 bpw: close to Q4_K_S, smaller"),
+    ROW(MXFP4_MOE, NULL, 38, MXFP4, "experts in MXFP4, everything else Q8_0"),
+    ROW(Q3_K_L, NULL, 13, Q3_K, "4.2 bpw: Q3_K, attn_v, attn_output and ffn_down Q5_K"),
+    ROW(Q3_K_M, "Q3_K", 12, Q3_K, "3.9 bpw: Q3_K, attn_v, attn_output and ffn_down Q4_K"),
+    ROW(Q3_K_S, NULL, 11, Q3_K, "3.5 bpw: Q3_K, output Q6_K"),
+    ROW(IQ3_M, NULL, 27, IQ3_S, "3.7 bpw: IQ3_S, attn_v and attn_output Q4_K"),
+    ROW(IQ3_S, NULL, 26, IQ3_S, "3.4 bpw: better than Q3_K_S at the same size"),
+    ROW(IQ3_XS, NULL, 22, IQ3_S, "3.3 bpw: IQ3_S, attn_q, attn_k and middle layers IQ3_XXS"),
+    ROW(IQ3_XXS, NULL, 23, IQ3_XXS, "3.1 bpw: large models in little memory"),
+    ROW(Q2_K, NULL, 10, Q2_K, "2.9 bpw: Q2_K, attn_output and ffn_down Q3_K"),
+    ROW(Q2_K_S, NULL, 21, Q2_K, "2.7 bpw: Q2_K nearly throughout"),
+    ROW(IQ2_M, NULL, 29, IQ2_S, "2.7 bpw: IQ2_S, attn_output IQ3_S"),
+    ROW(IQ2_S, NULL, 28, IQ2_XS, "2.5 bpw: IQ2_XS, attn_output IQ3_S"),
+    ROW(IQ2_XS, NULL, 20, IQ2_XS, "2.3 bpw: large models in very little memory"),
+    ROW(IQ2_XXS, NULL, 19, IQ2_XXS, "2.1 bpw: very large models only"),
+    ROW(Q2_0, NULL, 41, Q2_0, "2.25 bpw: models trained to four levels"),
+    ROW(TQ2_0, NULL, 37, TQ2_0, "2.06 bpw: models trained to three levels, fast"),
+    ROW(TQ1_0, NULL, 36, TQ1_0, "1.69 bpw: models trained to three levels, smallest"),
+    ROW(IQ1_M, NULL, 31, IQ1_M, "1.75 bpw: very large models only"),
+    ROW(IQ1_S, NULL, 24, IQ1_S, "1.56 bpw: very large models only"),
+    ROW(Q1_0, NULL, 40, Q1_0, "1.125 bpw: models trained to one bit"),
+    { .name = "COPY", .alias = NULL, .file_type = -1, .base = QS_TYPE_NONE,
       .about = "every tensor as it is: change metadata, split or join files" },
 };
 
@@ -208,10 +208,9 @@ struct mix {
 static uint64_t arch_u64(const struct qs_model *m, const char *key, uint64_t otherwise)
 {
     char full[128];
-    if (!m->gguf)
-        return otherwise;
+    uint64_t v;
     snprintf(full, sizeof full, "%s.%s", m->hp.arch, key);
-    return qs_gguf_u64(m->gguf, full, otherwise);
+    return qs_kv_u64(qs_model_kv(m, full), &v) ? v : otherwise;
 }
 
 /* Block number of "blk.N..."; false when there is none. Numbers too large to be blocks count as none. */

@@ -17,7 +17,6 @@ struct qs_preset {
     const char *alias;   /* "Q4_K" or NULL */
     int file_type;       /* general.file_type */
     int base;            /* enum qs_type of most tensors; QS_TYPE_NONE for COPY */
-    bool needs_imatrix;  /* some type it chooses is refused without one, on common shapes */
     const char *about;   /* one line: size and quality class, what it mixes */
 };
 

@@ -164,17 +164,6 @@ enum qs_mix_kind qs_mix_kind_of(const char *name)
     return QS_MIX_OTHER;
 }
 
-const char *qs_mix_kind_name(enum qs_mix_kind k)
-{
-    static const char *const name[QS_MIX_KINDS] = {
-        [QS_MIX_OTHER] = "other", [QS_MIX_TOKEN_EMBD] = "token_embd", [QS_MIX_OUTPUT] = "output",
-        [QS_MIX_ATTN_V] = "attn_v", [QS_MIX_ATTN_K] = "attn_k", [QS_MIX_ATTN_Q] = "attn_q",
-        [QS_MIX_ATTN_OUTPUT] = "attn_output", [QS_MIX_FFN_UP] = "ffn_up", [QS_MIX_FFN_GATE] = "ffn_gate",
-        [QS_MIX_FFN_DOWN] = "ffn_down",
-    };
-    return name[k];
-}
-
 /* ---- tensors that stay as they are -------------------------------------------------------------------------- */
 
 struct kept {

@@ -54,7 +54,6 @@ extern const size_t qs_mix_n_rules;
 extern const uint64_t qs_mix_low_presets;
 
 enum qs_mix_kind qs_mix_kind_of(const char *name);
-const char *qs_mix_kind_name(enum qs_mix_kind k);
 
 /* NULL when a preset of this architecture may change the tensor; else why it never does ("norm", "router" ...). */
 const char *qs_mix_kept(const char *arch, const char *name);

@@ -308,20 +308,6 @@ static int measure_square(struct lab *l, const struct qs_model *m, const struct 
     return rc ? rc : qs_job_step(l->job, out->sample, e);
 }
 
-int qs_survey_measure(const struct qs_model *m, const struct qs_tensor *t, int type, const struct qs_imatrix_entry *imp,
-                      uint64_t sample_weights, uint64_t seed, struct qs_pool *pool, struct qs_job *job,
-                      struct qs_survey_cell *out, struct qs_err *e)
-{
-    struct lab l = { .pool = pool, .job = job };
-    if (!t->format || !qs_format_ops(t->format->id)->decode || !qs_format_by_id(type))
-        return qs_fail(e, QS_EUNSUPPORTED, "%s cannot be measured: its type or the one asked for is unknown", t->name);
-    int rc = QS_OK;
-    if (cell_start(t, type, imp != NULL, sample_weights, out))
-        rc = measure(&l, m, t, type, imp, sample_weights, seed, out, e);
-    lab_free(&l);
-    return rc;
-}
-
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
 struct run {

@@ -99,9 +99,4 @@ void qs_survey_free(struct qs_survey *s);
 const struct qs_survey_cell *qs_survey_cell(const struct qs_survey *s, const struct qs_tensor *t, int type);
 const struct qs_survey_row *qs_survey_row_of(const struct qs_survey *s, const struct qs_tensor *t);
 
-/* One cell, on a sample or on all weights; QS_OK with out->known false where out->gap says why not. */
-int qs_survey_measure(const struct qs_model *m, const struct qs_tensor *t, int type, const struct qs_imatrix_entry *imp,
-                      uint64_t sample_weights /* 0: whole */, uint64_t seed, struct qs_pool *pool, struct qs_job *job,
-                      struct qs_survey_cell *out, struct qs_err *e);
-
 #endif

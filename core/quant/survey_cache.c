@@ -5,9 +5,11 @@
  */
 #include "core/quant/survey_cache.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +24,8 @@
 #define MAX_FILE (UINT64_C(64) << 20)
 #define MAX_PAYLOAD 1024
 #define LOCK_TRIES 10
+#define KEEP_SECONDS (90 * 24 * 3600) /* a cache that nobody opened for that long is removed */
+#define SUFFIX ".survey"
 
 enum { KIND_CELL = 1, KIND_STATS = 2 };
 enum { CELL_BYTES = 4 + 4 + 8 * 8, STATS_BYTES = 8 * 9 + 8 * 4 + 2 * (4 + QS_WORST * 24) };
@@ -37,7 +41,7 @@ struct qs_survey_cache {
     struct cell_record *cell;   size_t n_cells, cell_cap;
     struct stats_record *stats; size_t n_stats, stats_cap;
     /* Open addressing over n_cells and n_stats: indices + 1, 0 is free. */
-    uint32_t *slot; size_t n_slots, used;
+    uint32_t *slot; size_t n_slots;
 };
 
 /* ---- writing numbers ----------------------------------------------------------------------------------------- */
@@ -179,11 +183,6 @@ bool qs_survey_cache_stats(const struct qs_survey_cache *c, struct qs_key tensor
     return false;
 }
 
-size_t qs_survey_cache_records(const struct qs_survey_cache *c)
-{
-    return c ? c->n_cells + c->n_stats : 0;
-}
-
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 
 static struct qs_key read_key(struct qs_reader *r)
@@ -285,7 +284,7 @@ bool qs_survey_cache_path(struct qs_key model, struct qs_key imatrix, struct qs_
     bool ok = qs_xdg_dir("cache", "survey", &dir, NULL) == QS_OK;
     if (ok) {
         qs_path_join(dir.data, hex, out);
-        qs_str_add(out, ".survey");
+        qs_str_add(out, SUFFIX);
         ok = !out->failed;
     }
     qs_str_free(&dir);
@@ -315,14 +314,37 @@ static bool lock_file(int fd, const char *path)
     return false;
 }
 
-/* Takes the lock, reads what is whole, and leaves the file ready for appending. Any failure: fd = -1. */
+/* Caches that were not opened for long, of models that are gone or were changed. */
+static void forget_old(const char *path)
+{
+    struct qs_str folder = QS_STR_INIT;
+    const time_t now = time(NULL);
+    qs_path_dir(path, &folder);
+    DIR *dir = folder.failed ? NULL : opendir(folder.data);
+    qs_str_free(&folder);
+    for (const struct dirent *d; dir && (d = readdir(dir));) {
+        struct stat st;
+        const size_t n = strlen(d->d_name), end = sizeof SUFFIX - 1;
+        if (n > end && strcmp(d->d_name + n - end, SUFFIX) == 0 &&
+            fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+            now - st.st_mtime > KEEP_SECONDS)
+            unlinkat(dirfd(dir), d->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* Takes the lock, reads what is whole, and leaves the file ready for appending. Any failure: fd = -1. What cannot be
+ * read (as opposed to read and found damaged) is left as it is: the next survey may be able to. */
 static void open_file(struct qs_survey_cache *c, struct qs_key model, struct qs_key imatrix)
 {
     char *data = NULL;
     size_t len = 0, good = 0;
     const int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    const bool ours = fd >= 0 && lock_file(fd, c->path);
-    if (qs_file_read(c->path, MAX_FILE, &data, &len, NULL) == QS_OK)
+    bool ours = fd >= 0 && lock_file(fd, c->path);
+    const int rc = qs_file_read(c->path, MAX_FILE, &data, &len, NULL);
+    ours = ours && (rc == QS_OK || rc == QS_ELIMIT);
+    if (rc == QS_OK)
         good = parse(c, (const uint8_t *)data, len, model, imatrix);
     qs_free(data);
     bool ready = ours && good == len && good > 0;
@@ -333,6 +355,7 @@ static void open_file(struct qs_survey_cache *c, struct qs_key model, struct qs_
                 (good || qs_pwrite_all(fd, p.bytes, p.n, 0, c->path, NULL) == QS_OK);
     }
     if (ready && lseek(fd, 0, SEEK_END) >= 0) {
+        (void)futimens(fd, NULL); /* used today */
         c->fd = fd;
     } else if (fd >= 0) {
         close(fd);
@@ -352,6 +375,7 @@ struct qs_survey_cache *qs_survey_cache_open(struct qs_key model, struct qs_key 
         return NULL;
     }
     open_file(c, model, imatrix);
+    forget_old(c->path);
     return c;
 }
 

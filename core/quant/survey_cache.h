@@ -8,7 +8,8 @@
  * The tensor key is the hash of the tensor's name, type and shape. Records are only ever appended, each by one write, so
  * a file cut short anywhere loses at most its last record; reading stops at the first record that is not whole, and the
  * writer cuts the file there before it appends. Later records win over earlier ones. A damaged, foreign or over-long file
- * counts as empty. One process writes at a time; the others measure without storing. Nothing here ever fails a survey.
+ * counts as empty; one that cannot be read is left alone. One process writes at a time; the others measure without
+ * storing. Files that were not opened for 90 days are removed. Nothing here ever fails a survey.
  */
 #ifndef QS_CORE_SURVEY_CACHE_H
 #define QS_CORE_SURVEY_CACHE_H
@@ -30,7 +31,6 @@ struct qs_survey_cache *qs_survey_cache_open(struct qs_key model, struct qs_key 
 /* Over bytes in memory, read-only (tests, fuzzing). */
 struct qs_survey_cache *qs_survey_cache_open_mem(const void *bytes, size_t n, struct qs_key model, struct qs_key imatrix);
 void qs_survey_cache_free(struct qs_survey_cache *c); /* NULL allowed */
-size_t qs_survey_cache_records(const struct qs_survey_cache *c);
 
 /* Where the file of these keys lies (tests). False: no place. */
 bool qs_survey_cache_path(struct qs_key model, struct qs_key imatrix, struct qs_str *out);

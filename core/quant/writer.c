@@ -42,6 +42,7 @@ struct run {
     struct qs_error_sums *sums;
     size_t n_slices;
     char **part;           /* per output file */
+    unsigned n_sources;
     int *source;           /* per file of the model: descriptor for copying, -1: not open yet */
     bool committed;        /* every byte was durable: only renaming is left */
     bool renamed;          /* the output stands under its name: the journal has served */
@@ -240,7 +241,8 @@ static void believe_commit(struct run *r)
 /* The output must not be one of the files the model is read from, under whatever name. */
 static int refuse_source(const struct run *r, struct qs_err *e)
 {
-    const struct qs_gguf *g = r->plan->model->gguf;
+    unsigned n_parts;
+    const struct qs_gguf_part *part = qs_model_parts(r->plan->model, &n_parts);
     for (unsigned f = 0; f < r->out->n_files; f++) {
         for (int k = 0; k < 2; k++) {
             const char *path = k ? r->out->file[f].part : r->out->file[f].final;
@@ -249,8 +251,8 @@ static int refuse_source(const struct run *r, struct qs_err *e)
                 continue;
             if (st.is_dir)
                 return qs_fail(e, QS_EINVAL, "%s is a folder: name a file with -o", path);
-            for (unsigned i = 0; i < g->n_parts; i++)
-                if (g->part[i].dev == st.dev && g->part[i].ino == st.ino)
+            for (unsigned i = 0; i < n_parts; i++)
+                if (part[i].dev == st.dev && part[i].ino == st.ino)
                     return qs_fail(e, QS_EINVAL, "%s is the model that is read: name another output with -o", path);
         }
     }
@@ -272,10 +274,11 @@ static int refuse_existing(const struct run *r, struct qs_err *e)
 /* The model must still be the files that were opened: same file, same size, not written to since. */
 static int source_unchanged(const struct run *r, struct qs_err *e)
 {
-    const struct qs_gguf *g = r->plan->model->gguf;
-    for (unsigned i = 0; i < g->n_parts; i++) {
+    unsigned n_parts;
+    const struct qs_gguf_part *part = qs_model_parts(r->plan->model, &n_parts);
+    for (unsigned i = 0; i < n_parts; i++) {
+        const struct qs_gguf_part *p = &part[i];
         struct qs_file_stat st;
-        const struct qs_gguf_part *p = &g->part[i];
         const int rc = qs_file_stat(p->path, &st, e);
         if (rc)
             return rc;
@@ -288,7 +291,8 @@ static int source_unchanged(const struct run *r, struct qs_err *e)
 /* Descriptor of one of the model's files, for copying; checked to be the file that was opened. */
 static int open_source(struct run *r, unsigned part, struct qs_err *e)
 {
-    const struct qs_gguf_part *p = &r->plan->model->gguf->part[part];
+    unsigned n_parts;
+    const struct qs_gguf_part *p = &qs_model_parts(r->plan->model, &n_parts)[part];
     struct stat st;
     if (r->source[part] >= 0)
         return QS_OK;
@@ -369,13 +373,14 @@ static int make_parts(struct run *r, struct qs_err *e)
 static int copy_slice(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i, struct qs_piece *p,
                       struct qs_err *e)
 {
+    unsigned n_parts;
     const unsigned part = enc->tensor->part;
     const int rc = open_source(r, part, e);
     if (rc)
         return rc;
     p->len = (size_t)slice_bytes(enc, s, i);
     return qs_pread_all(r->source[part], p->data, p->len, enc->tensor->offset + slice_offset(enc, s, i),
-                        r->plan->model->gguf->part[part].path, e);
+                        qs_model_parts(r->plan->model, &n_parts)[part].path, e);
 }
 
 static int encode_slice(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i,
@@ -537,7 +542,6 @@ static int fill_result(struct run *r, double started, struct qs_writer_result **
         qs_writer_result_free(x);
         return qs_fail_mem(e, r->plan->n * sizeof *x->tensor, "the result");
     }
-    x->n_tensors = r->plan->n;
     x->bytes = r->out->bytes;
     for (size_t i = 0; i < r->plan->n; i++) {
         x->tensor[i].copied = r->plan->enc[i].copy;
@@ -567,7 +571,8 @@ static int prepare(struct run *r, struct qs_err *e)
     if (rc)
         return rc;
     r->part = qs_calloc(r->out->n_files, sizeof *r->part);
-    r->source = qs_calloc(r->plan->model->gguf->n_parts, sizeof *r->source);
+    (void)qs_model_parts(r->plan->model, &r->n_sources);
+    r->source = qs_calloc(r->n_sources, sizeof *r->source);
     qs_str_addf(&name, "%s.part.journal", r->args->path);
     r->journal_path = qs_str_take(&name);
     r->modelfile = modelfile_path(r->out->file[0].final);
@@ -575,7 +580,7 @@ static int prepare(struct run *r, struct qs_err *e)
         return qs_fail_mem(e, r->out->n_files * sizeof *r->part, "the output files");
     for (unsigned f = 0; f < r->out->n_files; f++)
         r->part[f] = r->out->file[f].part;
-    for (unsigned i = 0; i < r->plan->model->gguf->n_parts; i++)
+    for (unsigned i = 0; i < r->n_sources; i++)
         r->source[i] = -1;
     if (!qs_file_exists(r->journal_path)) { /* do not even leave a journal beside a file that must not be touched */
         rc = refuse_existing(r, e);
@@ -619,7 +624,7 @@ static void clean_up(struct run *r)
     const bool leave_nothing = nothing_kept(r);
     for (unsigned f = 0; leave_nothing && !r->renamed && f < r->parts_made; f++)
         unlink(r->part[f]);
-    for (unsigned i = 0; r->source && i < r->plan->model->gguf->n_parts; i++)
+    for (unsigned i = 0; r->source && i < r->n_sources; i++)
         if (r->source[i] >= 0)
             close(r->source[i]);
     qs_journal_close(&r->journal, r->renamed || leave_nothing);

@@ -39,7 +39,6 @@ struct qs_writer_result {
     unsigned n_files;
     char **file;                   /* final names */
     struct qs_writer_tensor *tensor; /* per model tensor */
-    size_t n_tensors;
     struct qs_error_sums total;    /* over encoded tensors */
     double seconds;
     uint64_t resumed_bytes;        /* found finished from an earlier run */

@@ -5,7 +5,7 @@
 #include "core/model/model.h"
 #include "core/report/table.h"
 
-struct qs_check_damage { char tensor[256]; char field[16]; char msg[200]; uint64_t count, offset; unsigned part; };
+struct qs_check_damage { char tensor[256]; char field[16]; char msg[200]; uint64_t offset; unsigned part; };
 
 struct qs_check_args {
     const char *path;

@@ -317,8 +317,10 @@ static const struct qs_column metadata_columns[] = {
 static void add_metadata(struct qs_report *r, const struct qs_model *m)
 {
     struct qs_section *s = qs_report_table(r, "metadata", "Metadata", metadata_columns, 3);
-    for (size_t i = 0; m->gguf && i < m->gguf->n_kv; i++) {
-        const struct qs_kv *kv = &m->gguf->kv[i];
+    size_t n;
+    const struct qs_kv *all = qs_model_metadata(m, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct qs_kv *kv = &all[i];
         struct qs_str key = QS_STR_INIT, value = QS_STR_INIT;
         qs_utf8_clean(&key, kv->key, kv->key_len, 200);
         qs_kv_text(kv, 80, &value);

@@ -13,15 +13,6 @@
 
 #include "base/mem.h"
 
-const char *qs_unit_name(enum qs_unit u)
-{
-    static const char *const name[] = {
-        [QS_UNIT_NONE] = "", [QS_UNIT_BYTES] = "bytes", [QS_UNIT_BPW] = "bpw", [QS_UNIT_PERCENT] = "%",
-        [QS_UNIT_SECONDS] = "s", [QS_UNIT_WEIGHTS] = "weights", [QS_UNIT_SIGMA] = "sd", [QS_UNIT_COUNT] = "count",
-    };
-    return (unsigned)u < sizeof name / sizeof *name ? name[u] : "";
-}
-
 /* ---- building ------------------------------------------------------------------------------------------------ */
 
 static void fail(struct qs_section *s)

@@ -159,9 +159,7 @@ static void renames(void **state)
     expect_content(b, "A");
     assert_int_equal(qs_file_rename(a, c, false, &e), QS_ENOTFOUND);
     assert_int_equal(qs_file_rename(a, c, true, &e), QS_ENOTFOUND);
-    assert_int_equal(qs_file_remove(b, &e), QS_OK);
-    assert_int_equal(qs_file_remove(b, &e), QS_OK);
-    assert_int_equal(qs_file_remove(qs_test_tmp(), &e), QS_EIO);
+    assert_int_equal(unlink(b), 0);
     /* A link to nowhere is a name that is taken. */
     const char *dangling = qs_test_tmp_path("dangling");
     assert_int_equal(symlink("nowhere", dangling), 0);
@@ -201,9 +199,9 @@ static void stats(void **state)
     const char *path = qs_test_file("stat", "12345", 5);
     assert_int_equal(qs_file_stat(path, &st, &e), QS_OK);
     assert_int_equal(st.size, 5);
-    assert_true(st.is_regular && !st.is_dir && st.mtime_ns > 0);
+    assert_true(!st.is_dir && st.mtime_ns > 0);
     assert_int_equal(qs_file_stat(qs_test_tmp(), &other, &e), QS_OK);
-    assert_true(other.is_dir && !other.is_regular && other.ino != st.ino);
+    assert_true(other.is_dir && other.ino != st.ino);
     assert_int_equal(qs_file_stat(qs_test_tmp_path("none"), &st, &e), QS_ENOTFOUND);
 }
 

@@ -4,7 +4,7 @@
 . "$QS_SRCDIR/tests/cli/lib.sh"
 if [ -z "${QS_IN_NAMESPACE:-}" ]; then
     if [ "$(id -u)" -ne 0 ]; then skip "mounting a small disk takes root"; fi
-    command -v unshare > /dev/null || skip "no unshare(1) here"
+    for tool in unshare mount; do command -v $tool > /dev/null || skip "no $tool here"; done
     unshare -m sh -c "mount --make-rprivate / 2>/dev/null; mount -t tmpfs -o size=64k tmpfs '$scratch'" 2>/dev/null ||
         skip "no mount namespace may be made here"
     cd / && rm -rf "$scratch"

@@ -89,9 +89,10 @@ for pair in Q8_0=9487360 Q6_K=7328768 Q5_K_M=6440960 Q4_K_M=5605376 Q4_K_S=53504
 done
 
 # The older form of an importance matrix; matrices that change presets that need none; the same types throughout.
-make_one IQ2_XS IQ2_XS --imatrix "$imatrix.dat"
+cp "$imatrix.dat" home/demo.imatrix
+make_one IQ2_XS IQ2_XS --imatrix home/demo.imatrix
 run quantscape info --metadata out.gguf
-expect_out '^  quantize.imatrix.file .*demo-imatrix.dat'
+expect_out '^  quantize.imatrix.file .* home/demo\.imatrix$'
 expect_out '^  quantize.imatrix.entries_count .* 56'
 mv out.gguf dat.gguf
 what='the other form'

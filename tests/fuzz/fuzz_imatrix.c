@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (qs_imatrix_open_mem(data, size, &m, &e) != QS_OK) {
         must(!m && e.code != QS_OK && e.code != QS_ENOMEM && e.msg[0]);
     } else {
-        must(m->n_entries > 0 && m->dataset && m->form);
+        must(m->n_entries > 0 && m->dataset);
         for (size_t i = 0; i < m->n_entries; i++) {
             const struct qs_imatrix_entry *x = &m->entry[i];
             must(x->n > 0 && x->n <= size / 4 && x->experts > 0 && x->n % x->experts == 0 && x->unseen <= x->experts);

@@ -377,7 +377,10 @@ static void test_cancel(void **state)
     struct qs_err e = QS_ERR_INIT;
     struct mm_spec s = { .layers = 1, .embd = 64, .vocab = 32 };
     struct qs_model *m = open_spec(qs_test_tmp_path("c.gguf"), &s);
-    assert_int_equal(qs_job_run("check", cancelled, m, &e), QS_ECANCELLED);
+    struct qs_job *job;
+    assert_int_equal(qs_job_start("check", cancelled, m, -1, &job, &e), QS_OK);
+    assert_int_equal(qs_job_wait(job, &e), QS_ECANCELLED);
+    qs_job_free(job);
     qs_model_close(m);
 }
 

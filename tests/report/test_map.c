@@ -90,6 +90,84 @@ static void test_places(void **state)
     qs_survey_free(s);
 }
 
+/* The total is over all matrices drawn, those that are kept as they are included, on all weights or on a sample. */
+static void test_total(void **state)
+{
+    (void)state;
+    static const int types[] = { QS_F32, QS_Q4_0 };
+    int type[N];
+    double ref2 = 0, whole = 0;
+    struct qs_err e = QS_ERR_INIT;
+    for (size_t i = 0; i < N; i++)
+        type[i] = i % 2 ? QS_Q4_0 : QS_F32;
+    for (int sampled = 0; sampled < 2; sampled++) {
+        const struct qs_survey_args args = { .errors = true, .whole = !sampled, .sample_weights = 512, .types = types,
+                                             .n_types = 2, .only_type = type, .no_cache = true };
+        const struct qs_heat_args heat = { .measure = QS_MAP_ERROR, .scale = -1, .type = type };
+        struct qs_survey *s = NULL;
+        struct qs_heat *h = NULL;
+        assert_int_equal(qs_survey_run(model, &args, pool, NULL, &s, &e), QS_OK);
+        assert_int_equal(qs_heat_make(model, s, &heat, &h, &e), QS_OK);
+        assert_true(h->kept > 0 && h->kept < h->n_items && h->unknown == 0);
+        assert_int_equal(h->total_sampled, sampled);
+        if (sampled) {
+            assert_true(h->total > 0.8 * whole && h->total < 1.2 * whole);
+        } else {
+            double err2 = 0;
+            for (size_t i = 0; i < h->n_items; i++) {
+                const struct made_tensor *t = &tensors[qs_model_index(model, h->item[i].tensor)];
+                double sum = 0;
+                for (uint64_t k = 0; k < made_weights(t); k++)
+                    sum += (double)t->x[k] * (double)t->x[k];
+                ref2 += sum;
+                err2 += h->item[i].value * h->item[i].value * sum;
+            }
+            whole = sqrt(err2 / ref2);
+            assert_true(fabs(h->total - whole) < 1e-9 * whole);
+        }
+        qs_heat_free(h);
+        qs_survey_free(s);
+    }
+}
+
+/* Names that promise a picture of billions of cells get one that is bounded; nothing is lost from lists. */
+static void test_hostile_names(void **state)
+{
+    (void)state;
+    enum { MANY = 3000 };
+    struct made_tensor *t = calloc(MANY, sizeof *t);
+    char (*name)[48] = calloc(MANY, sizeof *name);
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_model *m = NULL;
+    struct qs_heat *h = NULL;
+    struct qs_str out = QS_STR_INIT;
+    assert_true(t && name);
+    for (unsigned i = 0; i < MANY; i++) {
+        if (i % 3 == 2)
+            snprintf(name[i], sizeof name[i], "single%u", i);
+        else
+            snprintf(name[i], sizeof name[i], "blk.%u.stem%u", i % 3 == 1 ? 4000000000u : 4095u, i);
+        t[i] = (struct made_tensor){ name[i], { 4, 2 }, NULL };
+    }
+    made_fill(t, MANY, 5);
+    if (qs_model_open(made_file("hostile.gguf", t, MANY), &m, &e))
+        fail_msg("%s", e.msg);
+    const struct qs_heat_args args = { .measure = QS_MAP_BITS, .scale = -1 };
+    assert_int_equal(qs_heat_make(m, NULL, &args, &h, &e), QS_OK);
+    assert_true(h->n_layers <= 4096 && h->n_rows * h->n_layers <= QS_MAP_CELLS);
+    assert_true(h->n_rows > 10 && h->n_rows <= QS_MAP_ROWS && h->n_singles <= QS_MAP_ROWS);
+    assert_int_equal(h->n_items + h->not_drawn, MANY);
+    assert_true(h->without_row > 0);
+    qs_heat_text(h, &(struct qs_heat_style){ .width = 80 }, &out);
+    assert_non_null(strstr(out.data, "the picture is full"));
+    qs_str_free(&out);
+    qs_heat_free(h);
+    qs_model_close(m);
+    made_free(t, MANY);
+    free(name);
+    free(t);
+}
+
 /* Lines without their escape sequences. */
 static size_t widest_plain(const char *text, size_t *escapes)
 {
@@ -273,7 +351,8 @@ static void test_failing_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ramp), cmocka_unit_test(test_places), cmocka_unit_test(test_text), cmocka_unit_test(test_svg),
+        cmocka_unit_test(test_ramp), cmocka_unit_test(test_places), cmocka_unit_test(test_total),
+        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_text), cmocka_unit_test(test_svg),
         cmocka_unit_test(test_list), cmocka_unit_test(test_survey_report), cmocka_unit_test(test_failing_memory),
     };
     struct qs_err e = QS_ERR_INIT;

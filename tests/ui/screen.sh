@@ -1,5 +1,6 @@
 #!/bin/bash
-# screen.sh - the screen in a real terminal (tmux): pages, keys, sizes, and the terminal left as it was found.
+# screen.sh - the screen in a real terminal (tmux): pages, keys, searching, sizes, and the terminal left as it was found, or
+# the program gone when the terminal goes.
 . "$QS_SRCDIR/tests/cli/lib.sh"
 command -v tmux >/dev/null 2>&1 || skip 'no tmux'
 what='the screen'
@@ -20,12 +21,26 @@ shows() {
     return 1
 }
 press() { t send-keys "$@"; }
-start() { # COLUMNS ROWS FILE
+start() { # COLUMNS ROWS FILE [OPTION...]; $term: another type of terminal
     t kill-server 2>/dev/null
     starts=$((starts + 1))
     socket=qs-test-$$-$starts
-    t new-session -d -x "$1" -y "$2" "TERM=tmux-256color '$QS_BUILDDIR/src/quantscape' '$3'; echo \"ended with \$?\"; sleep 1000"
+    t new-session -d -x "$1" -y "$2" "TERM=${term-tmux-256color} '$QS_BUILDDIR/src/quantscape' ${*:4} '$3'; echo \"ended with \$?\"; sleep 1000"
 }
+# The process of the program that was started last.
+program() { pgrep -P "$(t list-panes -F '#{pane_pid}')" quantscape; }
+# Waits until a process is gone (a zombie is).
+ends() {
+    local i
+    for i in $(seq 200); do
+        if ! grep -qsE '^State:[[:space:]]+[^ZX]' "/proc/$1/status"; then ok "the program ends after $2"; return; fi
+        sleep 0.05
+    done
+    fail "the program goes on after $2"
+    kill -KILL "$1"
+}
+# The number in the title of the first line shown.
+first_line() { t capture-pane -p | sed -nE '1s/.* ([0-9]+)-[0-9]+ of [0-9]+ *$/\1/p'; }
 # Neither alternate screen nor a hidden cursor may be left behind.
 terminal_is_sane() {
     local state
@@ -46,6 +61,34 @@ press /
 press -l 'blk\.7\.ffn_up'
 press Enter
 shows 'blk\.7\.ffn_up\.weight'
+# Matches are marked, the one at hand in bold, and n and N go from one to the next, wherever they stand on the screen.
+marked() { # TEXT: the line of the match at hand has it
+    local i line
+    for i in $(seq 100); do
+        t capture-pane -e -p > "$out" 2>"$err"
+        line=$(grep -P '\e\[(1;7|7;1)m' "$out" | sed 's/\x1b\[[0-9;]*m//g; s/\x0e\|\x0f//g')
+        case $line in *"$1"*) ok "the match at hand is $1"; return ;; esac
+        sleep 0.05
+    done
+    fail "the match at hand is '$line', not $1"
+}
+press g
+press /
+press -l 'attn_k'
+press Enter
+marked 'blk.0.attn_k.weight'
+press n
+marked 'blk.1.attn_k.weight'
+for i in 2 3 4 5 6 7; do press n; done
+marked 'blk.7.attn_k.weight' # on the last screenful: found by its line, not by the top of the screen
+press n
+shows 'no further match for attn_k'
+press N
+marked 'blk.6.attn_k.weight'
+press g
+press N
+shows 'no earlier match for attn_k'
+if [ "$(first_line)" = 1 ]; then ok 'a search in vain moves nothing'; else fail "a search in vain moves to line $(first_line)"; fi
 press /
 press -l 'nothing like this'
 press Enter
@@ -57,10 +100,22 @@ shows 'pattern|regular|missing|\('
 press '?'
 shows '\[\? Help\]'
 shows 'Shift-Tab'
-for size in '40 10' '20 5' '200 50' '80 24'; do
+for size in '200 50' '20 5' '40 10'; do
     t resize-window -x "${size% *}" -y "${size#* }"
     sleep 0.2
 done
+# In 40 columns the other pages are keys alone, and nothing is drawn over the edge.
+shows '^ 1  2  3 \[\? Help\] .*%$'
+for page in 2:Map 3:Tensors 1:Overview; do
+    press "${page%:*}"
+    shows "\\[$page\\]|\\[${page/:/ }\\]"
+    shows 'q quit *$'
+    if [ "$(wc -l < "$out")" = 10 ] && ! grep -qE '.{41}' "$out"; then ok "$page fits 40x10"; else fail "$page does not fit 40x10"; fi
+done
+press 2
+shows '^  attn_v +[0-9]{8} '
+t resize-window -x 80 -y 24
+press '?'
 shows 'Shift-Tab'
 press q
 shows 'ended with 0'
@@ -69,11 +124,64 @@ terminal_is_sane 'quitting'
 for signal in TERM HUP SEGV ABRT; do
     start 80 24 "$demo"
     shows 'q quit' || continue
-    pid=$(t list-panes -F '#{pane_pid}')
-    pkill "-$signal" -P "$pid" quantscape
+    kill "-$signal" "$(program)"
     shows 'ended with [1-9]'
     terminal_is_sane "SIG$signal"
 done
+
+# Threads: as many compute as were asked for, the job's own among them. Nothing is in the cache, or nobody would compute.
+threads_of() { ls "/proc/$1/task" 2> /dev/null | wc -l; }
+for n in 1 3; do
+    rm -rf "$XDG_CACHE_HOME"
+    start 80 24 "$demo" --threads "$n"
+    shows 'q quit' || continue
+    press 2
+    shows 'over all 57 matrices' # the job has ended
+    counted[n]=$(threads_of "$(program)")
+    press q
+    shows 'ended with 0'
+done
+if [ "$((counted[3] - counted[1]))" = 2 ]; then ok '--threads reaches the screen'; else fail "threads: ${counted[*]}"; fi
+
+# The terminal goes: with its server, or with what else holds the other end, and no signal comes.
+start 80 24 "$demo"
+if shows 'q quit'; then
+    pid=$(program)
+    t kill-server
+    ends "$pid" 'the end of its terminal'
+fi
+start 80 24 "$demo"
+if shows 'q quit'; then
+    pid=$(program)
+    kill -KILL "$(t display -p '#{pid}')"
+    ends "$pid" 'the death of its terminal'
+fi
+if command -v script > /dev/null; then
+    # nohup: the hang-up signal is ignored, so the end of the input has to be noticed.
+    mkfifo keys
+    TERM=xterm script -qec "stty rows 24 cols 80; trap '' HUP; echo \$\$ > pid; exec '$QS_BUILDDIR/src/quantscape' '$demo'" \
+        /dev/null < keys > screen 2>&1 &
+    exec 9> keys
+    holder=$!
+    for i in $(seq 200); do
+        if grep -q 'q quit' screen; then break; fi
+        sleep 0.05
+    done
+    if grep -q 'q quit' screen && kill -0 "$(cat pid)"; then ok 'nohup: the screen is up'; else fail 'nohup: there is no screen'; fi
+    kill -KILL "$holder"
+    wait "$holder" 2> /dev/null
+    exec 9>&-
+    ends "$(cat pid)" 'the end of its terminal with SIGHUP ignored'
+fi
+
+# Terminals that no screen can be drawn on.
+for term in dumb '' no-such-terminal; do
+    start 80 24 "$demo"
+    shows 'quantscape: .*(terminal|TERM).*'
+    shows 'ended with 1'
+    terminal_is_sane "TERM=$term"
+done
+unset term
 
 start 80 24 "$scratch/none.gguf"
 shows 'quantscape: .*none\.gguf'
