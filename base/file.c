@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -58,6 +59,27 @@ void qs_path_join(const char *dir, const char *name, struct qs_str *out)
     *out = s;
 }
 
+/* --- sizes --------------------------------------------------------------------------------------------------------- */
+
+uint64_t qs_file_size_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    return limit.rlim_cur;
+}
+
+int qs_fail_file_size(struct qs_err *e, const char *path, uint64_t size)
+{
+    const uint64_t most = qs_file_size_limit();
+    char a[32], b[32];
+    qs_fmt_bytes(a, sizeof a, size);
+    if (most >= size)
+        return qs_fail(e, QS_ENOSPACE, "'%s' needs %s: its file system takes no file of that size", path, a);
+    return qs_fail(e, QS_ENOSPACE, "'%s' needs %s, and files may have %s at most: raise the limit (ulimit -f)", path, a,
+                   qs_fmt_bytes(b, sizeof b, most));
+}
+
 /* --- reading and writing at offsets ------------------------------------------------------------------------------- */
 
 int qs_pread_all(int fd, void *buf, size_t n, uint64_t off, const char *path, struct qs_err *e)
@@ -82,11 +104,13 @@ int qs_pwrite_all(int fd, const void *buf, size_t n, uint64_t off, const char *p
 {
     const uint8_t *p = buf;
     while (n > 0) {
-        ssize_t put = off > INT64_MAX ? (errno = EFBIG, -1) : pwrite(fd, p, n < IO_PIECE ? n : IO_PIECE, (off_t)off);
+        ssize_t put = off > INT64_MAX ? (errno = EOVERFLOW, -1) : pwrite(fd, p, n < IO_PIECE ? n : IO_PIECE, (off_t)off);
         if (put < 0 && errno == EINTR)
             continue;
         if (put == 0)
             errno = EIO;
+        if (put <= 0 && errno == EFBIG)
+            return qs_fail_file_size(e, path, off + n);
         if (put <= 0)
             return qs_fail_errno(e, errno, "cannot write '%s' at offset %" PRIu64, path, off);
         p += put;
@@ -161,6 +185,7 @@ int qs_file_stat(const char *path, struct qs_file_stat *out, struct qs_err *e)
         .dev = (uint64_t)st.st_dev,
         .ino = (uint64_t)st.st_ino,
         .is_dir = S_ISDIR(st.st_mode),
+        .is_regular = S_ISREG(st.st_mode),
     };
     return QS_OK;
 }
@@ -220,15 +245,70 @@ static int rename_checked(const char *from, const char *to, bool overwrite, stru
 {
     int why = overwrite ? (rename(from, to) == 0 ? 0 : errno) : rename_new(from, to);
     if (why == EEXIST && !overwrite)
-        return qs_fail(e, QS_EEXISTS, "'%s' exists already", to);
+        return qs_fail(e, QS_EEXISTS, "'%s' exists already: --force overwrites it", to);
     if (why)
-        return qs_fail_errno(e, why, "cannot rename '%s' to '%s'", from, to);
+        return qs_fail_errno(e, why, "cannot give a file the name '%s'", to);
     return sync_folder(to, e);
 }
 
 int qs_file_rename(const char *from, const char *to, bool overwrite, struct qs_err *e)
 {
     return rename_checked(from, to, overwrite, e);
+}
+
+/* --- places for output -------------------------------------------------------------------------------------------- */
+
+static int check_folder(const char *path, const char *name, const char *another, struct qs_err *e)
+{
+    struct qs_str dir = QS_STR_INIT;
+    struct stat st;
+    int rc = QS_OK;
+    qs_path_dir(path, &dir);
+    if (dir.failed)
+        rc = qs_fail_mem(e, strlen(path), "a path");
+    else if (stat(dir.data, &st) != 0 && errno == ENOENT)
+        rc = qs_fail(e, QS_ENOTFOUND, "cannot write '%s': the folder '%s' does not exist%s", name, dir.data, another);
+    else if (stat(dir.data, &st) == 0 && !S_ISDIR(st.st_mode))
+        rc = qs_fail(e, QS_EINVAL, "cannot write '%s': '%s' is no folder%s", name, dir.data, another);
+    else if (faccessat(AT_FDCWD, dir.data, W_OK | X_OK, AT_EACCESS) != 0)
+        rc = qs_fail_errno(e, errno, "cannot write '%s': no file can be made in the folder '%s'%s", name, dir.data,
+                           another);
+    qs_str_free(&dir);
+    return rc;
+}
+
+/* `another`: the advice at the end of a message, or "". `target`: what `path` is behind links. */
+static int check_place(const char *path, const char *target, bool overwrite, const char *another, struct qs_err *e)
+{
+    struct stat st;
+    const bool there = stat(path, &st) == 0;
+    if (there && S_ISDIR(st.st_mode))
+        return qs_fail(e, QS_EINVAL, "'%s' is a folder%s", path, another);
+    if (there && !S_ISREG(st.st_mode))
+        return qs_fail(e, QS_EINVAL, "'%s' is not a regular file%s", path, another);
+    if (!overwrite && qs_file_exists(path))
+        return qs_fail(e, QS_EEXISTS, "'%s' exists already: --force overwrites it%s", path, another);
+    return check_folder(target, path, another, e);
+}
+
+int qs_file_check_output(const char *path, bool overwrite, const char *option, struct qs_err *e)
+{
+    char another[64] = "";
+    if (option)
+        (void)snprintf(another, sizeof another, "; name another file with %s", option);
+    return check_place(path, path, overwrite, another, e);
+}
+
+int qs_file_refuse_inputs(const char *path, const char *option, const struct qs_file_input *in, size_t n,
+                          struct qs_err *e)
+{
+    struct stat out, read;
+    if (stat(path, &out) != 0)
+        return QS_OK;
+    for (size_t i = 0; i < n; i++)
+        if (in[i].path && stat(in[i].path, &read) == 0 && read.st_dev == out.st_dev && read.st_ino == out.st_ino)
+            return qs_fail(e, QS_EINVAL, "%s is %s that is read: name another output with %s", path, in[i].what, option);
+    return QS_OK;
 }
 
 /* --- atomic write ------------------------------------------------------------------------------------------------- */
@@ -255,21 +335,22 @@ static int create_beside(const char *path, struct qs_str *tmp, int *fd, struct q
         if (*fd >= 0)
             return QS_OK;
         if (errno != EEXIST)
-            return qs_fail_errno(e, errno, "cannot create '%s'", tmp->data);
+            return qs_fail_errno(e, errno, "cannot write '%s'", path);
     }
     return qs_fail(e, QS_EIO, "cannot find a free temporary name beside '%s'", path);
 }
 
-static int write_and_close(int fd, const char *tmp, const void *data, size_t len, const char *target, struct qs_err *e)
+/* Messages name the target: the temporary name means nothing to anybody. */
+static int write_and_close(int fd, const void *data, size_t len, const char *target, struct qs_err *e)
 {
     struct stat old;
-    int rc = qs_pwrite_all(fd, data, len, 0, tmp, e);
+    int rc = qs_pwrite_all(fd, data, len, 0, target, e);
     if (!rc && stat(target, &old) == 0)
         (void)fchmod(fd, old.st_mode & 07777); /* the permissions of the file it replaces; best effort */
     if (!rc && fsync(fd) != 0)
-        rc = qs_fail_errno(e, errno, "cannot make '%s' safe on disk", tmp);
+        rc = qs_fail_errno(e, errno, "cannot make '%s' safe on disk", target);
     if (close(fd) != 0 && !rc && errno != EINTR)
-        rc = qs_fail_errno(e, errno, "cannot close '%s'", tmp);
+        rc = qs_fail_errno(e, errno, "cannot close '%s'", target);
     return rc;
 }
 
@@ -278,18 +359,16 @@ int qs_file_write_atomic(const char *path, const void *data, size_t len, bool ov
     char resolved[PATH_MAX];
     const char *target = path;
     struct stat st;
-    bool there = lstat(path, &st) == 0;
-    if (there && !overwrite)
-        return qs_fail(e, QS_EEXISTS, "'%s' exists already", path);
     /* A link (people keep their settings in another folder) stays a link: the file it names is replaced. */
-    if (there && S_ISLNK(st.st_mode) && realpath(path, resolved))
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, resolved))
         target = resolved;
-    if (there && S_ISDIR(st.st_mode))
-        return qs_fail(e, QS_EINVAL, "'%s' is a folder", path);
+    int rc = check_place(path, target, overwrite, "", e), fd = -1;
+    if (rc)
+        return rc;
     struct qs_str tmp = QS_STR_INIT;
-    int fd = -1, rc = create_beside(target, &tmp, &fd, e);
+    rc = create_beside(target, &tmp, &fd, e);
     if (!rc) {
-        rc = write_and_close(fd, tmp.data, data, len, target, e);
+        rc = write_and_close(fd, data, len, target, e);
         bool written = !rc;
         if (written)
             rc = rename_checked(tmp.data, target, overwrite, e);

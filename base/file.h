@@ -12,13 +12,27 @@
 int qs_file_read(const char *path, size_t max, char **data, size_t *len, struct qs_err *e);
 
 /* Writes PATH.tmp.XXXXXX beside it, fsyncs, renames over `path`. With `overwrite` false an existing file is
- * QS_EEXISTS. A link stays a link; permissions of a replaced file are kept. */
+ * QS_EEXISTS. A link stays a link; permissions of a replaced file are kept. Only regular files are replaced. */
 int qs_file_write_atomic(const char *path, const void *data, size_t len, bool overwrite, struct qs_err *e);
+
+/* Can a file be written here? Refuses folders, devices, pipes and sockets (QS_EINVAL), a file that exists unless
+ * `overwrite` (QS_EEXISTS), a folder that does not exist (QS_ENOTFOUND) or cannot be written (QS_EIO). `option` names
+ * another place ("-o"), for the advice; NULL: none. */
+int qs_file_check_output(const char *path, bool overwrite, const char *option, struct qs_err *e);
+
+/* QS_EINVAL when `path` is one of the files that are read, under whatever name (hard or symbolic links too). */
+struct qs_file_input { const char *path, *what; /* "the recipe"; path NULL: skipped */ };
+int qs_file_refuse_inputs(const char *path, const char *option, const struct qs_file_input *in, size_t n,
+                          struct qs_err *e);
+
+/* QS_ENOSPACE: a file of `size` bytes is more than a limit of this process or of the file system allows (EFBIG). */
+int qs_fail_file_size(struct qs_err *e, const char *path, uint64_t size);
+uint64_t qs_file_size_limit(void); /* of this process (ulimit -f); UINT64_MAX: none */
 
 int qs_pread_all(int fd, void *buf, size_t n, uint64_t off, const char *path, struct qs_err *e);
 int qs_pwrite_all(int fd, const void *buf, size_t n, uint64_t off, const char *path, struct qs_err *e);
 
-struct qs_file_stat { uint64_t size; int64_t mtime_ns; uint64_t dev, ino; bool is_dir; };
+struct qs_file_stat { uint64_t size; int64_t mtime_ns; uint64_t dev, ino; bool is_dir, is_regular; };
 int qs_file_stat(const char *path, struct qs_file_stat *st, struct qs_err *e);
 bool qs_file_exists(const char *path);
 int qs_file_rename(const char *from, const char *to, bool overwrite, struct qs_err *e); /* and fsyncs the folder */

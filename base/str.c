@@ -113,20 +113,6 @@ char *qs_str_take(struct qs_str *s)
     return p;
 }
 
-bool qs_ascii_begins(const char *s, const char *prefix)
-{
-    while (*prefix && qs_ascii_lower(*s) == qs_ascii_lower(*prefix)) {
-        s++;
-        prefix++;
-    }
-    return !*prefix;
-}
-
-bool qs_ascii_equal(const char *a, const char *b)
-{
-    return qs_ascii_begins(a, b) && strlen(a) == strlen(b);
-}
-
 const char *qs_fmt_bytes(char *buf, size_t n, unsigned long long bytes)
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

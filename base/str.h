@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/ascii.h"
 #include "base/err.h"
 
 struct qs_str {
@@ -26,14 +27,6 @@ void qs_str_addc(struct qs_str *s, char c);
 void qs_str_addf(struct qs_str *s, const char *fmt, ...) QS_PRINTF(2, 3);
 void qs_str_addv(struct qs_str *s, const char *fmt, va_list ap) QS_PRINTF(2, 0);
 char *qs_str_take(struct qs_str *s); /* hands over an allocated string (qs_free), NULL if failed; s is reset */
-
-/* Names of types, presets and units are ASCII: a locale (Turkish: I and i are two letters) has no say in them. */
-static inline char qs_ascii_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-bool qs_ascii_equal(const char *a, const char *b);       /* upper and lower case alike */
-bool qs_ascii_begins(const char *s, const char *prefix); /* likewise */
 
 /* Sizes for people: "5.44 MiB", "812 B" (powers of 1024). buf of >= 24 bytes. Returns buf. */
 const char *qs_fmt_bytes(char *buf, size_t n, unsigned long long bytes);

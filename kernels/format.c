@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "base/str.h"
+#include "base/ascii.h"
 #include "kernels/blocks.h"
 #include "kernels/format.h"
 #include "kernels/half.h"
@@ -26,7 +26,9 @@
      .levels_bits = 8, DATA(sizeof(struct qs_block_##lower)), .codes_per_block = (block_), .code_bytes = 1,            \
      .good_for = (text)}
 
-enum { IM = QS_USES_IMATRIX, IMN = QS_USES_IMATRIX | QS_NEEDS_IMATRIX };
+/* Needs and rules are facts of llama.cpp at commit 0c1e57098: ggml_quantize_requires_imatrix (ggml.c) is what an encoder
+ * cannot do without, tensor_requires_imatrix (llama-quant.cpp) what it refuses to write. */
+enum { IM = QS_USES_IMATRIX, IMR = IM | QS_RULE_IMATRIX, IMN = IMR | QS_NEEDS_IMATRIX };
 
 /* In the order of `types`: plain floats, then from many bits to few within each family. */
 static const struct qs_format formats[] = {
@@ -46,11 +48,11 @@ static const struct qs_format formats[] = {
     ROW(iq4_nl, IQ4_NL, IQ, 32, 4, IM, "better than Q4_0 at the same size"),
     ROW(iq4_xs, IQ4_XS, IQ, 256, 4, IM, "close to Q4_K, smaller"),
     ROW(iq3_s, IQ3_S, IQ, 256, 3, IM, "better than Q3_K at the same size, slower on CPUs"),
-    ROW(iq3_xxs, IQ3_XXS, IQ, 256, 3, IM, "3 bits with importance weights"),
-    ROW(iq2_s, IQ2_S, IQ, 256, 2, IM, "2.5 bits with importance weights"),
+    ROW(iq3_xxs, IQ3_XXS, IQ, 256, 3, IMR, "3 bits with importance weights"),
+    ROW(iq2_s, IQ2_S, IQ, 256, 2, IMR, "2.5 bits with importance weights"),
     ROW(iq2_xs, IQ2_XS, IQ, 256, 2, IMN, "large models in little memory"),
     ROW(iq2_xxs, IQ2_XXS, IQ, 256, 2, IMN, "large models in very little memory"),
-    ROW(iq1_m, IQ1_M, IQ, 256, 1, IM, "very large models only"),
+    ROW(iq1_m, IQ1_M, IQ, 256, 1, IMR, "very large models only"),
     ROW(iq1_s, IQ1_S, IQ, 256, 1, IMN, "very large models only"),
     ROW(mxfp4, MXFP4, FP4, 32, 4, 0, "models trained in MXFP4"),
     ROW(nvfp4, NVFP4, FP4, 64, 4, 0, "models trained in NVFP4"),

@@ -69,11 +69,12 @@ typedef size_t qs_scan_fn(const struct qs_const_parts *src, size_t rows, size_t 
 enum qs_kind { QS_KIND_FLOAT, QS_KIND_INT, QS_KIND_LEGACY, QS_KIND_K, QS_KIND_IQ, QS_KIND_TERNARY, QS_KIND_FP4, QS_KIND_BIT };
 
 enum {
-    QS_NEEDS_IMATRIX = 1,  /* the reference refuses to encode it without importance weights */
+    QS_NEEDS_IMATRIX = 1,  /* the encoder itself cannot do without importance weights */
     QS_USES_IMATRIX = 2,   /* importance weights change the result */
     QS_NO_ENCODE = 4,      /* decode only (or integers: neither) */
     QS_INTERNAL = 8,       /* activation format: never stored in files, not offered */
     QS_LOSSLESS_F32 = 16,  /* decode(encode(x)) == x for every float */
+    QS_RULE_IMATRIX = 32,  /* llama.cpp writes no tensor but embeddings and output in it without importance weights */
 };
 
 struct qs_format {

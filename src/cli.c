@@ -14,6 +14,8 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "base/unicode.h"
+#include "core/report/text_fit.h"
+#include "core/model/model.h"
 #include "src/progress.h"
 #include "src/verb.h"
 
@@ -83,6 +85,19 @@ int qs_cli_job(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, 
     return rc;
 }
 
+int qs_cli_output(struct qs_cli *cli, const char *path, const char *option, const struct qs_model *m,
+                  const struct qs_file_input *in, size_t n, struct qs_err *e)
+{
+    unsigned n_parts = 0;
+    const struct qs_gguf_part *part = m ? qs_model_parts(m, &n_parts) : NULL;
+    int rc = qs_file_refuse_inputs(path, option, in, n, e);
+    for (unsigned i = 0; !rc && i < n_parts; i++) {
+        const struct qs_file_input model = { part[i].path, "the model" };
+        rc = qs_file_refuse_inputs(path, option, &model, 1, e);
+    }
+    return rc ? rc : qs_file_check_output(path, qs_cli_has(cli, "force"), option, e);
+}
+
 /* ---- output ------------------------------------------------------------------------------------------------- */
 
 unsigned qs_cli_width(void)
@@ -116,7 +131,7 @@ int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_
     else if (cli->csv)
         rc = qs_report_csv(r, csv_key, &text, &e);
     else if (!cli->json)
-        qs_report_text(r, qs_cli_width(), &text);
+        qs_report_text_as(r, &(struct qs_text_style){ .width = qs_cli_width(), .ascii = !qs_locale_utf8() }, &text);
     else if (!qs_report_json(r, &text))
         rc = qs_fail(&e, QS_ENOMEM, "out of memory while printing the report");
     if (rc == QS_OK && text.failed)
@@ -128,12 +143,28 @@ int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_
 
 /* ---- messages ----------------------------------------------------------------------------------------------- */
 
-/* One line, whatever file names and arguments hold. */
+/* Columns for messages: 0, no limit, where standard error is no terminal. */
+static size_t message_width(void)
+{
+    struct winsize ws;
+    if (!isatty(STDERR_FILENO))
+        return 0;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 20 ? ws.ws_col : 80;
+}
+
+/* One line, whatever file names and arguments hold; on a terminal broken between words, never within one. */
 static void say(const char *kind, const char *msg)
 {
     struct qs_str line = QS_STR_INIT;
-    qs_utf8_clean(&line, msg, strlen(msg), 0);
-    fprintf(stderr, "quantscape: %s%s\n", kind, line.failed ? msg : line.data);
+    const size_t width = message_width();
+    qs_str_addf(&line, "quantscape: %s", kind);
+    qs_text_clean(&line, msg, !qs_locale_utf8());
+    const char *text = line.failed ? msg : line.data;
+    for (size_t indent = 0; *text; indent = 2) {
+        const size_t n = qs_text_line(text, width ? width - indent : 0, false);
+        fprintf(stderr, "%*s%.*s\n", (int)indent, "", (int)n, text);
+        text += n + strspn(text + n, " ");
+    }
     qs_str_free(&line);
 }
 

@@ -2,6 +2,7 @@
  *
  *     gen_docs man FILE   FILE with the text between its BEGIN and END markers made anew
  *     gen_docs bash | zsh | fish
+ *     gen_docs keys       "VERB<tab>KEY" for every key of the JSON output, for tests
  *     gen_docs check      only looks for faults in the tables (every form does that first)
  *
  * Prints to standard output; `make update-docs` puts the results where they belong, and a test compares them. Not
@@ -163,8 +164,35 @@ static void roff_verb(struct qs_str *out, const struct qs_verb *parent, const st
 }
 
 static void man_verbs(struct qs_str *out)   { each_verb(out, roff_verb); }
-static void man_keys(struct qs_str *out)    { each_verb(out, roff_keys); }
 static void man_options(struct qs_str *out) { roff_options(out, qs_common_options); }
+
+/* What stands in the JSON of more than one verb. */
+static const struct qs_key_doc common_keys[] = {
+    { "report", "kind of the report" },
+    { "version", "of its keys" },
+    { "notes[]", "remarks for people, where there are any" },
+    { "NAME_how", "beside a number that is not exact in itself: how the number NAME was obtained (whole, sampled, predicted, "
+                  "measured); in a table in all rows or in none" },
+    { "NAME_se", "beside a number from a sample: standard error of the number NAME" },
+    { "error.code", "instead of all others: format, io, invalid, usage ..." },
+    { "error.message", "what standard error says" },
+    { NULL, NULL }
+};
+
+static void man_keys(struct qs_str *out)
+{
+    const struct qs_verb all = { .name = "\"All verbs\"", .keys = common_keys };
+    roff_keys(out, NULL, &all);
+    each_verb(out, roff_keys);
+}
+
+static void list_keys(struct qs_str *out, const struct qs_verb *parent, const struct qs_verb *v)
+{
+    for (const struct qs_key_doc *k = v->keys; k && k->key; k++) {
+        verb_path(out, parent, v);
+        qs_str_addf(out, "\t%s\n", k->key);
+    }
+}
 
 static void man_version(struct qs_str *out)
 {
@@ -666,8 +694,10 @@ int main(int argc, char **argv)
         zsh(&out);
     else if (strcmp(what, "fish") == 0)
         fish(&out);
+    else if (strcmp(what, "keys") == 0)
+        each_verb(&out, list_keys);
     else if (strcmp(what, "check") != 0)
-        rc = qs_fail(&e, QS_EINVAL, "usage: gen_docs check | man FILE | bash | zsh | fish");
+        rc = qs_fail(&e, QS_EINVAL, "usage: gen_docs check | keys | man FILE | bash | zsh | fish");
     if (rc == QS_OK && out.failed)
         rc = qs_fail(&e, QS_ENOMEM, "out of memory");
     if (rc == QS_OK && (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout) != 0))

@@ -108,9 +108,9 @@ static int check_count(struct qs_cli *cli)
     const char *prefix = cli->parent ? cli->parent->name : "", *gap = cli->parent ? " " : "";
     size_t n = cli->args.n_args;
     if (n < v->min_args)
-        return qs_cli_usage(cli, "%s%s%s needs %s%s; usage: quantscape %s%s%s %s", prefix, gap, v->name,
-                            n ? "more arguments than \"" : "an argument", n ? cli->args.arg[n - 1] : "", prefix, gap,
-                            v->name, v->args);
+        return qs_cli_usage(cli, "%s%s%s needs %s%s%s; usage: quantscape %s%s%s %s", prefix, gap, v->name,
+                            n ? "one argument more than \"" : "an argument", n ? cli->args.arg[n - 1] : "", n ? "\"" : "", prefix,
+                            gap, v->name, v->args);
     if (n > v->max_args)
         return qs_cli_usage(cli, "%s%s%s: \"%s\" is one argument too many; usage: quantscape %s%s%s%s%s", prefix, gap,
                             v->name, cli->args.arg[v->max_args], prefix, gap, v->name, *v->args ? " " : "", v->args);
@@ -240,6 +240,7 @@ int main(int argc, char **argv)
     struct words w = { argv + 1, argc > 0 ? argc - 1 : 0 };
     setlocale(LC_CTYPE, ""); /* numbers stay as they are in C */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error to be told, like a full disk */
     if (w.n > 0 && strcmp(w.word[0], "help") == 0) { /* "help VERB" is "VERB --help" */
         static char option[] = "--help";
         remove_word(&w, 0);

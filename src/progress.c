@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/unicode.h"
+#include "core/report/text_fit.h"
 
 #define REDRAW_SECONDS 0.1
 
@@ -50,45 +51,144 @@ static void add_amount(struct qs_str *out, const char *unit, double n)
         add_count(out, n);
 }
 
-static void add_totals(struct qs_str *out, const struct qs_job_status *s)
+/* " weights", behind an amount; bytes have said it. */
+static void add_unit(struct qs_str *out, const char *unit)
 {
-    bool bytes = strcmp(s->unit, "bytes") == 0;
+    if (unit[0] && strcmp(unit, "bytes") != 0)
+        qs_str_addf(out, " %s", unit);
+}
+
+/* The parts of the line, as they stand in it. */
+enum part { SHARE, TOTALS, RATE, ETA, MEMORY, ERROR_SO_FAR, ITEM, PARTS };
+
+/* What goes first where there is no room, the least worth first; the share stays. */
+static const enum part order_of_leaving[] = { TOTALS, ITEM, ERROR_SO_FAR, MEMORY, ETA, RATE };
+
+#define GAP 2
+#define MIN_ITEM 12 /* a name is shortened to this, not further */
+
+static void add_share(struct qs_str *out, const struct qs_job_status *s, bool brief)
+{
+    qs_text_clean(out, s->state == QS_JOB_PAUSED ? "paused" : s->phase[0] ? s->phase : "working", true);
     if (s->total > 0) {
-        double share = (double)s->done / (double)s->total;
-        qs_str_addf(out, " %3.0f%%  ", 100 * (share < 1 ? share : 1));
-        add_amount(out, s->unit, (double)s->done);
-        qs_str_add(out, " of ");
-        add_amount(out, s->unit, (double)s->total);
-    } else {
-        qs_str_add(out, "  ");
-        add_amount(out, s->unit, (double)s->done);
-    }
-    if (!bytes && s->unit[0])
-        qs_str_addf(out, " %s", s->unit);
-    if (s->rate > 0) {
-        qs_str_add(out, "  ");
-        add_amount(out, s->unit, s->rate);
-        qs_str_add(out, "/s");
+        const double share = (double)s->done / (double)s->total;
+        qs_str_addf(out, brief ? " %.0f%%" : " %3.0f%%", 100 * (share < 1 ? share : 1));
     }
 }
 
-void qs_progress_line(const struct qs_job_status *s, unsigned width, struct qs_str *out)
+static void add_totals(struct qs_str *out, const struct qs_job_status *s, bool unit)
 {
-    char buf[48];
-    struct qs_str all = QS_STR_INIT;
-    qs_str_add(&all, s->state == QS_JOB_PAUSED ? "paused" : s->phase[0] ? s->phase : "working");
-    add_totals(&all, s);
-    if (s->eta >= 0)
-        qs_str_addf(&all, "  ETA %s", qs_fmt_seconds(buf, sizeof buf, s->eta));
-    if (s->memory > 0)
-        qs_str_addf(&all, "  memory %s", qs_fmt_bytes(buf, sizeof buf, s->memory));
-    if (s->error >= 0)
-        qs_str_addf(&all, "  error %.4f", s->error);
-    if (s->item[0])
-        qs_str_addf(&all, "  %s", s->item);
-    qs_utf8_clean(out, all.data, all.len, width);
-    out->failed |= all.failed;
+    add_amount(out, s->unit, (double)s->done);
+    if (s->total > 0) {
+        qs_str_add(out, " of ");
+        add_amount(out, s->unit, (double)s->total);
+    }
+    if (unit)
+        add_unit(out, s->unit);
+}
+
+/* "blk.3.ffn_down.weight -> Q6_K"; briefly "blk.3.ffn_down Q6_K". Of what is longer than `cells` the first word, a name,
+ * is shortened in the middle. */
+static void add_item(struct qs_str *out, const char *item, bool brief, size_t cells, bool ascii)
+{
+    static const char suffix[] = ".weight", arrow[] = " -> ";
+    struct qs_str all = QS_STR_INIT, name = QS_STR_INIT;
+    qs_text_clean(&all, item, ascii);
+    size_t n = strcspn(all.data, " ");
+    const char *rest = all.data + n;
+    qs_str_addn(&name, all.data, n);
+    if (brief && n > sizeof suffix - 1 && strcmp(name.data + n - (sizeof suffix - 1), suffix) == 0)
+        name.data[name.len = n - (sizeof suffix - 1)] = 0;
+    if (brief && strncmp(rest, arrow, sizeof arrow - 1) == 0)
+        rest += sizeof arrow - 2;
+    const size_t beside = qs_utf8_width(rest, strlen(rest));
+    qs_text_shorten(out, name.data, cells > beside ? cells - beside : 0, ascii);
+    if (beside < cells)
+        qs_str_add(out, rest);
+    out->failed |= all.failed || name.failed;
     qs_str_free(&all);
+    qs_str_free(&name);
+}
+
+/* Over all that is done: the job does not tell those of single tensors. */
+static void add_error(struct qs_str *out, double percent, bool brief)
+{
+    qs_str_add(out, brief ? "err " : "error so far ");
+    qs_str_addf(out, percent < 0.095 ? "%.2g%%" : "%.2f%%", percent);
+}
+
+/* How wordy the line is. */
+enum words { FULL, SHORT_NAMES, NO_TOTALS, BRIEF };
+
+static void make_parts(const struct qs_job_status *s, enum words words, bool ascii, struct qs_str part[PARTS])
+{
+    const bool brief = words == BRIEF;
+    char buf[48];
+    for (int i = 0; i < PARTS; i++)
+        qs_str_clear(&part[i]);
+    add_share(&part[SHARE], s, brief);
+    if (words < NO_TOTALS || s->total == 0)
+        add_totals(&part[TOTALS], s, words == FULL || s->rate <= 0); /* the rate has the unit as well */
+    if (s->rate > 0) {
+        add_amount(&part[RATE], s->unit, s->rate);
+        add_unit(&part[RATE], s->unit);
+        qs_str_add(&part[RATE], "/s");
+    }
+    if (s->eta >= 0)
+        qs_str_addf(&part[ETA], "ETA %s", qs_fmt_seconds(buf, sizeof buf, s->eta));
+    if (s->memory > 0)
+        qs_str_addf(&part[MEMORY], "%s%s", brief ? "" : "memory ", qs_fmt_bytes(buf, sizeof buf, s->memory));
+    if (s->error >= 0)
+        add_error(&part[ERROR_SO_FAR], 100 * s->error, brief);
+    if (s->item[0])
+        add_item(&part[ITEM], s->item, brief || words == SHORT_NAMES, 200, ascii);
+}
+
+static size_t cells(const struct qs_str *part)
+{
+    return qs_utf8_width(part->data, part->len);
+}
+
+static size_t all_cells(const struct qs_str part[PARTS])
+{
+    size_t sum = 0;
+    for (int i = 0; i < PARTS; i++)
+        sum += part[i].len ? cells(&part[i]) + (sum ? GAP : 0) : 0;
+    return sum;
+}
+
+/* Short words first, then a shorter name, then whole parts go. */
+static void fit_parts(const struct qs_job_status *s, size_t width, bool ascii, struct qs_str part[PARTS])
+{
+    make_parts(s, FULL, ascii, part);
+    for (enum words words = SHORT_NAMES; words <= BRIEF && all_cells(part) > width; words++)
+        make_parts(s, words, ascii, part);
+    for (size_t i = 0; i < sizeof order_of_leaving / sizeof *order_of_leaving; i++) {
+        const size_t now = all_cells(part), item = cells(&part[ITEM]);
+        if (now <= width)
+            return;
+        qs_str_clear(&part[order_of_leaving[i]]);
+        if (order_of_leaving[i] == ITEM && item && now - item + MIN_ITEM <= width)
+            add_item(&part[ITEM], s->item, true, width - (now - item), ascii);
+    }
+}
+
+void qs_progress_line(const struct qs_job_status *s, unsigned width, bool ascii, struct qs_str *out)
+{
+    struct qs_str part[PARTS];
+    for (int i = 0; i < PARTS; i++)
+        part[i] = (struct qs_str)QS_STR_INIT;
+    fit_parts(s, width, ascii, part);
+    for (int i = 0; i < PARTS; i++) {
+        if (part[i].len && out->len)
+            qs_str_add(out, "  ");
+        if (i == SHARE) /* the only part that is never left out: cut where there is room for nothing */
+            qs_str_addn(out, part[i].data, part[i].len < width ? part[i].len : width);
+        else
+            qs_str_addn(out, part[i].data, part[i].len);
+        out->failed |= part[i].failed;
+        qs_str_free(&part[i]);
+    }
 }
 
 struct screen {
@@ -121,7 +221,7 @@ static void draw(struct screen *sc, struct qs_job *job)
     struct qs_str line = QS_STR_INIT;
     qs_job_status(job, &s);
     if (s.state == QS_JOB_RUNNING || s.state == QS_JOB_PAUSED) {
-        qs_progress_line(&s, columns() - 1, &line); /* the last column makes some terminals wrap */
+        qs_progress_line(&s, columns() - 1, !qs_locale_utf8(), &line); /* the last column makes some terminals wrap */
         if (!line.failed)
             put_line(sc, line.data, line.len);
     }

@@ -11,7 +11,9 @@
  * The caller's signal handlers are put back. */
 void qs_progress_watch(struct qs_job *job, bool quiet);
 
-/* The line itself, at most `width` columns: phase, share, done of total, rate, ETA, memory, error, item. */
-void qs_progress_line(const struct qs_job_status *s, unsigned width, struct qs_str *out);
+/* The line itself, at most `width` columns: phase, share, done of total, rate, ETA, memory, error, item. Where that is too
+ * long, words get shorter, then the name in the item, then whole parts are left out, those of least worth first. ascii:
+ * nothing else. */
+void qs_progress_line(const struct qs_job_status *s, unsigned width, bool ascii, struct qs_str *out);
 
 #endif

@@ -6,6 +6,7 @@
 #include "src/recipe_opts.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 
@@ -25,6 +26,35 @@ static int split(struct qs_cli *cli, const char *option, const char *text, char 
         return qs_cli_fail(cli, &e);
     }
     return QS_EXIT_DONE;
+}
+
+/* Two pins of one tensor on the command line must agree. (A recipe file's pins are replaced, which is what they are
+ * given for.) */
+static int check_pins(struct qs_cli *cli)
+{
+    const char *b;
+    for (size_t i = 0; (b = qs_cli_nth(cli, "pin", i)) != NULL; i++)
+        for (size_t k = 0; k < i; k++) {
+            const char *a = qs_cli_nth(cli, "pin", k), *type_a = strrchr(a, '='), *type_b = strrchr(b, '=');
+            if (type_a && type_b && type_a - a == type_b - b && !strncmp(a, b, (size_t)(type_a - a)) &&
+                strcasecmp(type_a, type_b) != 0)
+                return qs_cli_usage(cli, "--pin gives %.*s two types: %s and %s", (int)(type_a - a), a, type_a + 1,
+                                    type_b + 1);
+        }
+    return QS_EXIT_DONE;
+}
+
+/* Options that cannot both be meant. What a recipe file says by itself is not this file's business. */
+static int check_sense(struct qs_cli *cli, const struct qs_recipe *r)
+{
+    const bool asked = qs_cli_has(cli, "leave-output") || qs_cli_has(cli, "output-type");
+    if (asked && r->leave_output && r->output_type != QS_TYPE_NONE)
+        return qs_cli_usage(cli, "--leave-output keeps the output tensor as it is, --output-type gives it another type: "
+                            "they exclude each other");
+    if (qs_cli_has(cli, "pure") && r->preset->base == QS_TYPE_NONE)
+        return qs_cli_usage(cli, "--pure gives every tensor the preset's base type, and %s has none: they exclude each "
+                            "other", r->preset->name);
+    return check_pins(cli);
 }
 
 static int add_items(struct qs_cli *cli, struct qs_recipe *r, bool pins)
@@ -77,6 +107,8 @@ int qs_cli_recipe(struct qs_cli *cli, struct qs_recipe **out)
     rc = set_type(cli, "output-type", &r->output_type);
     if (rc == QS_EXIT_DONE)
         rc = set_type(cli, "token-embd-type", &r->token_embd_type);
+    if (rc == QS_EXIT_DONE)
+        rc = check_sense(cli, r);
     if (rc == QS_EXIT_DONE)
         rc = add_items(cli, r, true);
     if (rc == QS_EXIT_DONE)

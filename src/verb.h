@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
+#include "base/file.h"
 #include "base/pool.h"
 #include "core/job/job.h"
 #include "core/report/table.h"
@@ -74,6 +75,12 @@ int qs_cli_pool(struct qs_cli *cli, struct qs_pool **out, struct qs_err *e);
 /* Runs fn as a job: progress on standard error when that is a terminal, Ctrl-C cancels (a second one kills). `resume`:
  * what to say after an interruption ("the same command goes on where this one stopped"); NULL: the job says it. */
 int qs_cli_job(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, const char *resume, struct qs_err *e);
+
+/* Before any work: a file that `option` ("-o") names can be written, and is none of those that are read: the model's
+ * (NULL: none) and others. */
+struct qs_model;
+int qs_cli_output(struct qs_cli *cli, const char *path, const char *option, const struct qs_model *m,
+                  const struct qs_file_input *in, size_t n, struct qs_err *e);
 
 /* ---- output ---- */
 /* As text fitted to the terminal, --json or --csv. csv_key: which table --csv prints (NULL: the first). QS_EXIT_*. */

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "core/quant/recipe.h"
 #include "core/quant/survey_types.h"
 #include "core/report/report_map.h"
+#include "core/report/text_fit.h"
 #include "src/verb.h"
 
 static const struct qs_opt options[] = {
@@ -68,29 +68,36 @@ static bool env_has(const char *name, const char *word)
     return v && strstr(v, word);
 }
 
+/* Types of terminals that have at least eight colours, by how their names begin; others (vt100, dumb) get none. */
+static bool eight_colors(const char *term)
+{
+    static const char *const begin[] = { "alacritty", "ansi", "contour", "cygwin", "foot", "gnome", "iterm", "kitty",
+                                         "konsole", "linux", "mlterm", "putty", "rxvt", "screen", "st", "tmux", "vte",
+                                         "wezterm", "xterm" };
+    const size_t n = strcspn(term, "-.");
+    if (strstr(term, "-mono") || (strlen(term) >= 2 && strcmp(term + strlen(term) - 2, "-m") == 0))
+        return false;
+    for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
+        if (strlen(begin[i]) == n && strncmp(term, begin[i], n) == 0)
+            return true;
+    return strstr(term, "color") != NULL;
+}
+
 static enum qs_heat_color choose_color(struct qs_cli *cli)
 {
     const char *when = qs_cli_str(cli, "color", "auto"), *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    const bool always = strcmp(when, "always") == 0;
     if (strcmp(when, "never") == 0)
         return QS_HEAT_PLAIN;
-    if (strcmp(when, "auto") == 0 &&
-        (!isatty(STDOUT_FILENO) || (no && *no) || !term || !*term || strcmp(term, "dumb") == 0))
+    if (!always && (!isatty(STDOUT_FILENO) || (no && *no) || !term || !*term || strcmp(term, "dumb") == 0))
         return QS_HEAT_PLAIN;
     if (env_has("COLORTERM", "truecolor") || env_has("COLORTERM", "24bit") || env_has("TERM", "-direct"))
         return QS_HEAT_RGB;
-    return env_has("TERM", "256color") || strcmp(when, "always") == 0 ? QS_HEAT_256 : QS_HEAT_PLAIN;
-}
-
-/* As POSIX does it: the first of these that is set and not empty says it. */
-static bool utf8_locale(void)
-{
-    static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *v = getenv(names[i]);
-        if (v && *v)
-            return strcasestr(v, "UTF-8") || strcasestr(v, "UTF8");
-    }
-    return false;
+    if (env_has("TERM", "256color"))
+        return QS_HEAT_256;
+    if (isatty(STDOUT_FILENO) && term && eight_colors(term))
+        return QS_HEAT_8;
+    return always ? QS_HEAT_256 : QS_HEAT_PLAIN;
 }
 
 /* ---- what is drawn ------------------------------------------------------------------------------------------- */
@@ -142,6 +149,13 @@ static int prepare(struct qs_cli *cli, struct work *w, struct qs_err *e)
         rc = qs_imatrix_open(qs_cli_str(cli, "imatrix", ""), &w->imatrix, e);
     if (rc)
         return rc;
+    const char *svg = qs_cli_str(cli, "svg", NULL);
+    const struct qs_file_input in[] = { { qs_cli_str(cli, "recipe", NULL), "the recipe" },
+                                        { qs_cli_str(cli, "imatrix", NULL), "the importance matrix" } };
+    if (svg) /* told before the work, not after it */
+        rc = qs_cli_output(cli, svg, "--svg", w->model, in, sizeof in / sizeof *in, e);
+    if (rc)
+        return rc;
     w->heat.measure = measure_of(cli, w->model);
     w->heat.scale = qs_cli_has(cli, "linear") ? 0 : qs_cli_has(cli, "log") ? 1 : -1;
     w->args.types = no_types;
@@ -167,7 +181,7 @@ static int draw(struct qs_cli *cli, const struct qs_heat *h, struct qs_err *e)
     const char *svg = qs_cli_str(cli, "svg", NULL);
     const unsigned terminal = qs_cli_width();
     const struct qs_heat_style style = { .width = (unsigned)qs_cli_num(cli, "width", terminal), .color = choose_color(cli),
-                                         .ascii = qs_cli_has(cli, "ascii") || !utf8_locale() };
+                                         .ascii = qs_cli_has(cli, "ascii") || !qs_locale_utf8() };
     int rc = QS_OK, exit_code = QS_EXIT_DONE;
     if (svg)
         qs_heat_svg(h, &out);

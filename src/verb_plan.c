@@ -12,16 +12,29 @@ static const struct qs_opt options[] = {
     { .name = NULL }
 };
 
-static int show(struct qs_cli *cli, struct qs_plan *plan)
+/* What quantize would come to and stumble over with the name it takes without -o. */
+static int foretell(struct qs_cli *cli, struct qs_plan *plan, const char *path, unsigned *files, struct qs_err *e)
+{
+    const struct qs_writer_args args = { .path = path, .imatrix_path = qs_cli_str(cli, "imatrix", NULL),
+                                         .split_max_bytes = qs_cli_num(cli, "split-max-size", 0) };
+    struct qs_writer_forecast f;
+    const int rc = qs_writer_forecast(plan, &args, &f, e);
+    if (rc)
+        return rc;
+    plan->file_bytes = f.bytes;
+    plan->claim = f.claim;
+    *files = f.n_files;
+    return f.refusal.code ? qs_plan_warn(plan, e, "quantize without -o would stop: %s", f.refusal.msg) : QS_OK;
+}
+
+static int show(struct qs_cli *cli, struct qs_plan *plan, const char *path)
 {
     struct qs_err e = QS_ERR_INIT;
-    const struct qs_writer_args args = { .path = plan->model->path, .imatrix_path = qs_cli_str(cli, "imatrix", NULL),
-                                         .split_max_bytes = qs_cli_num(cli, "split-max-size", 0) };
-    const struct qs_encoding *large = qs_writer_too_large(plan, args.split_max_bytes);
+    const struct qs_encoding *large = qs_writer_too_large(plan, qs_cli_num(cli, "split-max-size", 0));
     unsigned files = 0;
     if (large)
         qs_cli_warn(cli, "%s alone is larger than the size asked for; its part will be too", large->tensor->name);
-    if (qs_writer_file_bytes(plan, &args, &plan->file_bytes, &files, &e))
+    if (foretell(cli, plan, path, &files, &e))
         return qs_cli_fail(cli, &e);
     struct qs_report *r = qs_report_plan(plan, qs_cli_has(cli, "changes-only"), files);
     if (!r) {
@@ -38,17 +51,20 @@ static int make(struct qs_cli *cli, const struct qs_model *m, const struct qs_re
 {
     struct qs_err e = QS_ERR_INIT;
     struct qs_plan *plan = NULL;
+    struct qs_str path = QS_STR_INIT;
+    int rc = qs_writer_default_name(m, recipe, &path, &e);
     const struct qs_plan_args args = {
         .imatrix = im,
         .allow_requantize = qs_cli_has(cli, "allow-requantize"),
-        .out_path = m->path,
+        .out_path = path.data,
         .threads = cli->threads ? cli->threads : qs_cpu_count(),
     };
-    if (qs_plan_make(m, recipe, &args, &plan, &e))
-        return qs_cli_fail(cli, &e);
-    int rc = show(cli, plan);
+    if (!rc)
+        rc = qs_plan_make(m, recipe, &args, &plan, &e);
+    const int exit_code = rc ? qs_cli_fail(cli, &e) : show(cli, plan, path.data);
     qs_plan_free(plan);
-    return rc;
+    qs_str_free(&path);
+    return exit_code;
 }
 
 static int run(struct qs_cli *cli)
@@ -83,7 +99,7 @@ static const struct qs_key_doc keys[] = {
     { "plan.ratio", "bytes of the result over those of the source" },
     { "plan.peak_memory", "private memory that writing needs, predicted, in bytes" },
     { "plan.free_disk", "free bytes where the source lies" },
-    { "plan.fits_disk", "whether the result fits there" },
+    { "plan.fits_disk", "whether the result fits there, counting what an unfinished run holds already" },
     { "plan.warnings", "how many warnings" },
     { "tensors[].name", "tensor" },
     { "tensors[].shape", "columns x rows x experts" },
@@ -113,8 +129,9 @@ const struct qs_verb qs_verb_plan = {
     .description =
         "Applies a preset or a recipe to a model and prints type, bytes and reason of every tensor, with the size of "
         "the "
-        "result, the memory and the disk it needs, and whatever should be minded. Nothing is written; only headers are "
-        "read.\n\n"
+        "result, the memory and the disk it needs, and whatever should be minded: also what would keep quantize from "
+        "starting. Nothing is written; only headers are read, so weights that are NaN show up in check and quantize "
+        "only.\n\n"
         "Presets follow llama.cpp's choice tensor by tensor. Pins beat the options for output and embeddings, these "
         "beat "
         "rules, rules beat the preset.",

@@ -3,6 +3,9 @@
  * Owns model, recipe, importance matrix, plan and pool while it runs; the work itself is core/quant/writer. Standard
  * output carries the report, standard error the progress and the plan's warnings.
  */
+#include <string.h>
+
+#include "core/format/gguf_write.h"
 #include "core/model/model.h"
 #include "core/quant/plan.h"
 #include "core/quant/writer.h"
@@ -33,6 +36,7 @@ struct work {
     struct qs_pool *pool;
     struct qs_writer_args args;
     struct qs_writer_result *result;
+    struct qs_file_input input[2];
     const char **override_kv, **remove_kv;
     struct qs_str path;
 };
@@ -81,6 +85,34 @@ static int name_output(struct qs_cli *cli, struct work *w, struct qs_err *e)
     return rc;
 }
 
+/* Are the edits of the metadata well-formed, and is there one for each key only? */
+static int check_edits(struct qs_cli *cli)
+{
+    const size_t n_set = qs_cli_count(cli, "override-kv"), n = n_set + qs_cli_count(cli, "remove-kv");
+    struct qs_gguf_meta *m = qs_gguf_meta_new();
+    struct qs_err e = QS_ERR_INIT;
+    int exit_code = QS_EXIT_DONE;
+    if (!m) {
+        qs_fail_mem(&e, 0, "metadata");
+        return qs_cli_fail(cli, &e);
+    }
+    for (size_t i = 0; i < n && exit_code == QS_EXIT_DONE; i++) {
+        const char *text = i < n_set ? qs_cli_nth(cli, "override-kv", i) : qs_cli_nth(cli, "remove-kv", i - n_set);
+        const int len = (int)(i < n_set ? strcspn(text, "=") : strlen(text));
+        if (i < n_set && qs_gguf_meta_override(m, text, &e) != QS_OK)
+            exit_code = e.code == QS_ENOMEM ? qs_cli_fail(cli, &e) : qs_cli_usage(cli, "%s", e.msg);
+        for (size_t k = 0; k < i && exit_code == QS_EXIT_DONE; k++) {
+            const char *before = k < n_set ? qs_cli_nth(cli, "override-kv", k) : qs_cli_nth(cli, "remove-kv", k - n_set);
+            if ((int)(k < n_set ? strcspn(before, "=") : strlen(before)) == len && !strncmp(before, text, (size_t)len))
+                exit_code = qs_cli_usage(cli, i < n_set   ? "--override-kv sets %.*s twice"
+                                              : k < n_set ? "%.*s is both set by --override-kv and left out by --remove-kv"
+                                                          : "--remove-kv names %.*s twice", len, text);
+        }
+    }
+    qs_gguf_meta_free(m);
+    return exit_code;
+}
+
 static int fill_args(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
     int rc = collect(cli, "override-kv", &w->override_kv, &w->args.n_override_kv, e);
@@ -95,13 +127,17 @@ static int fill_args(struct qs_cli *cli, struct work *w, struct qs_err *e)
     w->args.modelfile = qs_cli_has(cli, "modelfile");
     w->args.split_max_bytes = qs_cli_num(cli, "split-max-size", 0);
     w->args.imatrix_path = qs_cli_str(cli, "imatrix", NULL);
+    w->input[0] = (struct qs_file_input){ qs_cli_str(cli, "recipe", NULL), "the recipe" };
+    w->input[1] = (struct qs_file_input){ w->args.imatrix_path, "the importance matrix" };
+    w->args.input = w->input;
+    w->args.n_input = sizeof w->input / sizeof *w->input;
     return rc;
 }
 
 static int make_plan(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
     const struct qs_plan_args args = {
-        .imatrix = w->imatrix, .allow_requantize = qs_cli_has(cli, "allow-requantize"), .out_path = w->args.path,
+        .imatrix = w->imatrix, .allow_requantize = qs_cli_has(cli, "allow-requantize"),
         .threads = cli->threads ? cli->threads : qs_cpu_count(),
     };
     const int rc = qs_plan_make(w->model, w->recipe, &args, &w->plan, e);
@@ -115,6 +151,8 @@ static int make_plan(struct qs_cli *cli, struct work *w, struct qs_err *e)
 
 static int print(struct qs_cli *cli, const struct work *w)
 {
+    if (cli->quiet && !cli->json && !cli->csv)
+        return QS_EXIT_DONE;
     struct qs_err e = QS_ERR_INIT;
     const bool tensors = cli->json || cli->csv || qs_cli_has(cli, "tensors");
     struct qs_report *r = qs_report_quantize(w->plan, w->result, tensors);
@@ -133,7 +171,9 @@ static int run(struct qs_cli *cli)
     struct work w = { .path = QS_STR_INIT };
     if (qs_cli_has(cli, "output") && qs_cli_args(cli) > 1)
         return qs_cli_usage(cli, "quantize: the output is named twice, by -o and as the second argument");
-    int exit_code = qs_cli_recipe(cli, &w.recipe);
+    int exit_code = check_edits(cli);
+    if (exit_code == QS_EXIT_DONE)
+        exit_code = qs_cli_recipe(cli, &w.recipe);
     if (exit_code == QS_EXIT_DONE)
         exit_code = qs_cli_imatrix(cli, &w.imatrix);
     if (exit_code == QS_EXIT_DONE) {
@@ -157,10 +197,10 @@ static const struct qs_key_doc keys[] = {
     { "result.files", "how many files" },
     { "result.preset", "preset of the recipe" },
     { "result.bytes", "bytes of all files" },
+    { "result.tensor_bytes", "bytes of the result's tensors" },
     { "result.source_bytes", "bytes of the source's tensors" },
     { "result.bpw", "bits per weight of the result's tensors" },
     { "result.error", "relative RMS error over all weights that were encoded, against the source file" },
-    { "result.nonfinite", "weights that are NaN or Inf; only where there are any" },
     { "result.seconds", "time it took" },
     { "result.resumed_bytes", "bytes found done by an earlier run; only where there are any" },
     { "files[].file", "of a split output: every file" },
@@ -171,7 +211,6 @@ static const struct qs_key_doc keys[] = {
     { "tensors[].error", "relative RMS error, null when copied" },
     { "tensors[].max_error", "largest absolute error" },
     { "tensors[].weighted_error", "the same with importance weights, null without them" },
-    { "tensors[].nonfinite", "weights that are NaN or Inf" },
     { "tensors[].copied", "whether the bytes were copied as they are" },
     { NULL, NULL }
 };
@@ -186,7 +225,10 @@ const struct qs_verb qs_verb_quantize = {
         "Applies a preset or a recipe to a model and writes the result. Reading, encoding on all cores and writing overlap.\n\n"
         "Until it is whole the output is called OUT.part, with a journal OUT.part.journal beside it. A run that was cancelled, "
         "killed or met a full disk goes on where it stopped when the same command is given again, and ends with the same "
-        "bytes. The source is never written to; an existing output is kept unless --force is given.\n\n"
+        "bytes. The source is never written to; an existing output is kept unless --force is given, "
+        "and a file that is read is never written over.\n\n"
+        "Weights that are NaN or infinite, and weights so large that they would become so, are an error that names the "
+        "tensor: llama.cpp loads no such file.\n\n"
         "Types that need an importance matrix are refused without one, before anything is written. A source that is "
         "quantized already is copied where the type stays the same; from Q8_0 it is converted with a warning, from lower "
         "types only with --allow-requantize. Errors are always against the source file.",

@@ -35,6 +35,14 @@ static int load(struct qs_cli *cli, size_t arg, struct qs_recipe **out)
     return qs_recipe_load(qs_cli_arg(cli, arg), out, &e) ? qs_cli_fail(cli, &e) : QS_EXIT_DONE;
 }
 
+/* The file's name before a message that does not begin with it already (FILE:LINE). */
+static void name_recipe(struct qs_err *e, const char *path)
+{
+    const size_t n = strlen(path);
+    if (strncmp(e->msg, path, n) != 0 || e->msg[n] != ':')
+        qs_err_prefix(e, "%s", path);
+}
+
 static int open_model(struct qs_cli *cli, size_t arg, struct qs_model **out)
 {
     struct qs_err e = QS_ERR_INIT;
@@ -203,7 +211,7 @@ static int run_resolve(struct qs_cli *cli)
         rc = open_model(cli, 1, &m);
     if (rc == QS_EXIT_DONE &&
         qs_recipe_resolve(r, m, qs_cli_has(cli, "with-imatrix"), qs_cli_has(cli, "lenient"), &x, &e)) {
-        qs_err_prefix(&e, "%s", qs_cli_arg(cli, 0));
+        name_recipe(&e, qs_cli_arg(cli, 0));
         rc = qs_cli_fail(cli, &e);
     }
     if (rc == QS_EXIT_DONE)
@@ -218,6 +226,8 @@ static const struct qs_key_doc resolve_keys[] = {
     SETTING_KEYS,
     { "items[].matched", "tensors whose name it matches" },
     { "items[].decided", "tensors it decides" },
+    { "shifted.tensors", "tensors that no pin or rule names and that get another type than with the preset alone" },
+    { "shifted.first", "the first of them; null when there are none" },
     { "tensors[].name", "tensor" },
     { "tensors[].from", "type in the model" },
     { "tensors[].to", "type the recipe gives" },
@@ -235,7 +245,8 @@ static const struct qs_verb verb_resolve = {
     .summary = "apply a recipe to a model: match counts, and the type of every tensor",
     .description =
         "Prints how many tensors every pin and rule matches and decides, and what each tensor becomes. A pin or "
-        "rule that matches nothing is an error, and so is a type that does not fit the rows of a tensor.",
+        "rule that matches nothing is an error, and so is a type that does not fit the rows of a tensor. Says how many "
+        "tensors that they do not name get another type than with the preset alone (see recipe(5)).",
     .opts = resolve_options,
     .keys = resolve_keys,
     .run = run_resolve,
@@ -280,8 +291,12 @@ static int run_export(struct qs_cli *cli)
     int rc = load(cli, 0, &r);
     if (rc == QS_EXIT_DONE)
         rc = open_model(cli, 1, &m);
+    const char *path = qs_cli_str(cli, "output", NULL);
+    const struct qs_file_input in = { qs_cli_arg(cli, 0), "the recipe" };
+    if (rc == QS_EXIT_DONE && path && qs_cli_output(cli, path, "-o", m, &in, 1, &e))
+        rc = qs_cli_fail(cli, &e);
     if (rc == QS_EXIT_DONE && qs_recipe_export_llama(r, m, &file, &args, &e)) {
-        qs_err_prefix(&e, "%s", qs_cli_arg(cli, 0));
+        name_recipe(&e, qs_cli_arg(cli, 0));
         rc = qs_cli_fail(cli, &e);
     }
     if (rc == QS_EXIT_DONE)
@@ -332,7 +347,7 @@ static int resolve_pair(struct qs_cli *cli, struct pair *p)
     for (size_t i = 0; i < 2; i++) {
         struct qs_err e = QS_ERR_INIT;
         if (qs_recipe_resolve(p->r[i], p->m, qs_cli_has(cli, "with-imatrix"), true, &p->x[i], &e)) {
-            qs_err_prefix(&e, "%s", qs_cli_arg(cli, i));
+            name_recipe(&e, qs_cli_arg(cli, i));
             return qs_cli_fail(cli, &e);
         }
     }

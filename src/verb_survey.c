@@ -24,7 +24,7 @@ static const struct qs_opt options[] = {
     { .name = "imatrix", .kind = QS_OPT_FILE, .arg = "FILE", .help = "importance matrix used by the encoders" },
     { .name = "no-stats", .help = "errors only; do not read every weight for the distributions" },
     { .name = "no-errors", .help = "distributions only" },
-    { .name = "outliers", .help = "list all outlier channels" },
+    { .name = "outliers", .help = "list all outlier rows and columns (up to 64 of each per tensor) instead of the worst ten" },
     { .name = "no-cache", .help = "measure afresh and store nothing" },
     { .name = "sort", .kind = QS_OPT_STR, .arg = "KEY", .help = "sort tensors by a column; -KEY: largest first" },
     { .name = "worst", .kind = QS_OPT_NUM, .arg = "N", .min = 1, .max = 1000000, .help = "show the N worst tensors" },
@@ -97,6 +97,10 @@ static int run(struct qs_cli *cli)
         if (!w.args.n_types)
             return qs_cli_usage(cli, "--types: '%s' is not a type that can be written ('quantscape types' lists them)", bad);
     }
+    if (w.args.whole && qs_cli_has(cli, "sample"))
+        return qs_cli_usage(cli, "--sample and --whole exclude each other");
+    if (qs_cli_has(cli, "outliers") && !w.args.stats)
+        return qs_cli_usage(cli, "--outliers and --no-stats exclude each other");
     if (!w.args.stats && !w.args.errors)
         return qs_cli_usage(cli, "--no-stats and --no-errors together leave nothing to measure");
     int rc = qs_model_open(qs_cli_arg(cli, 0), &w.model, &e);
@@ -116,17 +120,21 @@ static int run(struct qs_cli *cli)
 }
 
 static const struct qs_key_doc keys[] = {
-    { "survey", "what was measured: file, architecture, tensors, weights, sample_weights (0: whole), seed, importance" },
-    { "types[].type", "type; a star marks one that needs an importance matrix and was measured without" },
+    { "survey.file", "file as given" },
+    { "survey.architecture", "general.architecture" },
+    { "survey.tensors", "tensors measured" },
+    { "survey.weights", "their weights" },
+    { "survey.sample_weights", "weights per tensor that a sample aims at; 0: all were measured" },
+    { "survey.seed", "chooses the rows of the sample" },
+    { "survey.importance", "whether an importance matrix was used" },
+    { "types[].type", "type; not with --no-errors, like all of types[]" },
     { "types[].bpw", "bits per weight, scales and minima included" },
     { "types[].bytes", "all matrices in this type where their shape allows it, the rest as they are" },
     { "types[].error", "relative RMS error over all matrices measured" },
-    { "types[].error_se", "standard error of types[].error, where sampled" },
-    { "types[].error_how", "whole or sampled; the same for every key ending in _how" },
     { "types[].worst_error", "error of the worst tensor" },
     { "types[].worst_tensor", "its name" },
     { "types[].tensors", "matrices measured" },
-    { "types[].impossible", "matrices whose rows are no multiple of the block" },
+    { "types[].impossible", "matrices that cannot have the type: rows no multiple of the block, or weights too large for it" },
     { "tensors[].name", "tensor" },
     { "tensors[].role", "what it is for" },
     { "tensors[].layer", "its block; null outside of blocks" },
@@ -142,10 +150,12 @@ static const struct qs_key_doc keys[] = {
     { "tensors[].kurtosis", "fourth moment over squared variance: 3 for a Gaussian" },
     { "tensors[].max_sigma", "max_abs over sd" },
     { "tensors[].beyond6", "share of weights more than 6 sd from the mean" },
-    { "tensors[].row_ratio", "largest weight of the worst row over that of the median row" },
-    { "tensors[].col_ratio", "the same for columns, over all rows and experts" },
-    { "tensors[].worst_row", "number of the worst row" },
+    { "tensors[].row_ratio", "largest weight of the worst row over that of the median row, without outlier columns" },
+    { "tensors[].col_ratio", "the same for columns, over all rows and experts, without outlier rows" },
+    { "tensors[].worst_row", "number of the worst row, outlier or not" },
     { "tensors[].worst_col", "number of the worst column" },
+    { "tensors[].outlier_rows", "rows with a ratio of 4 or more" },
+    { "tensors[].outlier_cols", "columns with a ratio of 4 or more" },
     { "tensors[].zeros", "weights that are 0" },
     { "tensors[].nan", "weights that are NaN" },
     { "tensors[].inf", "weights that are infinite" },
@@ -153,19 +163,17 @@ static const struct qs_key_doc keys[] = {
     { "cells[].type", "type it was encoded to" },
     { "cells[].bpw", "bits per weight of the type" },
     { "cells[].bytes", "bytes of the whole tensor in this type; null: it cannot have it" },
-    { "cells[].error", "relative RMS error against this file, with error_se and error_how; null: see gap" },
+    { "cells[].error", "relative RMS error against this file; null: see gap" },
     { "cells[].max_error", "largest absolute error among the weights measured" },
     { "cells[].weighted_error", "relative RMS error weighted by importance; null without a matrix" },
     { "cells[].measured", "weights measured" },
     { "cells[].gap", "why there is no error" },
-    { "channels[].name", "tensor" },
+    { "channels[].name", "tensor; outliers only, at most 64 rows and 64 columns of a tensor" },
     { "channels[].axis", "row or column" },
     { "channels[].index", "number of the row or column" },
     { "channels[].max_abs", "its largest weight" },
     { "channels[].max_sigma", "the same in standard deviations of the tensor" },
     { "channels[].ratio", "the same over that of the median row or column" },
-    { "channels[].outlier", "whether the ratio is 4 or more" },
-    { "notes[]", "remarks for people" },
     { NULL, NULL }
 };
 
@@ -179,11 +187,13 @@ const struct qs_verb qs_verb_survey = {
         "Encodes a sample of whole rows of every tensor to every type and compares the result with the weights of the "
         "file: relative RMS error, sqrt(sum (w - w')^2 / sum w^2). Values from a sample are marked with ~ and come with "
         "their standard error in --json and --csv. Every weight is read once for the distributions: deviation, largest "
-        "value, kurtosis, and the rows and columns whose largest weight stands out.\n\n"
+        "value, kurtosis, and the rows and columns whose largest weight stands out (4 times that of the median one). A "
+        "row that stands out only where it crosses an outlier column is not named, nor the other way round; a single large "
+        "weight is named by its column.\n\n"
         "Results are kept in the cache ($XDG_CACHE_HOME/quantscape/survey), keyed by the content of the file: an "
         "interrupted survey goes on where it stopped, and a repeated one costs nothing.\n\n"
         "With --csv the table has one row per tensor and type; with --no-errors one row per tensor; with --outliers one "
-        "row per channel.",
+        "row per outlier channel.",
     .examples = "quantscape survey model.gguf\tall types on a sample\n"
                 "quantscape survey model.gguf -t Q4_K,Q6_K --whole\ttwo types on all weights\n"
                 "quantscape survey model.gguf --worst 10\tthe ten worst tensors\n"

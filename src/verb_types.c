@@ -28,6 +28,13 @@ static const char *kind_name(enum qs_kind k)
     return name[k];
 }
 
+/* From what the encoder cannot do without to what makes no difference to it. */
+static const char *importance_name(const struct qs_format *f)
+{
+    return f->flags & QS_NEEDS_IMATRIX ? "needed" : f->flags & QS_RULE_IMATRIX ? "by rule"
+         : f->flags & QS_USES_IMATRIX ? "used" : "no";
+}
+
 static void add_row(struct qs_section *s, const struct qs_format *f)
 {
     uint32_t bytes = 0;
@@ -40,7 +47,7 @@ static void add_row(struct qs_section *s, const struct qs_format *f)
     qs_cell_int(s, C_BLOCK, f->block);
     qs_cell_int(s, C_BYTES, bytes);
     qs_cell_str(s, C_KIND, kind_name(f->kind));
-    qs_cell_str(s, C_IMPORTANCE, f->flags & QS_NEEDS_IMATRIX ? "needed" : f->flags & QS_USES_IMATRIX ? "used" : "no");
+    qs_cell_str(s, C_IMPORTANCE, importance_name(f));
     qs_cell_bool(s, C_ENCODE, !(f->flags & QS_NO_ENCODE));
     qs_cell_str(s, C_GOOD_FOR, f->good_for ? f->good_for : "");
 }
@@ -58,6 +65,9 @@ static int run(struct qs_cli *cli)
         if (!(qs_format_at(i)->flags & QS_INTERNAL))
             add_row(s, qs_format_at(i));
     qs_section_note(s, "bpw: bits per weight, scales and minima included. bytes: of one block.");
+    qs_section_note(s, "imatrix: needed - nothing can be written in it without importance weights; by rule - the encoder can do "
+                       "without, but as in llama.cpp only embeddings and the output tensor are written so (Q2_K too in the preset Q2_K_S); used - they "
+                       "make it better.");
     int rc = qs_cli_print(cli, r, NULL);
     qs_report_free(r);
     return rc;
@@ -70,7 +80,8 @@ static const struct qs_key_doc keys[] = {
     { "types[].block", "weights per block; rows must be a multiple of it" },
     { "types[].block_bytes", "bytes of one block" },
     { "types[].kind", "family: float, integer, block, K, IQ, ternary, FP4, bits" },
-    { "types[].importance", "importance weights (imatrix): needed, used, or no" },
+    { "types[].importance", "importance weights (imatrix): needed (the encoder cannot do without), by rule (llama.cpp writes "
+                            "only embeddings and output without), used, or no" },
     { "types[].encode", "whether tensors can be written in it" },
     { "types[].good_for", "one line for people" },
     { NULL, NULL }
@@ -81,8 +92,8 @@ const struct qs_verb qs_verb_types = {
     .args = "",
     .summary = "list every tensor type with its size and what it is good for",
     .description =
-        "Lists every type a tensor can have: the weights of a block and its bytes, true bits per weight, whether an "
-        "importance matrix is needed to write it, and what it is good for. Presets such as Q4_K_M mix several types; "
+        "Lists every type a tensor can have: the weights of a block and its bytes, true bits per weight, whether "
+        "importance weights are needed to write it, and what it is good for. Presets such as Q4_K_M mix several types; "
         "quantscape plan shows which tensor gets which.",
     .examples = "quantscape types\tthe table\n"
                 "quantscape types --csv\tthe same for a spreadsheet\n",

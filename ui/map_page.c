@@ -1,10 +1,8 @@
 /* map_page.c - owns the survey behind the map page: error under the default preset, or bits of a quantized file. */
 #include "ui/map_page.h"
 
-#include <langinfo.h>
-#include <string.h>
-
 #include "core/report/report_map.h"
+#include "ui/term.h"
 
 #define PRESET "Q4_K_M"
 
@@ -25,11 +23,14 @@ int qs_map_page_measure(struct qs_map_page *p, struct qs_model *m, struct qs_poo
     return qs_survey_run(m, &args, pool, job, &p->survey, e);
 }
 
-int qs_map_page_text(const struct qs_map_page *p, unsigned width, struct qs_str *out, struct qs_err *e)
+int qs_map_page_text(const struct qs_map_page *p, unsigned width, bool ascii, struct qs_str *out, struct qs_err *e)
 {
     const struct qs_heat_args args = { .measure = p->types.type ? QS_MAP_ERROR : QS_MAP_BITS, .type = p->types.type,
                                        .what = p->types.type ? PRESET : NULL, .scale = -1 };
-    const struct qs_heat_style style = { .width = width, .ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0 };
+    const int colors = qs_term_colors();
+    const struct qs_heat_style style = { .width = width, .ascii = ascii,
+                                         .color = colors > 0xffff ? QS_HEAT_RGB : colors >= 256 ? QS_HEAT_256
+                                                  : colors >= 8 ? QS_HEAT_8 : QS_HEAT_PLAIN };
     struct qs_heat *h;
     const int rc = qs_heat_make(p->model, p->survey, &args, &h, e);
     if (rc)

@@ -16,7 +16,8 @@ struct qs_map_page {
 
 /* Measures what the map shows (nothing where the file is quantized already). Runs inside a job. */
 int qs_map_page_measure(struct qs_map_page *p, struct qs_model *m, struct qs_pool *pool, struct qs_job *job, struct qs_err *e);
-int qs_map_page_text(const struct qs_map_page *p, unsigned width, struct qs_str *out, struct qs_err *e);
+/* Coloured as the terminal can do it (SGR sequences, for the pager). ascii: no other characters. */
+int qs_map_page_text(const struct qs_map_page *p, unsigned width, bool ascii, struct qs_str *out, struct qs_err *e);
 void qs_map_page_free(struct qs_map_page *p);
 
 #endif

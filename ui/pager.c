@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/unicode.h"
 #include "ui/draw.h"
+#include "ui/term.h"
 
 void qs_pager_init(struct qs_pager *p)
 {
@@ -21,6 +22,7 @@ void qs_pager_free(struct qs_pager *p)
 {
     qs_str_free(&p->text);
     qs_free(p->line);
+    qs_free(p->color);
     qs_pager_init(p);
 }
 
@@ -30,6 +32,77 @@ static const char *line_at(const struct qs_pager *p, size_t i, size_t *n)
     return p->text.data + p->line[i];
 }
 
+/* ---- colours ---- */
+
+/* One number of an escape sequence, or -1; advances behind it and a semicolon. */
+static int number(const char **s)
+{
+    int n = -1;
+    for (; **s >= '0' && **s <= '9' && n < 1000; ++*s)
+        n = (n < 0 ? 0 : n) * 10 + (**s - '0');
+    *s += **s == ';';
+    return n;
+}
+
+/* What stands behind 38 or 48: 5;N, a number of the palette, or 2;R;G;B, which curses calls by one number too. */
+static int long_color(const char **s)
+{
+    const int kind = number(s);
+    if (kind == 5)
+        return number(s);
+    const int r = number(s), g = number(s), b = number(s);
+    return kind == 2 && r >= 0 && g >= 0 && b >= 0 ? r << 16 | g << 8 | b : -1;
+}
+
+/* Reads the sequence behind "ESC [" up to its "m"; returns what follows. */
+static const char *read_color(const char *s, struct qs_pager_color *c)
+{
+    while (*s && *s != 'm') {
+        const char *before = s;
+        const int n = number(&s);
+        if (n == 0)
+            c->fg = c->bg = -1;
+        else if (n == 38 || n == 48)
+            *(n == 38 ? &c->fg : &c->bg) = long_color(&s);
+        else if (n >= 30 && n <= 37)
+            c->fg = n - 30;
+        else if (n >= 40 && n <= 47)
+            c->bg = n - 40;
+        s += s == before; /* nothing of ours */
+    }
+    return s + (*s == 'm');
+}
+
+static void add_color(struct qs_pager *p, struct qs_pager_color c)
+{
+    if (c.fg < 0 || c.bg < 0 || c.from == c.to || !qs_grow(&p->color, &p->color_cap, p->n_colors + 1, sizeof *p->color))
+        return; /* without colours the text says the same */
+    p->color[p->n_colors++] = c;
+}
+
+/* Takes the escape sequences out of the text. */
+static void take_colors(struct qs_pager *p)
+{
+    const char *in = p->text.data;
+    char *out = p->text.data;
+    struct qs_pager_color now = { 0, 0, -1, -1 };
+    p->n_colors = 0;
+    if (!p->text.len || !strchr(in, '\x1b'))
+        return;
+    while (*in) {
+        if (in[0] == '\x1b' && in[1] == '[') {
+            now.to = (size_t)(out - p->text.data);
+            add_color(p, now);
+            in = read_color(in + 2, &now);
+            now.from = now.to;
+        } else {
+            *out++ = *in++;
+        }
+    }
+    *out = 0;
+    p->text.len = (size_t)(out - p->text.data);
+}
+
 /* ---- the text and the place in it ---- */
 
 void qs_pager_set(struct qs_pager *p, struct qs_str *text)
@@ -37,6 +110,7 @@ void qs_pager_set(struct qs_pager *p, struct qs_str *text)
     qs_str_free(&p->text);
     p->text = *text;
     *text = (struct qs_str)QS_STR_INIT;
+    take_colors(p);
     p->n_lines = 0;
     for (size_t at = 0; at < p->text.len;) {
         if (!qs_grow(&p->line, &p->cap, p->n_lines + 2, sizeof *p->line))
@@ -133,16 +207,40 @@ bool qs_pager_find_next(struct qs_pager *p, const struct qs_regex *re, int step)
 
 /* ---- drawing ---- */
 
+/* Changes the looks of s[from .. to) of a line, as far as it is on the screen. */
+static void change(const struct qs_pager *p, int y, const char *s, const size_t span[2], attr_t how, int pair)
+{
+    const size_t column = qs_utf8_width(s, span[0]), width = qs_utf8_width(s + span[0], span[1] - span[0]);
+    const size_t from = column > p->left ? column : p->left, edge = p->left + p->columns;
+    const size_t to = column + width < edge ? column + width : edge;
+    if (to > from) /* the pair by pointer: as a short it ends at 32,767 */
+        mvchgat(y, (int)(from - p->left), (int)(to - from), how, 0, &pair);
+}
+
 static void mark(const struct qs_pager *p, int y, const char *s, size_t n, const struct qs_regex *re, attr_t how)
 {
     size_t span[2], at = 0;
     while (at < n && find_span(re, s, n, at, span)) {
-        const size_t column = qs_utf8_width(s, span[0]), width = qs_utf8_width(s + span[0], span[1] - span[0]);
-        const size_t from = column > p->left ? column : p->left, edge = p->left + p->columns;
-        const size_t to = column + width < edge ? column + width : edge;
-        if (to > from)
-            mvchgat(y, (int)(from - p->left), (int)(to - from), how, 0, NULL);
+        change(p, y, s, span, how, 0);
         at = span[1];
+    }
+}
+
+static void draw_colors(const struct qs_pager *p, int y, size_t line)
+{
+    const size_t start = p->line[line], end = p->line[line + 1];
+    size_t low = 0, high = p->n_colors;
+    while (low < high) { /* the first one of the line */
+        const size_t middle = (low + high) / 2;
+        if (p->color[middle].from < start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < p->n_colors && p->color[low].from < end; low++) {
+        const struct qs_pager_color *c = &p->color[low];
+        const size_t span[2] = { c->from - start, (c->to < end ? c->to : end - 1) - start };
+        change(p, y, p->text.data + start, span, A_NORMAL, qs_term_pair(c->fg, c->bg));
     }
 }
 
@@ -152,6 +250,7 @@ void qs_pager_draw(const struct qs_pager *p, int y, const struct qs_regex *re)
         size_t n;
         const char *s = line_at(p, i, &n);
         qs_draw_text(y, 0, s, n, p->left, p->columns);
+        draw_colors(p, y, i);
         if (re)
             mark(p, y, s, n, re, i == p->match ? A_REVERSE | A_BOLD : A_REVERSE);
     }

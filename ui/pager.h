@@ -13,9 +13,12 @@
 #include "base/regex.h"
 #include "base/str.h"
 
+struct qs_pager_color { size_t from, to; int fg, bg; }; /* of text[from .. to) */
+
 struct qs_pager {
     struct qs_str text;
     size_t *line, n_lines, cap; /* offsets of line starts; one more entry at the end */
+    struct qs_pager_color *color; size_t n_colors, color_cap; /* in the order of the text */
     size_t top, left;           /* first line and cell shown */
     size_t match;               /* line of the last match; QS_PAGER_NONE: there is none */
     size_t rows, columns;       /* of the screen, as last told */
@@ -25,7 +28,9 @@ struct qs_pager {
 void qs_pager_init(struct qs_pager *p);
 void qs_pager_free(struct qs_pager *p);
 
-/* Takes over `text` (lines ended by \n; *text is reset). The place is kept where it still exists. */
+/* Takes over `text` (lines ended by \n; *text is reset). Its escape sequences that set colours (SGR 30-37, 40-47, 38 and
+ * 48, reset by 0 on the same line) become colours, and are no part of what is searched. The place is kept where it still
+ * exists. */
 void qs_pager_set(struct qs_pager *p, struct qs_str *text);
 /* The size of the part of the screen it is drawn on; keeps the place within the text. */
 void qs_pager_size(struct qs_pager *p, size_t rows, size_t columns);

@@ -31,6 +31,7 @@ static unsigned broken;    /* promises in a row */
 static int wake_pipe[2] = { -1, -1 };
 static struct sigaction old_end[COUNT(end_signals)];
 static SCREEN *screen;
+static bool colored;
 
 static void on_crash(int sig)
 {
@@ -130,7 +131,7 @@ int qs_term_open(struct qs_err *e)
     curs_set(0);
     const char *no_color = getenv("NO_COLOR");
     if (has_colors() && !(no_color && *no_color)) {
-        start_color();
+        colored = start_color() == OK;
         use_default_colors();
     }
     return QS_OK;
@@ -143,10 +144,24 @@ void qs_term_close(void)
     endwin();
     delscreen(screen);
     screen = NULL;
+    colored = false;
     active = 0;
     for (size_t i = 0; i < COUNT(end_signals); i++)
         sigaction(end_signals[i], &old_end[i], NULL);
     close_pipe();
+}
+
+int qs_term_colors(void)
+{
+    return active && colored ? COLORS : 0;
+}
+
+int qs_term_pair(int fg, int bg)
+{
+    if (fg >= qs_term_colors() || bg >= qs_term_colors())
+        return 0;
+    const int pair = alloc_pair(fg, bg); /* the same one again for the same colours */
+    return pair > 0 ? pair : 0;
 }
 
 static void drain(int fd)

@@ -15,6 +15,9 @@ void qs_term_guard(void);
 int qs_term_open(struct qs_err *e);
 void qs_term_close(void); /* idempotent */
 
+int qs_term_colors(void);           /* how many the terminal has; 0: none, or not wanted (NO_COLOR) */
+int qs_term_pair(int fg, int bg);   /* the curses colour pair; 0, the terminal's own colours, where it cannot be had */
+
 /* Waits for a key, a signal, a byte on `fd` (-1: none; bytes are taken) or the time-out (-1: for ever). */
 void qs_term_wait(int fd, int timeout_ms);
 /* The next key that is there: OK (*c is a character), KEY_CODE_YES (*c is a curses code), ERR: none is there. */

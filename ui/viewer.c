@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <langinfo.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #include "core/model/model.h"
 #include "core/report/report_info.h"
 #include "core/report/report_tensors.h"
+#include "core/report/text_fit.h"
 #include "ui/draw.h"
 #include "ui/map_page.h"
 #include "ui/pager.h"
@@ -127,12 +129,18 @@ bool qs_ui_key(unsigned i, const char **keys, const char **help)
 
 /* ---- pages ---- */
 
+/* What curses can print: it goes by the locale as it was set, not by its name. */
+static bool locale_utf8(void)
+{
+    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
 static void report_to(struct qs_report *r, unsigned width, struct qs_str *out)
 {
     if (!r || qs_report_failed(r))
         qs_str_add(out, "out of memory\n");
     else
-        qs_report_text(r, width, out);
+        qs_report_text_as(r, &(struct qs_text_style){ .width = width, .ascii = !locale_utf8() }, out);
     qs_report_free(r);
 }
 
@@ -149,15 +157,24 @@ static void help_text(unsigned width, struct qs_str *out)
                 "PRESET draws the map of any preset; quantscape quantize writes a file.", 0, width);
 }
 
+static void why_not_measured(const struct viewer *v, unsigned width, struct qs_str *out)
+{
+    struct qs_str text = QS_STR_INIT;
+    qs_str_add(&text, "Nothing could be measured: ");
+    qs_text_clean(&text, v->map_err.msg, !locale_utf8());
+    qs_draw_wrapped(out, text.data, 0, width);
+    qs_str_free(&text);
+}
+
 static void map_text(struct viewer *v, unsigned width, struct qs_str *out)
 {
     struct qs_err e = QS_ERR_INIT;
     if (!v->map_done)
-        qs_str_add(out, "The error of every tensor under Q4_K_M is being measured on a sample of its rows ...\n");
+        qs_draw_wrapped(out, "The error of every tensor under Q4_K_M is being measured on a sample of its rows ...", 0, width);
     else if (v->map_err.code)
-        qs_str_addf(out, "Nothing could be measured: %s\n", v->map_err.msg);
-    else if (qs_map_page_text(&v->map, width, out, &e))
-        qs_str_addf(out, "%s\n", e.msg);
+        why_not_measured(v, width, out);
+    else if (qs_map_page_text(&v->map, width, !locale_utf8(), out, &e))
+        qs_draw_wrapped(out, e.msg, 0, width);
 }
 
 static void overview_text(struct viewer *v, unsigned width, struct qs_str *out)
@@ -286,7 +303,7 @@ static void draw_title(struct viewer *v)
     struct qs_str title = QS_STR_INIT, file = QS_STR_INIT;
     const size_t cells = (size_t)COLS, end = p->top + p->rows;
     char place[64] = "";
-    qs_utf8_clean(&file, name, strlen(name), 0);
+    qs_text_clean(&file, name, !locale_utf8());
     add_pages(v, true, &title);
     if (p->n_lines > p->rows)
         snprintf(place, sizeof place, " %zu-%zu of %zu ", p->top + 1, end, p->n_lines);
@@ -322,8 +339,10 @@ static void add_job(struct viewer *v, int detail, struct qs_str *out)
         return;
     qs_job_status(v->job, &st);
     qs_str_add(out, !v->paused ? "measuring" : st.state == QS_JOB_PAUSED ? "paused" : "pausing");
-    if (detail > 1)
-        qs_str_addf(out, " %s", st.item);
+    if (detail > 1) {
+        qs_str_addc(out, ' ');
+        qs_text_clean(out, st.item, !locale_utf8());
+    }
     if (st.total)
         qs_str_addf(out, " %.0f %%", 100.0 * (double)st.done / (double)st.total);
     if (detail > 0 && st.eta >= 0)
@@ -360,7 +379,8 @@ static void draw_footer(struct viewer *v)
         qs_str_add(&s, "_");
         qs_draw_bar(LINES - 1, s.data, "");
     } else if (v->message[0]) {
-        qs_draw_bar(LINES - 1, v->message, "");
+        qs_text_clean(&s, v->message, !locale_utf8());
+        qs_draw_bar(LINES - 1, s.data, "");
     } else {
         draw_keys(v);
     }

@@ -57,7 +57,7 @@ complete -c quantscape -n '__quantscape_verb_is "survey"' -l match -s m -x -d 'o
 complete -c quantscape -n '__quantscape_verb_is "survey"' -l imatrix -r -d 'importance matrix used by the encoders'
 complete -c quantscape -n '__quantscape_verb_is "survey"' -l no-stats -d 'errors only; do not read every weight for the distributions'
 complete -c quantscape -n '__quantscape_verb_is "survey"' -l no-errors -d 'distributions only'
-complete -c quantscape -n '__quantscape_verb_is "survey"' -l outliers -d 'list all outlier channels'
+complete -c quantscape -n '__quantscape_verb_is "survey"' -l outliers -d 'list all outlier rows and columns (up to 64 of each per tensor) instead of the worst ten'
 complete -c quantscape -n '__quantscape_verb_is "survey"' -l no-cache -d 'measure afresh and store nothing'
 complete -c quantscape -n '__quantscape_verb_is "survey"' -l sort -x -d 'sort tensors by a column; -KEY: largest first'
 complete -c quantscape -n '__quantscape_verb_is "survey"' -l worst -x -d 'show the N worst tensors'

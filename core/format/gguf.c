@@ -162,6 +162,9 @@ const struct qs_gguf_tensor *qs_gguf_tensor_by_name(const struct qs_gguf *g, con
 
 static int open_file(const char *path, int *fd, struct stat *st, struct qs_err *e)
 {
+    *fd = -1;
+    if (!path[0])
+        return qs_fail(e, QS_EINVAL, "the name of the model is an empty word");
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* O_NONBLOCK: a pipe is refused, not waited for */
     if (*fd < 0)
         return qs_fail_errno(e, errno, "cannot open %s", path);

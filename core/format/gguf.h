@@ -5,7 +5,8 @@
  * qs_gguf_check() collects all of them. The specification followed: ggml's docs/gguf.md at llama.cpp 0c1e57098.
  *
  * Names and values point into memory owned by the qs_gguf: they live as long as it does. Strings are byte strings with
- * a length (also 0-terminated); they are not trusted to be valid UTF-8 or free of control characters.
+ * a length (also 0-terminated); they are not trusted to be valid UTF-8 or free of control characters. Tensor names that are
+ * not, that are empty or longer than 255 bytes, are fatal findings.
  */
 #ifndef QS_CORE_GGUF_H
 #define QS_CORE_GGUF_H

@@ -123,7 +123,9 @@ static bool reading(struct parser *ps)
     char *tail = strstr(text, " (at offset ");
     if (tail)
         *tail = 0; /* the finding carries the offset itself */
-    return fatal(ps, r->err.code, r->pos, "%s", text);
+    const size_t n = strlen(ps->field);
+    const char *what = strncmp(text, ps->field, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
+    return fatal(ps, r->err.code, r->pos, "%s%s", what, r->err.code == QS_EFORMAT ? " (cut short: fetch it again)" : "");
 }
 
 static char *keep_name(struct parser *ps, const char *s, size_t n)
@@ -172,6 +174,33 @@ static bool has_controls(const char *s, size_t n)
         if ((unsigned char)s[i] < 0x20 || s[i] == 0x7F)
             return true;
     return false;
+}
+
+/* Names are shown, matched and written everywhere: what could do harm there is refused. */
+static const char *name_fault(const char *s, size_t n)
+{
+    if (n == 0)
+        return "the name is empty";
+    if (n > 255)
+        return "the name is longer than 255 bytes";
+    for (size_t pos = 0; pos < n;) {
+        const uint32_t c = qs_utf8_next(s, n, &pos);
+        if (c < 0x20 || (c >= 0x7F && c < 0xA0))
+            return "the name contains control characters";
+    }
+    return NULL;
+}
+
+static void judge_name(struct parser *ps, uint64_t at, const char *s, size_t n)
+{
+    const size_t bad = qs_utf8_invalid_at(s, n);
+    const char *fault = bad < n ? NULL : name_fault(s, n);
+    if (bad < n)
+        qs_gguf_find(ps->g, QS_FINDING_FATAL, QS_EFORMAT, ps->part, at, ps->field, "the name is not valid UTF-8 (byte %zu)", bad);
+    else if (fault)
+        qs_gguf_find(ps->g, QS_FINDING_FATAL, QS_EFORMAT, ps->part, at, ps->field, "%s", fault);
+    else if (n >= 64)
+        NOTE(ps, QS_FINDING_WARNING, at, "the name has %zu bytes: llama.cpp takes at most 63", n);
 }
 
 static void remark_text(struct parser *ps, uint64_t at, const char *what, const char *s, size_t n, bool controls_too)
@@ -245,6 +274,9 @@ static bool read_count(struct parser *ps, const char *what, uint64_t each, uint6
     uint64_t n = qs_reader_u64(ps->r, what);
     if (!reading(ps))
         return false;
+    if (n > (ps->r->size - ps->r->pos) / each && n <= QS_GGUF_MAX_ENTRIES)
+        return fatal(ps, QS_EFORMAT, at, "%" PRIu64 " entries do not fit into the %" PRIu64 " bytes that are left of the file "
+                     "(cut short: fetch it again)", n, ps->r->size - ps->r->pos);
     if (n > (ps->r->size - ps->r->pos) / each)
         return fatal(ps, QS_EFORMAT, at, "%" PRIu64 " cannot be: the file has only %" PRIu64 " bytes left", n,
                      ps->r->size - ps->r->pos);
@@ -255,6 +287,8 @@ static bool read_count(struct parser *ps, const char *what, uint64_t each, uint6
 }
 
 /* ---- metadata ---- */
+
+#define PLAUSIBLE_COUNT (UINT64_C(1) << 24) /* the largest vocabularies have a million tokens; beyond it is damage */
 
 static bool read_array(struct parser *ps, struct qs_kv *kv, unsigned depth);
 
@@ -276,8 +310,8 @@ static bool read_items(struct parser *ps, int item, uint64_t count, unsigned dep
     uint64_t least = size ? size : item == QS_GGUF_STRING ? 8 : 12;
     if (count > left / least)
         return fatal(ps, QS_EFORMAT, at - 8,
-                     "an array of %" PRIu64 " x %s cannot be: the file has only %" PRIu64 " bytes left", count,
-                     qs_gguf_type_name(item), left);
+                     "an array of %" PRIu64 " x %s cannot be: the file has only %" PRIu64 " bytes left%s", count,
+                     qs_gguf_type_name(item), left, count <= PLAUSIBLE_COUNT ? " (cut short: fetch it again)" : "");
     if (size) {
         const uint8_t *p = qs_reader_bytes(ps->r, count * size, "array");
         if (!reading(ps))
@@ -468,11 +502,7 @@ static bool read_tensor(struct parser *ps, uint64_t i, struct qs_gguf_tensor *t)
         return false;
     t->name_len = (uint32_t)n;
     qs_gguf_label(ps->field, sizeof ps->field, "tensor", t->name, n, NULL);
-    if (n == 0)
-        NOTE(ps, QS_FINDING_WARNING, start, "the name is empty");
-    else if (n >= 64)
-        NOTE(ps, QS_FINDING_WARNING, start, "the name has %zu bytes: llama.cpp takes at most 63", n);
-    remark_text(ps, start + 8, "the name", t->name, n, true);
+    judge_name(ps, start + 8, t->name, n);
 
     uint64_t at = ps->r->pos;
     t->n_dims = qs_reader_u32(ps->r, "dimensions");
@@ -590,12 +620,13 @@ static void place_ends(struct qs_gguf *g, unsigned part, size_t first)
     char field[96];
     qs_gguf_label(field, sizeof field, "tensor", t->name, t->name_len, "data");
     qs_gguf_find(g, QS_FINDING_FATAL, QS_EFORMAT, part, t->offset, field,
-                 "%zu of %zu tensors lie beyond the end of the file: it has %" PRIu64 " bytes and needs %" PRIu64
-                 " (cut short: fetch it again)", n, g->n_tensors - first, p->file_size, need);
+                 "%zu of %zu tensors %s beyond the end of the file: it has %" PRIu64 " bytes and needs %" PRIu64
+                 " (cut short: fetch it again)", n, g->n_tensors - first, n == 1 ? "reaches" : "reach", p->file_size, need);
 }
 
-/* Sorted by place: overlaps, rooms of tensors of unknown type, gaps. */
-static void place_neighbours(struct qs_gguf *g, unsigned part, struct span *s, size_t n)
+/* Sorted by place: overlaps, rooms of tensors of unknown type, gaps; what follows the last one where all tensors are
+ * there (`all`), for else it is part of one that is not. */
+static void place_neighbours(struct qs_gguf *g, unsigned part, struct span *s, size_t n, bool all)
 {
     const struct qs_gguf_part *p = &g->part[part];
     char field[96];
@@ -628,7 +659,7 @@ static void place_neighbours(struct qs_gguf *g, unsigned part, struct span *s, s
         }
     }
     uint64_t end = (reached + mask) & ~mask;
-    if (n > 0 && p->file_size > end)
+    if (n > 0 && all && p->file_size > end)
         qs_gguf_find(g, QS_FINDING_NOTE, QS_OK, part, end, "file",
                      "%" PRIu64 " bytes follow the last tensor: nothing uses them", p->file_size - end);
 }
@@ -657,7 +688,7 @@ int qs_gguf_place(struct qs_gguf *g, unsigned part, size_t first, struct qs_err 
         qs_gguf_find(g, QS_FINDING_WARNING, QS_OK, part, QS_GGUF_NO_OFFSET, "tensor table",
                      "tensors do not lie in the order of the table: llama.cpp refuses such files");
     }
-    place_neighbours(g, part, s, n);
+    place_neighbours(g, part, s, n, n == count);
     qs_free(s);
     return g->store->out_of_memory ? qs_fail_mem(e, 0, "the findings about a file") : QS_OK;
 }

@@ -145,6 +145,12 @@ bool qs_gguf_meta_has(const struct qs_gguf_meta *m, const char *key)
     return find(m, key, strlen(key)) != NULL;
 }
 
+int qs_gguf_meta_type(const struct qs_gguf_meta *m, const char *key)
+{
+    const struct entry *x = find(m, key, strlen(key));
+    return x ? x->type : -1;
+}
+
 /* ---- layout ---- */
 
 static void add_u32(struct qs_str *s, uint32_t v)

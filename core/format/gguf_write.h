@@ -20,6 +20,7 @@ int qs_gguf_meta_u32(struct qs_gguf_meta *m, const char *key, uint32_t v, struct
 int qs_gguf_meta_str(struct qs_gguf_meta *m, const char *key, const char *v, struct qs_err *e);
 bool qs_gguf_meta_remove(struct qs_gguf_meta *m, const char *key); /* false: was not there */
 bool qs_gguf_meta_has(const struct qs_gguf_meta *m, const char *key);
+int qs_gguf_meta_type(const struct qs_gguf_meta *m, const char *key); /* enum qs_gguf_type; -1: not there */
 /* "key=type:value" as llama.cpp's --override-kv: int, float, bool, str; also u8..f64 by our names. Numbers must fit. */
 int qs_gguf_meta_override(struct qs_gguf_meta *m, const char *text, struct qs_err *e);
 

@@ -64,10 +64,10 @@ static void tell(const struct qs_tensor *t, uint64_t found, qs_model_check_fn *f
     char msg[160];
     bool plain = t->format->kind == QS_KIND_FLOAT;
     if (plain)
-        snprintf(msg, sizeof msg, "%" PRIu64 " of %" PRIu64 " weights are NaN or infinite", found, t->n);
+        snprintf(msg, sizeof msg, "%" PRIu64 " of %" PRIu64 " weights %s NaN or infinite", found, t->n, found == 1 ? "is" : "are");
     else
-        snprintf(msg, sizeof msg, "%" PRIu64 " of %" PRIu64 " blocks of %s have a scale that is NaN or infinite", found,
-                 t->n / t->format->block, t->format->name);
+        snprintf(msg, sizeof msg, "%" PRIu64 " of %" PRIu64 " blocks of %s %s a scale that is NaN or infinite", found,
+                 t->n / t->format->block, t->format->name, found == 1 ? "has" : "have");
     fn(ctx, t, plain ? "weights" : "scales", found, msg);
 }
 

@@ -17,17 +17,21 @@
 #define QS_VERSION "unknown"
 #endif
 
-/* Metadata of the first file, overrides not yet applied. */
-static int describe(struct qs_gguf_meta *m, const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_err *e)
+static bool copies_all(const struct qs_plan *plan)
 {
-    int rc = qs_gguf_meta_copy(m, plan->model->gguf, e);
-    for (const char *const *k = (const char *const[]){ "split.no", "split.count", "split.tensors.count", NULL }; *k; k++)
-        qs_gguf_meta_remove(m, *k);
-    if (!rc && plan->file_type >= 0)
-        rc = qs_gguf_meta_u32(m, "general.file_type", (uint32_t)plan->file_type, e);
-    if (!rc)
-        rc = qs_gguf_meta_u32(m, "general.quantization_version", QNT_VERSION, e);
-    if (!rc && plan->imatrix) {
+    for (size_t i = 0; i < plan->n; i++)
+        if (!plan->enc[i].copy)
+            return false;
+    return true;
+}
+
+/* Where nothing is encoded the file was made by whoever made the source: what it says of that stays. */
+static int describe_making(struct qs_gguf_meta *m, const struct qs_plan *plan, const struct qs_writer_args *args,
+                           struct qs_err *e)
+{
+    int rc = QS_OK;
+    const bool copies = copies_all(plan);
+    if (plan->imatrix && !copies) {
         rc = qs_gguf_meta_str(m, "quantize.imatrix.file", args->imatrix_path ? args->imatrix_path : "", e);
         if (!rc && plan->imatrix->dataset && *plan->imatrix->dataset)
             rc = qs_gguf_meta_str(m, "quantize.imatrix.dataset", plan->imatrix->dataset, e);
@@ -36,7 +40,7 @@ static int describe(struct qs_gguf_meta *m, const struct qs_plan *plan, const st
         if (!rc && plan->imatrix->chunks)
             rc = qs_gguf_meta_u32(m, "quantize.imatrix.chunks_count", (uint32_t)plan->imatrix->chunks, e);
     }
-    if (rc)
+    if (rc || (copies && qs_gguf_meta_has(m, "quantscape.recipe")))
         return rc;
     struct qs_str text = QS_STR_INIT;
     rc = qs_recipe_print(plan->recipe, &text, e);
@@ -50,14 +54,100 @@ static int describe(struct qs_gguf_meta *m, const struct qs_plan *plan, const st
     return rc;
 }
 
-static int apply_overrides(struct qs_gguf_meta *m, const struct qs_writer_args *args, struct qs_err *e)
+/* Metadata of the first file, overrides not yet applied. */
+static int describe(struct qs_gguf_meta *m, const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_err *e)
+{
+    int rc = qs_gguf_meta_copy(m, plan->model->gguf, e);
+    for (const char *const *k = (const char *const[]){ "split.no", "split.count", "split.tensors.count", NULL }; *k; k++)
+        qs_gguf_meta_remove(m, *k);
+    if (!rc && plan->file_type >= 0)
+        rc = qs_gguf_meta_u32(m, "general.file_type", (uint32_t)plan->file_type, e);
+    if (!rc)
+        rc = qs_gguf_meta_u32(m, "general.quantization_version", QNT_VERSION, e);
+    return rc ? rc : describe_making(m, plan, args, e);
+}
+
+/* Why nobody may edit this key; NULL: it may be edited. */
+static const char *why_owned(const struct qs_plan *plan, const char *key)
+{
+    static const struct { const char *key, *why; } owned[] = {
+        { "general.alignment", "it decides where the tensors lie" },
+        { "general.quantization_version", "it states how the blocks written here are laid out" },
+        { "general.type", "it says what kind of file this is" },
+    };
+    if (!strncmp(key, "split.", 6))
+        return "it says how the parts of the file belong together (--split-max-size makes parts)";
+    if (!strcmp(key, "general.file_type") && plan->recipe->preset->file_type >= 0)
+        return "it states the preset that is written";
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        if (!strcmp(key, owned[i].key))
+            return owned[i].why;
+    return NULL;
+}
+
+static const char *kind_of(int type)
+{
+    switch (type) {
+    case QS_GGUF_STRING: return "a text";
+    case QS_GGUF_ARRAY: return "a list";
+    case QS_GGUF_BOOL: return "true or false";
+    case QS_GGUF_F32: case QS_GGUF_F64: return "a fraction";
+    default: return "a whole number";
+    }
+}
+
+static int remove_key(struct qs_gguf_meta *m, const struct qs_plan *plan, const char *key, struct qs_err *e)
+{
+    const char *why = why_owned(plan, key);
+    if (why)
+        return qs_fail(e, QS_EINVAL, "--remove-kv %s: this key cannot be edited: %s", key, why);
+    if (!strcmp(key, "general.architecture"))
+        return qs_fail(e, QS_EINVAL, "--remove-kv %s: no program can open a model without it", key);
+    if (!qs_gguf_meta_remove(m, key))
+        return qs_fail(e, QS_EINVAL, "--remove-kv %s: the model states no such key", key);
+    return QS_OK;
+}
+
+/* The value keeps its kind: programs that look for a text or a list stop at anything else. */
+static int check_kind(const struct qs_gguf_meta *m, const struct qs_gguf_meta *one, const char *key, struct qs_err *e)
+{
+    int now = qs_gguf_meta_type(m, key);
+    const int then = qs_gguf_meta_type(one, key);
+    if (now < 0 && !strcmp(key, "general.architecture"))
+        now = QS_GGUF_STRING;
+    if (now < 0 || kind_of(now) == kind_of(then))
+        return QS_OK;
+    return qs_fail(e, QS_EINVAL, "--override-kv %s: its value is %s (%s), which %s (%s) cannot replace", key, kind_of(now),
+                   qs_gguf_type_name(now), kind_of(then), qs_gguf_type_name(then));
+}
+
+static int override_key(struct qs_gguf_meta *m, const struct qs_plan *plan, const char *text, struct qs_err *e)
+{
+    struct qs_gguf_meta *one = qs_gguf_meta_new(); /* the entry by itself: is it well-formed, and of what type? */
+    char *key = qs_strndup(text, strcspn(text, "="));
+    int rc = one && key ? qs_gguf_meta_override(one, text, e) : qs_fail_mem(e, strlen(text), "metadata");
+    const char *why = rc ? NULL : why_owned(plan, key);
+    if (why)
+        rc = qs_fail(e, QS_EINVAL, "--override-kv %s: this key cannot be edited: %s", key, why);
+    if (!rc)
+        rc = check_kind(m, one, key, e);
+    if (!rc && !strcmp(key, "general.architecture") && !strcmp(text + strlen(key), "=str:"))
+        rc = qs_fail(e, QS_EINVAL, "--override-kv %s: no program can open a model without a name there", key);
+    if (!rc)
+        rc = qs_gguf_meta_override(m, text, e);
+    qs_gguf_meta_free(one);
+    qs_free(key);
+    return rc;
+}
+
+static int apply_edits(struct qs_gguf_meta *m, const struct qs_plan *plan, const struct qs_writer_args *args,
+                       struct qs_err *e)
 {
     int rc = QS_OK;
     for (size_t i = 0; !rc && i < args->n_remove_kv; i++)
-        if (!qs_gguf_meta_remove(m, args->remove_kv[i]))
-            rc = qs_fail(e, QS_EINVAL, "--remove-kv %s: the model states no such key", args->remove_kv[i]);
+        rc = remove_key(m, plan, args->remove_kv[i], e);
     for (size_t i = 0; !rc && i < args->n_override_kv; i++)
-        rc = qs_gguf_meta_override(m, args->override_kv[i], e);
+        rc = override_key(m, plan, args->override_kv[i], e);
     return rc;
 }
 
@@ -157,7 +247,7 @@ static int make_meta(const struct qs_plan *plan, const struct qs_writer_args *ar
     if (!rc && no == 0)
         rc = describe(m, plan, args, e);
     if (!rc && no == 0)
-        rc = apply_overrides(m, args, e);
+        rc = apply_edits(m, plan, args, e);
     if (!rc && no > 0 && qs_gguf_kv(plan->model->gguf, "general.alignment"))
         rc = qs_gguf_meta_u32(m, "general.alignment", alignment, e);
     if (!rc && args->split_max_bytes)
@@ -169,17 +259,12 @@ static int make_meta(const struct qs_plan *plan, const struct qs_writer_args *ar
     return rc;
 }
 
-/* The alignment that the files state; 32 where none is stated. */
-static uint32_t alignment_of(const struct qs_plan *plan, const struct qs_gguf_meta *first)
-{
-    return qs_gguf_meta_has(first, "general.alignment") ? plan->model->gguf->alignment : 32;
-}
-
 /* Bytes of the headers without any tensor: of the first file, and of another one. */
 static int measure_heads(const struct qs_plan *plan, const struct qs_writer_args *args, uint64_t head[2],
                          uint32_t *alignment, struct qs_err *e)
 {
     int rc = QS_OK;
+    *alignment = plan->model->gguf->alignment;
     for (unsigned no = 0; !rc && no < 2; no++) {
         struct qs_gguf_meta *m;
         struct qs_str header = QS_STR_INIT;
@@ -187,8 +272,6 @@ static int measure_heads(const struct qs_plan *plan, const struct qs_writer_args
         rc = make_meta(plan, args, no, 2, &m, e);
         if (rc)
             return rc;
-        if (no == 0)
-            *alignment = alignment_of(plan, m);
         rc = qs_gguf_layout(m, NULL, 0, *alignment, &header, &size, e);
         head[no] = header.len;
         qs_str_free(&header);
@@ -220,11 +303,22 @@ static int lay_all(struct qs_outfiles *o, const struct qs_plan *plan, const stru
     return rc;
 }
 
+/* "DIR/NAME.Modelfile" of "DIR/NAME.gguf"; the journal of the whole. */
+static int name_others(struct qs_outfiles *o, const struct qs_writer_args *args, struct qs_err *e)
+{
+    struct qs_str journal = QS_STR_INIT, model = QS_STR_INIT;
+    const char *final = o->file[0].final;
+    const size_t len = strlen(final), cut = len > 5 && !strcmp(final + len - 5, ".gguf") ? len - 5 : len;
+    qs_str_addf(&journal, "%s.part.journal", args->path);
+    qs_str_addn(&model, final, cut);
+    qs_str_add(&model, ".Modelfile");
+    o->journal = qs_str_take(&journal);
+    o->modelfile = qs_str_take(&model);
+    return o->journal && o->modelfile ? QS_OK : qs_fail_mem(e, len, "file names");
+}
+
 int qs_outfiles_make(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_outfiles **out, struct qs_err *e)
 {
-    for (size_t i = 0; i < args->n_override_kv; i++)
-        if (!strncmp(args->override_kv[i], "general.alignment=", 18))
-            return qs_fail(e, QS_EUNSUPPORTED, "general.alignment cannot be overridden: it decides where the tensors lie");
     struct qs_outfiles *o = qs_calloc(1, sizeof *o);
     struct qs_gguf_out *list = qs_calloc(plan->n + 1, sizeof *list);
     if (o)
@@ -249,6 +343,8 @@ int qs_outfiles_make(const struct qs_plan *plan, const struct qs_writer_args *ar
             o->file[i].header = (struct qs_str)QS_STR_INIT;
         rc = lay_all(o, plan, args, alignment, list, e);
     }
+    if (!rc && args->path)
+        rc = name_others(o, args, e);
     qs_free(list);
     if (rc)
         qs_outfiles_free(o);
@@ -268,5 +364,7 @@ void qs_outfiles_free(struct qs_outfiles *o)
     }
     qs_free(o->file);
     qs_free(o->place);
+    qs_free(o->journal);
+    qs_free(o->modelfile);
     qs_free(o);
 }

@@ -23,7 +23,6 @@
 struct planning {
     struct qs_plan *p;
     const struct qs_plan_args *args;
-    size_t cap_warnings;
     struct qs_err *e;
 };
 
@@ -32,22 +31,39 @@ static const char *plural(size_t n)
     return n == 1 ? "" : "s";
 }
 
+static int add_warning(struct qs_plan *p, struct qs_err *e, const char *fmt, va_list ap) QS_PRINTF(3, 0);
+
+static int add_warning(struct qs_plan *p, struct qs_err *e, const char *fmt, va_list ap)
+{
+    struct qs_str s = QS_STR_INIT;
+    qs_str_addv(&s, fmt, ap);
+    char *line = qs_str_take(&s);
+    if (!line || !qs_grow(&p->warning, &p->cap_warnings, p->n_warnings + 1, sizeof *p->warning)) {
+        qs_free(line);
+        return qs_fail_mem(e, 0, "the plan's warnings");
+    }
+    p->warning[p->n_warnings++] = line;
+    return QS_OK;
+}
+
+int qs_plan_warn(struct qs_plan *p, struct qs_err *e, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    const int rc = add_warning(p, e, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
 static int warn(struct planning *g, const char *fmt, ...) QS_PRINTF(2, 3);
 
 static int warn(struct planning *g, const char *fmt, ...)
 {
-    struct qs_str s = QS_STR_INIT;
     va_list ap;
     va_start(ap, fmt);
-    qs_str_addv(&s, fmt, ap);
+    const int rc = add_warning(g->p, g->e, fmt, ap);
     va_end(ap);
-    char *line = qs_str_take(&s);
-    if (!line || !qs_grow(&g->p->warning, &g->cap_warnings, g->p->n_warnings + 1, sizeof *g->p->warning)) {
-        qs_free(line);
-        return qs_fail_mem(g->e, 0, "the plan's warnings");
-    }
-    g->p->warning[g->p->n_warnings++] = line;
-    return QS_OK;
+    return rc;
 }
 
 /* Counts tensors of one kind and remembers the first. */
@@ -251,7 +267,7 @@ static int warn_unknown(struct planning *g)
     for (size_t i = 0; i < g->p->n; i++)
         if (!g->p->enc[i].tensor->format)
             note(&f, &g->p->enc[i]);
-    return f.n ? warn(g, "%zu tensor%s of a type unknown here (%s: type %d): copied as they are", f.n, plural(f.n),
+    return f.n ? warn(g, "%zu tensor%s of a type unknown here (%s: type %d): copied unchanged", f.n, plural(f.n),
                       f.first->tensor->name, f.first->tensor->type)
                : QS_OK;
 }
@@ -264,11 +280,11 @@ static int warn_rules(struct planning *g)
     for (size_t i = 0; i < r->n_rules && !rc; i++) {
         const struct qs_recipe_item *item = &r->rule[i];
         const struct qs_recipe_match *match = &g->p->resolved->match[r->n_pins + i];
-        char line[32] = "";
+        char line[320] = "";
         if (match->decided)
             continue;
         if (item->line)
-            snprintf(line, sizeof line, "line %u: ", item->line);
+            snprintf(line, sizeof line, "%.256s:%u: ", r->name ? r->name : "recipe", item->line);
         rc = warn(g, "%srule %.200s decides nothing: all %u tensor%s it matches are decided before it, or are never "
                   "quantized", line, item->pattern, match->matched, plural(match->matched));
     }
@@ -301,18 +317,15 @@ static int warn_idle_options(struct planning *g)
     return rc;
 }
 
+/* Room on the disk is told by whoever knows what an unfinished run holds already: qs_writer_forecast, qs_writer_run. */
 static int warn_size(struct planning *g)
 {
     char need[24], have[24];
     struct qs_plan *p = g->p;
-    int rc = QS_OK;
-    if (p->bytes > p->source_bytes)
-        rc = warn(g, "the result is larger than the source (%s against %s)", qs_fmt_bytes(need, sizeof need, p->bytes),
-                  qs_fmt_bytes(have, sizeof have, p->source_bytes));
-    if (!rc && p->free_disk && p->free_disk < p->bytes)
-        rc = warn(g, "the disk has room for %s, the result needs %s", qs_fmt_bytes(have, sizeof have, p->free_disk),
-                  qs_fmt_bytes(need, sizeof need, p->bytes));
-    return rc;
+    if (p->bytes <= p->source_bytes)
+        return QS_OK;
+    return warn(g, "the result is larger than the source (%s against %s)", qs_fmt_bytes(need, sizeof need, p->bytes),
+                qs_fmt_bytes(have, sizeof have, p->source_bytes));
 }
 
 /* ---- needs -------------------------------------------------------------------------------------------------- */
@@ -362,6 +375,8 @@ static int make(struct planning *g, const struct qs_recipe *r)
         rc = warn_fallbacks(g);
     if (!rc)
         rc = warn_unknown(g);
+    if (!rc && p->resolved->shift_text[0])
+        rc = warn(g, "%s", p->resolved->shift_text);
     if (!rc)
         rc = warn_rules(g);
     if (!rc)

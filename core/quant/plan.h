@@ -22,7 +22,7 @@ struct qs_encoding {             /* one tensor of the result */
 struct qs_plan_args {
     const struct qs_imatrix *imatrix;  /* may be NULL */
     bool allow_requantize;             /* sources below Q8_0 */
-    const char *out_path;              /* for the free-disk check; NULL: none */
+    const char *out_path;              /* where the free disk is looked at; NULL: nowhere */
     unsigned threads;                  /* for the memory estimate */
 };
 
@@ -33,12 +33,13 @@ struct qs_plan {
     struct qs_encoding *enc;           /* same order as model->tensor */
     size_t n;
     struct qs_resolved *resolved;
-    char **warning;  size_t n_warnings; /* one line each */
+    char **warning;  size_t n_warnings, cap_warnings; /* one line each */
     uint64_t bytes;                    /* tensor data */
     uint64_t file_bytes;               /* with headers and padding, all parts; 0 until laid out by the writer */
     uint64_t source_bytes;
     double bpw;                        /* 8 * bytes / weights */
     uint64_t peak_memory;              /* private bytes, predicted */
+    uint64_t claim;                    /* of them still to be claimed on the disk; set with file_bytes */
     uint64_t free_disk;                /* 0: unknown */
     int file_type;
 };
@@ -48,5 +49,8 @@ struct qs_plan {
 int qs_plan_make(const struct qs_model *m, const struct qs_recipe *r, const struct qs_plan_args *args,
                  struct qs_plan **out, struct qs_err *e);
 void qs_plan_free(struct qs_plan *p);
+
+/* Adds a warning, one line, for those who know more than the plan (where the result goes, for one). */
+int qs_plan_warn(struct qs_plan *p, struct qs_err *e, const char *fmt, ...) QS_PRINTF(3, 4);
 
 #endif

@@ -140,19 +140,11 @@ int qs_preset_fallback(int type)
 
 bool qs_preset_needs_importance(const struct qs_preset *p, const char *name, int type)
 {
-    enum qs_mix_kind kind = qs_mix_kind_of(name);
-    if (kind == QS_MIX_TOKEN_EMBD || kind == QS_MIX_OUTPUT) {
-        const struct qs_format *f = qs_format_by_id(type);
+    const enum qs_mix_kind kind = qs_mix_kind_of(name);
+    const struct qs_format *f = qs_format_by_id(type);
+    if (kind == QS_MIX_TOKEN_EMBD || kind == QS_MIX_OUTPUT)
         return f && (f->flags & QS_NEEDS_IMATRIX); /* the encoder has no way without */
-    }
-    switch (type) {
-    case QS_IQ3_XXS: case QS_IQ2_XXS: case QS_IQ2_XS: case QS_IQ2_S: case QS_IQ1_M: case QS_IQ1_S:
-        return true;
-    case QS_Q2_K:
-        return p && strcmp(p->name, "Q2_K_S") == 0;
-    default:
-        return false;
-    }
+    return (f && (f->flags & QS_RULE_IMATRIX)) || (type == QS_Q2_K && p && strcmp(p->name, "Q2_K_S") == 0);
 }
 
 /* ggml counts dimensions without trailing ones. */
@@ -203,6 +195,7 @@ struct mix {
     bool tied, is_70b, experts, glm5, bailing3;
     int n_blocks, n_attn_v;     /* n of the conditions */
     int i_attn_v, i_ffn_down, i_ffn_gate, i_ffn_up;
+    unsigned forced[QS_MIX_KINDS]; /* tensors so far that a pin or rule decided: the running numbers pass them over */
 };
 
 static uint64_t arch_u64(const struct qs_model *m, const char *key, uint64_t otherwise)
@@ -295,11 +288,13 @@ static unsigned place_facts(int i, int n)
     return f;
 }
 
-/* i of the conditions for the kinds that are numbered; advances the running number. */
-static int place(struct mix *x, const struct qs_tensor *t, enum qs_mix_kind kind, unsigned *facts)
+/* i of the conditions for the kinds that are numbered; advances the running number. *passed_over: forced tensors that it
+ * does not count. */
+static int place(struct mix *x, const struct qs_tensor *t, enum qs_mix_kind kind, unsigned *facts, unsigned *passed_over)
 {
     int *count = kind == QS_MIX_FFN_DOWN ? &x->i_ffn_down : kind == QS_MIX_FFN_GATE ? &x->i_ffn_gate : &x->i_ffn_up;
     bool low = qs_mix_low_presets & x->preset_bit;
+    *passed_over = x->forced[kind];
     if (kind == QS_MIX_ATTN_V) {
         *facts |= place_facts(x->i_attn_v++, x->n_attn_v);
         return QS_OK;
@@ -308,6 +303,7 @@ static int place(struct mix *x, const struct qs_tensor *t, enum qs_mix_kind kind
         return QS_OK;
     int i = (*count)++;
     if (x->experts && !low) { /* experts are not in the order of blocks: the name tells */
+        *passed_over = 0;
         if (!block_of(t->name, &i))
             return qs_fail(x->e, QS_EINVAL,
                            "%s: the name does not tell its block, which this preset needs in a model with "
@@ -369,13 +365,16 @@ static int mix_choose(struct mix *x, const struct qs_tensor *t, enum qs_mix_kind
         mix_mxfp4(x, t, kind, c);
         return QS_OK;
     }
-    int rc = place(x, t, kind, &facts);
+    unsigned passed_over = 0;
+    int rc = place(x, t, kind, &facts, &passed_over);
     if (rc)
         return rc;
     const struct qs_mix_rule *r = find_rule(x, kind, facts);
     if (r && r->type != QS_TYPE_NONE) {
         c->type = r->type;
         say(c, QS_WHY_PRESET, r->reason);
+        if (passed_over && (r->conditions & QS_IF_PLACE)) /* then "layers" are those that the preset decides */
+            snprintf(c->reason, sizeof c->reason, "%s, not counting %u forced", r->reason, passed_over);
     }
     if (kind == QS_MIX_ATTN_V && x->is_70b && !(qs_mix_low_presets & x->preset_bit) &&
         (c->type == QS_Q3_K || c->type == QS_Q4_K)) {
@@ -466,6 +465,7 @@ static int choose_one(struct mix *x, const struct qs_tensor *t, int forced, stru
     say(c, QS_WHY_BASE, "base type");
     if (forced != QS_TYPE_NONE) {
         c->type = forced;
+        x->forced[kind]++;
         say(c, QS_WHY_RULE, "named by the recipe");
     } else if (!x->a->pure && base && base->kind != QS_KIND_FLOAT) {
         rc = mix_choose(x, t, kind, c);

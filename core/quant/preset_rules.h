@@ -35,7 +35,8 @@ enum {
     QS_IF_MORE_BITS = 1u << 10,  /* first and last eighth, and every third between */
     QS_IF_BELOW_2 = 1u << 11,    /* i < 2 */
     QS_IF_BELOW_4 = 1u << 12,    /* i < 4 */
-    QS_IF_RAGGED = 1u << 13      /* rows no multiple of the base type's block */
+    QS_IF_RAGGED = 1u << 13,     /* rows no multiple of the base type's block */
+    QS_IF_PLACE = QS_IF_FIRST_8TH | QS_IF_FIRST_16TH | QS_IF_MIDDLE | QS_IF_MORE_BITS | QS_IF_BELOW_2 | QS_IF_BELOW_4
 };
 
 struct qs_mix_rule {

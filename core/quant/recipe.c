@@ -144,6 +144,11 @@ int qs_recipe_new(const char *preset, struct qs_recipe **out, struct qs_err *e)
     return rc;
 }
 
+const char *qs_recipe_name(const struct qs_recipe *r)
+{
+    return r->name ? r->name : "recipe";
+}
+
 void qs_recipe_free(struct qs_recipe *r)
 {
     if (!r)
@@ -159,6 +164,7 @@ void qs_recipe_free(struct qs_recipe *r)
     qs_free(r->pin);
     qs_free(r->rule);
     qs_free(r->text);
+    qs_free(r->name);
     qs_free(r);
 }
 
@@ -168,6 +174,8 @@ int qs_recipe_copy(const struct qs_recipe *r, struct qs_recipe **out, struct qs_
     int rc = QS_OK;
     if (!c)
         return qs_fail_mem(e, sizeof *c, "a recipe");
+    if (r->name && !(c->name = qs_strdup(r->name)))
+        rc = qs_fail_mem(e, strlen(r->name), "a recipe");
     for (int s = 0; s < QS_SETTINGS; s++)
         qs_recipe_set(c, (enum qs_recipe_setting)s, qs_recipe_value(r, (enum qs_recipe_setting)s));
     for (size_t i = 0; i < r->n_pins && !rc; i++)

@@ -34,6 +34,7 @@ struct qs_recipe_item { /* a pin or a rule */
 };
 
 struct qs_recipe {
+    char *name;         /* of the file, for messages; NULL: made by program */
     const struct qs_preset *preset; /* never NULL after parse; Q4_K_M by default */
     bool pure, leave_output, strict;
     int output_type, token_embd_type; /* QS_TYPE_NONE: the preset decides */
@@ -66,6 +67,11 @@ struct qs_resolved {
     struct qs_recipe_match *match;  /* n_pins + n_rules */
     struct qs_choice *choice;       /* per tensor, complete */
     size_t n_tensors;
+    /* Presets number attn_v and ffn_* and, as llama.cpp does, pass over tensors that are forced: others may get another
+     * type than the preset alone would give them. */
+    size_t n_shifted;               /* how many do; 0 too where the preset alone is refused for this model */
+    const struct qs_tensor *shifted; /* the first of them, NULL: none */
+    char shift_text[400];           /* the same for people, ready as a warning; "" when there are none */
 };
 /* QS_EINVAL when a pin or rule matches no tensor (unless `lenient`), or forces a type onto a shape it cannot have. */
 int qs_recipe_resolve(const struct qs_recipe *r, const struct qs_model *m, bool have_imatrix, bool lenient,

@@ -31,8 +31,8 @@ static bool is_punct(char c) { return c > ' ' && c < 127 && !is_alnum(c); }
 static int refuse(struct exporting *s, bool pin, const struct qs_recipe_item *item, const char *why)
 {
     if (item->line)
-        return qs_fail(s->e, QS_EUNSUPPORTED, "line %u: llama.cpp cannot read the %s %.200s: %s", item->line,
-                       pin ? "pin" : "rule", item->pattern, why);
+        return qs_fail(s->e, QS_EUNSUPPORTED, "%s:%u: llama.cpp cannot read the %s %.200s: %s",
+                       qs_recipe_name(s->r), item->line, pin ? "pin" : "rule", item->pattern, why);
     return qs_fail(s->e, QS_EUNSUPPORTED, "llama.cpp cannot read the %s %.200s: %s", pin ? "pin" : "rule",
                    item->pattern, why);
 }

@@ -25,6 +25,9 @@ int qs_recipe_value(const struct qs_recipe *r, enum qs_recipe_setting s);   /* i
 void qs_recipe_set(struct qs_recipe *r, enum qs_recipe_setting s, int value);
 int qs_recipe_default(enum qs_recipe_setting s);
 
+/* Of the file, or "recipe": messages about a line begin with NAME:LINE. */
+const char *qs_recipe_name(const struct qs_recipe *r);
+
 /* An empty recipe with the default preset and no lines. */
 struct qs_recipe *qs_recipe_empty(void);
 /* Adds at the end; the copies belong to the recipe. */

@@ -26,13 +26,13 @@ struct resolving {
     struct qs_err *e;
 };
 
-/* "line 7: pin NAME" or "pin NAME" for the start of a message. */
+/* "FILE:7: pin NAME", as the reader of the file has it, or "pin NAME" for the start of a message. */
 static void prefix(struct resolving *s, bool pin, const struct qs_recipe_item *item)
 {
     if (!s->e)
         return;
     if (item->line)
-        qs_err_prefix(s->e, "line %u: %s %.200s", item->line, pin ? "pin" : "rule", item->pattern);
+        qs_err_prefix(s->e, "%s:%u: %s %.200s", qs_recipe_name(s->r), item->line, pin ? "pin" : "rule", item->pattern);
     else
         qs_err_prefix(s->e, "%s %.200s", pin ? "pin" : "rule", item->pattern);
 }
@@ -219,6 +219,37 @@ static int sort_names(struct resolving *s)
     return QS_OK;
 }
 
+/* The same without pins and rules: which of the tensors they do not name come out differently. */
+static int compare_with_preset_alone(struct resolving *s)
+{
+    struct qs_preset_args alone = s->args;
+    struct qs_resolved *x = s->x;
+    const struct qs_choice *was = NULL;
+    bool any = false;
+    for (size_t i = 0; i < x->n_tensors; i++)
+        any |= x->forced[i] != QS_TYPE_NONE;
+    if (!any)
+        return QS_OK;
+    struct qs_choice *choice = qs_calloc(x->n_tensors, sizeof *choice);
+    if (!choice)
+        return qs_fail_mem(s->e, (unsigned long long)x->n_tensors * sizeof *choice, "the preset alone");
+    alone.forced = NULL;
+    const int rc = qs_preset_choose(s->m, &alone, choice, NULL);
+    for (size_t i = 0; rc == QS_OK && i < x->n_tensors; i++)
+        if (x->forced[i] == QS_TYPE_NONE && choice[i].type != x->choice[i].type && x->n_shifted++ == 0) {
+            x->shifted = &s->m->tensor[i];
+            was = &choice[i];
+        }
+    if (x->n_shifted)
+        snprintf(x->shift_text, sizeof x->shift_text,
+                 "pins and rules change the count of the preset: %zu other tensor%s another type than with the preset alone "
+                 "(%.200s%s: %s instead of %s)",
+                 x->n_shifted, x->n_shifted == 1 ? " gets" : "s get", x->shifted->name, x->n_shifted == 1 ? "" : " first",
+                 qs_type_name(x->choice[x->shifted - s->m->tensor].type), qs_type_name(was->type));
+    qs_free(choice);
+    return rc == QS_ENOMEM ? qs_fail_mem(s->e, 0, "the preset alone") : QS_OK;
+}
+
 static int resolve(struct resolving *s)
 {
     int rc = sort_names(s);
@@ -232,6 +263,8 @@ static int resolve(struct resolving *s)
         return rc;
     keep_per_layer(s);
     rc = qs_preset_choose(s->m, &s->args, s->x->choice, s->e);
+    if (!rc)
+        rc = compare_with_preset_alone(s);
     if (!rc)
         name_reasons(s);
     return rc;

@@ -151,6 +151,15 @@ static int unknown_key(struct reader *x, struct span key)
     return qs_fail(x->e, QS_EINVAL, "unknown word \"%s\"%s", buf, qs_near_text(&near, near_text, sizeof near_text));
 }
 
+static int expected(struct reader *x, enum qs_recipe_setting s)
+{
+    static const char *const value[] = {
+        [QS_SET_PRESET] = "NAME", [QS_SET_PURE] = "yes", [QS_SET_LEAVE_OUTPUT] = "yes", [QS_SET_STRICT] = "yes",
+        [QS_SET_OUTPUT_TYPE] = "TYPE", [QS_SET_TOKEN_EMBD_TYPE] = "TYPE",
+    };
+    return qs_fail(x->e, QS_EINVAL, "\"%s = %s\" is expected", qs_recipe_key(s), value[s]);
+}
+
 static int read_setting(struct reader *x, struct span body, struct qs_recipe_line *line)
 {
     char buf[64];
@@ -165,13 +174,16 @@ static int read_setting(struct reader *x, struct span body, struct qs_recipe_lin
         size_t n = 0;
         while (n < key.n && !blank(key.p[n]))
             n++;
-        return unknown_key(x, (struct span){ key.p, n });
+        const struct span word = { key.p, n };
+        for (int k = 0; k < QS_SETTINGS; k++) /* a known word: what stands behind it is no "=" */
+            if (is_word(word, qs_recipe_key((enum qs_recipe_setting)k)))
+                return expected(x, (enum qs_recipe_setting)k);
+        return unknown_key(x, word);
     }
     line->kind = QS_LINE_SETTING;
     line->setting = (enum qs_recipe_setting)s;
     if (!eq || value.n == 0)
-        return qs_fail(x->e, QS_EINVAL, "%s needs a value: \"%s = ...\"", qs_recipe_key(line->setting),
-                       qs_recipe_key(line->setting));
+        return expected(x, line->setting);
     if (x->seen[s])
         return qs_fail(x->e, QS_EINVAL, "%s is set in line %u already", qs_recipe_key(line->setting), x->seen[s]);
     x->seen[s] = x->line;
@@ -309,7 +321,9 @@ int qs_recipe_parse(const char *name, const char *text, size_t len, struct qs_re
     x.r = qs_recipe_empty();
     if (!x.r)
         return qs_fail_mem(e, sizeof *x.r, "a recipe");
-    if (len > FILE_MAX_BYTES)
+    if (name && !(x.r->name = qs_strdup(name)))
+        rc = qs_fail_mem(e, strlen(name), "a recipe");
+    else if (len > FILE_MAX_BYTES)
         rc = qs_fail(e, QS_ELIMIT, "%s: more than %u bytes", x.name, FILE_MAX_BYTES);
     while (at < len && !rc) {
         const char *nl = memchr(text + at, '\n', len - at);

@@ -29,6 +29,7 @@ const char *qs_gap_text(enum qs_gap g)
         [QS_GAP_SHAPE] = "rows are no multiple of the block",
         [QS_GAP_ONE_DIM] = "one-dimensional tensors are not quantized",
         [QS_GAP_NO_ENCODER] = "this type cannot be written",
+        [QS_GAP_OVERFLOW] = "overflows: weights are too large for it",
     };
     return (size_t)g < sizeof text / sizeof *text ? text[g] : "?";
 }
@@ -175,10 +176,50 @@ static double error_se(const struct qs_error_sums *row, size_t k, uint64_t n_row
     return sqrt(var) / (2 * sqrt(ratio));
 }
 
+/* Rows that were just encoded to l->dst, `nonfinite` weights of them not finite before or after: whether finite weights
+ * became infinite. A number that leaves those out would look good where the result is useless. Rows that hold NaN or Inf
+ * themselves are no overflow: the distribution counts them. */
+static int find_overflow(const struct lab *l, const struct qs_weight *src, const struct qs_format *f, uint64_t row, uint64_t rows,
+                         uint64_t nonfinite, bool *found, struct qs_err *e)
+{
+    const size_t cols = (size_t)src->ne[0];
+    const struct qs_const_parts made = { .p = { l->dst } };
+    qs_scan_fn *const scan = qs_format_ops(f->id)->scan;
+    if (*found || (!nonfinite && (!scan || !scan(&made, (size_t)rows, cols))))
+        return QS_OK;
+    float *x = qs_malloc(cols * sizeof *x);
+    if (!x)
+        return qs_fail_mem(e, cols * sizeof *x, "a row of weights");
+    uint64_t before = 0;
+    int rc = QS_OK;
+    for (uint64_t r = 0; !rc && r < rows; r++) {
+        rc = qs_weight_decode(src, row + r, 1, x, e);
+        for (size_t c = 0; !rc && c < cols; c++)
+            before += !isfinite(x[c]);
+    }
+    qs_free(x);
+    *found = !before;
+    return rc;
+}
+
+/* Some encoders' searches overflow before their scales do and end with zeros: nothing is left of such weights either. (What
+ * is far below a type's smallest step becomes zero as well, but is not that large.) */
+static bool lost_by_size(const struct qs_survey_cell *c)
+{
+    return c->error > 0.99 && c->max_error > 1e10;
+}
+
+static void overflows(struct qs_survey_cell *c)
+{
+    *c = (struct qs_survey_cell){ .gap = QS_GAP_OVERFLOW, .error = NAN, .error_se = NAN, .max_error = NAN, .weighted = NAN,
+                                  .mean_square = NAN };
+}
+
 static int measure_sample(struct lab *l, const struct qs_tensor *t, const struct qs_format *f,
                           const struct qs_imatrix_entry *imp, struct qs_survey_cell *out, struct qs_err *e)
 {
     struct qs_error_sums total = { 0 };
+    bool overflow = false;
     int rc = need_dst(l, f, l->n_picked, t->ne[0], e);
     /* Importance weights belong to an expert: one call for the rows of each; without them one call for all. */
     for (size_t from = 0, to; !rc && from < l->n_picked; from = to) {
@@ -194,13 +235,18 @@ static int measure_sample(struct lab *l, const struct qs_tensor *t, const struct
                     to++;
             }
         }
+        const uint64_t before = total.nonfinite;
         rc = qs_encode_rows(l->encoder, QS_PRIO_JOB, l->sample, from, to - from, f->id, imp ? &own : NULL, l->dst, &total,
                             l->per_row + from, e);
+        if (!rc)
+            rc = find_overflow(l, l->sample, f, from, to - from, total.nonfinite - before, &overflow, e);
     }
     if (rc)
         return rc;
     cell_from_sums(out, &total, QS_HOW_SAMPLED);
     out->error_se = error_se(l->per_row, l->n_picked, t->rows, &total);
+    if (overflow || lost_by_size(out))
+        overflows(out);
     return qs_job_step(l->job, l->n_picked * t->ne[0], e);
 }
 
@@ -209,15 +255,21 @@ static int measure_whole(struct lab *l, const struct qs_tensor *t, const struct 
 {
     struct qs_error_sums total = { 0 };
     const uint64_t slice = t->ne[0] >= SLICE_WEIGHTS ? 1 : SLICE_WEIGHTS / t->ne[0];
+    bool overflow = false;
     int rc = need_dst(l, f, slice < t->rows ? slice : t->rows, t->ne[0], e);
     for (uint64_t row = 0; !rc && row < t->rows; row += slice) {
         const uint64_t n = t->rows - row < slice ? t->rows - row : slice;
+        const uint64_t before = total.nonfinite;
         rc = qs_encode_rows(l->encoder, QS_PRIO_JOB, l->source, row, n, f->id, imp, l->dst, &total, NULL, e);
+        if (!rc)
+            rc = find_overflow(l, l->source, f, row, n, total.nonfinite - before, &overflow, e);
         if (!rc)
             rc = qs_job_step(l->job, n * t->ne[0], e);
     }
     if (!rc)
         cell_from_sums(out, &total, QS_HOW_WHOLE);
+    if (!rc && (overflow || lost_by_size(out)))
+        overflows(out);
     return rc;
 }
 
@@ -374,7 +426,8 @@ static int choose_rows(struct run *r, struct qs_err *e)
     }
     qs_regex_free(re);
     if (!rc && !s->n_rows && r->args->match)
-        rc = qs_fail(e, QS_EINVAL, "no tensor of %s matches '%s'", r->m->path, r->args->match);
+        rc = qs_fail(e, QS_EINVAL, "%s: --match '%s' matches none of the %zu tensors", r->m->path,
+                     r->args->match, r->m->n_tensors);
     return rc;
 }
 
@@ -574,6 +627,7 @@ int qs_survey_run(struct qs_model *m, const struct qs_survey_args *args, struct 
     r.s->sample_weights = r.sample_weights;
     r.s->seed = args->seed;
     r.s->weighted = args->imatrix != NULL;
+    r.s->errors = args->errors;
     const int rc = run_all(&r, e);
     lab_free(&r.lab);
     qs_survey_cache_free(r.cache);

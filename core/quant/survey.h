@@ -26,7 +26,8 @@ enum qs_gap {               /* why a cell is not known */
     QS_GAP_NOT_MEASURED,    /* not asked for */
     QS_GAP_SHAPE,           /* rows are no multiple of the type's block */
     QS_GAP_ONE_DIM,         /* norms and biases are never quantized: only float types are measured */
-    QS_GAP_NO_ENCODER       /* this program cannot write the type */
+    QS_GAP_NO_ENCODER,      /* this program cannot write the type */
+    QS_GAP_OVERFLOW         /* weights or scales would become infinite: too large for the type */
 };
 const char *qs_gap_text(enum qs_gap g); /* for people: "rows are no multiple of the block" */
 
@@ -42,9 +43,12 @@ struct qs_survey_cell {     /* one tensor at one type */
     double mean_square;     /* of the weights measured; NaN where the type keeps every weight as it is */
 };
 
-struct qs_worst { uint64_t index; double max_abs, ratio; }; /* ratio: largest over median of all channels */
+/* A row or column; ratio: its largest weight over that of the median one. In rows the outlier columns are left out, in
+ * columns the outlier rows, so that nothing is named only because it crosses what stands out (stats.h). */
+struct qs_worst { uint64_t index; double max_abs, ratio; };
 
-#define QS_WORST 8
+#define QS_WORST 64          /* channels listed for one tensor and axis: the outliers, QS_WORST_LEAST in any case */
+#define QS_WORST_LEAST 8
 #define QS_OUTLIER_RATIO 4.0 /* channels at or above this ratio are named as outliers (a Gaussian stays below 2) */
 
 struct qs_survey_stats {    /* of the weights as decoded from this file; whole tensor */
@@ -54,6 +58,7 @@ struct qs_survey_stats {    /* of the weights as decoded from this file; whole t
     uint64_t zeros, nan, inf, n;
     struct qs_worst row[QS_WORST], col[QS_WORST]; /* worst first, by largest absolute value */
     unsigned n_rows_worst, n_cols_worst;
+    uint64_t outlier_rows, outlier_cols; /* how many reach QS_OUTLIER_RATIO, listed or not */
     double row_ratio, col_ratio; /* of the worst row and column */
 };
 
@@ -71,6 +76,7 @@ struct qs_survey {
     struct qs_survey_row *row; size_t n_rows; /* only tensors that can be decoded, in the order of the model */
     uint64_t sample_weights, seed;            /* as used; sample_weights 0: whole tensors */
     bool weighted;                            /* an importance matrix was given */
+    bool errors;                              /* cells were asked for */
     uint64_t cells_measured, cells_reused;    /* by this run, from the cache */
 };
 

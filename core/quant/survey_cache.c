@@ -1,6 +1,6 @@
 /* survey_cache.c - owns the descriptor, the lock and the parsed records of one cache file; see survey_cache.h.
  *
- * Input from disk is hostile until checked: everything is read through the bounded reader, every payload has one exact
+ * Input from disk is hostile until checked: everything is read through the bounded reader, every payload has an exact
  * length, and numbers that could mislead (unknown types, counts beyond an array) make a record not whole.
  */
 #include "core/quant/survey_cache.h"
@@ -18,17 +18,18 @@
 #include "base/mem.h"
 #include "base/reader.h"
 
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
 #define HEADER_BYTES 64
 #define RECORD_EXTRA 32 /* kind, length, tensor key, checksum */
 #define MAX_FILE (UINT64_C(64) << 20)
-#define MAX_PAYLOAD 1024
+#define MAX_PAYLOAD 4096
 #define LOCK_TRIES 10
 #define KEEP_SECONDS (90 * 24 * 3600) /* a cache that nobody opened for that long is removed */
 #define SUFFIX ".survey"
 
 enum { KIND_CELL = 1, KIND_STATS = 2 };
-enum { CELL_BYTES = 4 + 4 + 8 * 8, STATS_BYTES = 8 * 9 + 8 * 4 + 2 * (4 + QS_WORST * 24) };
+enum { CELL_BYTES = 4 + 4 + 8 * 8, STATS_BYTES = 8 * 9 + 8 * 6 + 2 * 4 /* and the channels */, CHANNEL_BYTES = 24 };
+_Static_assert(STATS_BYTES + 2 * QS_WORST * CHANNEL_BYTES <= MAX_PAYLOAD, "room for one record");
 
 static const char magic[8] = { 'Q', 'S', 'S', 'U', 'R', 'V', 'E', 'Y' };
 
@@ -214,10 +215,11 @@ static bool read_cell(struct qs_reader *r, struct qs_survey_cache *c, struct qs_
     return true;
 }
 
+/* As many as *n says. */
 static bool read_worst(struct qs_reader *r, struct qs_worst *w, unsigned *n)
 {
     *n = qs_reader_u32(r, "channels");
-    for (unsigned i = 0; i < QS_WORST; i++) {
+    for (unsigned i = 0; i < *n && i < QS_WORST; i++) {
         w[i].index = qs_reader_u64(r, "channel");
         w[i].max_abs = qs_reader_f64(r, "channel maximum");
         w[i].ratio = qs_reader_f64(r, "channel ratio");
@@ -225,21 +227,29 @@ static bool read_worst(struct qs_reader *r, struct qs_worst *w, unsigned *n)
     return *n <= QS_WORST;
 }
 
-static bool read_stats(struct qs_reader *r, struct qs_survey_cache *c, struct qs_key tensor)
+static bool read_stats(struct qs_reader *r, struct qs_survey_cache *c, struct qs_key tensor, uint32_t len)
 {
     struct qs_survey_stats s = { .known = true };
     double *const f[] = { &s.mean, &s.sd, &s.min, &s.max, &s.kurtosis, &s.max_sigma, &s.beyond6, &s.row_ratio, &s.col_ratio };
-    uint64_t *const u[] = { &s.zeros, &s.nan, &s.inf, &s.n };
+    uint64_t *const u[] = { &s.zeros, &s.nan, &s.inf, &s.n, &s.outlier_rows, &s.outlier_cols };
     for (size_t i = 0; i < sizeof f / sizeof *f; i++)
         *f[i] = qs_reader_f64(r, "statistic");
     for (size_t i = 0; i < sizeof u / sizeof *u; i++)
         *u[i] = qs_reader_u64(r, "count");
     const double low = s.min < 0 ? -s.min : s.min, high = s.max < 0 ? -s.max : s.max;
     s.max_abs = low > high ? low : high;
-    const bool rows = read_worst(r, s.row, &s.n_rows_worst), cols = read_worst(r, s.col, &s.n_cols_worst);
-    if (rows && cols)
+    const bool ok = read_worst(r, s.row, &s.n_rows_worst) && read_worst(r, s.col, &s.n_cols_worst) &&
+                    len == STATS_BYTES + CHANNEL_BYTES * (s.n_rows_worst + s.n_cols_worst);
+    if (ok)
         remember_stats(c, tensor, &s);
-    return rows && cols;
+    return ok;
+}
+
+static bool length_can_be(uint32_t kind, uint32_t len)
+{
+    if (kind == KIND_CELL)
+        return len == CELL_BYTES;
+    return kind == KIND_STATS && len >= STATS_BYTES && len <= STATS_BYTES + 2 * QS_WORST * CHANNEL_BYTES;
 }
 
 /* Bytes of whole records from the start; 0 when the header is not this one. */
@@ -255,15 +265,14 @@ static size_t parse(struct qs_survey_cache *c, const uint8_t *bytes, size_t n, s
         qs_reader_open_mem(&r, bytes + good, n - good);
         const uint32_t kind = qs_reader_u32(&r, "kind"), len = qs_reader_u32(&r, "length");
         const struct qs_key tensor = read_key(&r);
-        const uint32_t expected = kind == KIND_CELL ? CELL_BYTES : kind == KIND_STATS ? STATS_BYTES : UINT32_MAX;
-        bool ok = len == expected && qs_reader_has(&r, (uint64_t)len + 8);
+        bool ok = length_can_be(kind, len) && qs_reader_has(&r, (uint64_t)len + 8);
         if (ok) {
             struct qs_reader sum;
             qs_reader_open_mem(&sum, bytes + good + 24 + len, 8);
             ok = qs_reader_u64(&sum, "checksum") == qs_hash_bytes(bytes + good, 24 + (size_t)len).lo;
             qs_reader_close(&sum);
         }
-        ok = ok && (kind == KIND_CELL ? read_cell(&r, c, tensor) : read_stats(&r, c, tensor)) && r.err.code == QS_OK;
+        ok = ok && (kind == KIND_CELL ? read_cell(&r, c, tensor) : read_stats(&r, c, tensor, len)) && r.err.code == QS_OK;
         qs_reader_close(&r);
         if (!ok)
             break;
@@ -437,7 +446,7 @@ void qs_survey_cache_put_cell(struct qs_survey_cache *c, const struct qs_cell_id
 static void pack_worst(struct packer *p, const struct qs_worst *w, unsigned n)
 {
     pack_u32(p, n);
-    for (unsigned i = 0; i < QS_WORST; i++) {
+    for (unsigned i = 0; i < n; i++) {
         pack_u64(p, w[i].index);
         pack_f64(p, w[i].max_abs);
         pack_f64(p, w[i].ratio);
@@ -450,8 +459,8 @@ void qs_survey_cache_put_stats(struct qs_survey_cache *c, struct qs_key tensor, 
     if (!c || c->fd < 0 || !s->known)
         return;
     const double f[] = { s->mean, s->sd, s->min, s->max, s->kurtosis, s->max_sigma, s->beyond6, s->row_ratio, s->col_ratio };
-    const uint64_t u[] = { s->zeros, s->nan, s->inf, s->n };
-    begin_record(&p, KIND_STATS, STATS_BYTES, tensor);
+    const uint64_t u[] = { s->zeros, s->nan, s->inf, s->n, s->outlier_rows, s->outlier_cols };
+    begin_record(&p, KIND_STATS, STATS_BYTES + CHANNEL_BYTES * (s->n_rows_worst + s->n_cols_worst), tensor);
     for (size_t i = 0; i < sizeof f / sizeof *f; i++)
         pack_f64(&p, f[i]);
     for (size_t i = 0; i < sizeof u / sizeof *u; i++)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,16 +16,20 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "core/quant/bad_weights.h"
 #include "core/quant/journal.h"
+#include "core/quant/outcheck.h"
 #include "core/quant/outfiles.h"
 #include "core/quant/sink.h"
 
 #define SLICE_WEIGHTS (UINT64_C(1) << 20) /* encoded per piece: half a second at worst */
-#define COPY_BYTES (UINT64_C(4) << 20)    /* copied per piece */
+#define COPY_BYTES (UINT64_C(4) << 20)    /* copied per piece, in whole blocks */
+#define LAYOUT_VERSION 2                  /* grows when tensors are cut in another way */
 #define VERIFY_BYTES (UINT64_C(256) << 20)/* of finished output read back when a run goes on */
 
 struct slices {            /* how one tensor is cut */
-    uint64_t rows_per, row_bytes; /* encoded */
+    uint64_t rows_per;     /* encoded */
+    uint64_t bytes_per;    /* of every slice but the last */
     uint64_t n;
     size_t first;          /* index of slice 0 in run.done / run.sums */
 };
@@ -36,7 +41,6 @@ struct run {
     struct qs_job *job;
     struct qs_outfiles *out;
     struct qs_journal journal;
-    char *journal_path, *modelfile;
     struct slices *cut;    /* per tensor */
     bool *done;            /* per slice */
     struct qs_error_sums *sums;
@@ -47,6 +51,7 @@ struct run {
     bool committed;        /* every byte was durable: only renaming is left */
     bool renamed;          /* the output stands under its name: the journal has served */
     bool fresh;
+    bool hopeless;         /* this run can never be finished: the source, or what became of it, is no number */
     unsigned parts_made;   /* part files this run has made or taken over */
     uint64_t resumed;
     struct qs_encoder *encoder;
@@ -60,27 +65,29 @@ static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static struct slices cut_tensor(const struct qs_encoding *enc)
 {
-    struct slices s = { 0 };
-    if (enc->copy) {
-        s.n = (enc->bytes + COPY_BYTES - 1) / COPY_BYTES;
-        return s;
+    struct slices s = { .bytes_per = COPY_BYTES };
+    const struct qs_format *f = qs_format_by_id(enc->type);
+    if (enc->copy && f) {
+        const uint64_t block = qs_format_row_bytes(f, f->block);
+        s.bytes_per = COPY_BYTES / block * block;
     }
-    const uint64_t cols = enc->tensor->ne[0];
-    s.rows_per = cols >= SLICE_WEIGHTS ? 1 : SLICE_WEIGHTS / cols;
-    s.row_bytes = qs_format_row_bytes(qs_format_by_id(enc->type), (size_t)cols);
-    s.n = (enc->tensor->rows + s.rows_per - 1) / s.rows_per;
+    if (!enc->copy) {
+        const uint64_t cols = enc->tensor->ne[0];
+        s.rows_per = cols >= SLICE_WEIGHTS ? 1 : SLICE_WEIGHTS / cols;
+        s.bytes_per = s.rows_per * qs_format_row_bytes(f, (size_t)cols);
+    }
+    s.n = (enc->bytes + s.bytes_per - 1) / s.bytes_per;
     return s;
 }
 
-static uint64_t slice_offset(const struct qs_encoding *enc, const struct slices *s, uint64_t i)
+static uint64_t slice_offset(const struct slices *s, uint64_t i)
 {
-    return enc->copy ? i * COPY_BYTES : i * s->rows_per * s->row_bytes;
+    return i * s->bytes_per;
 }
 
 static uint64_t slice_bytes(const struct qs_encoding *enc, const struct slices *s, uint64_t i)
 {
-    const uint64_t each = enc->copy ? COPY_BYTES : s->rows_per * s->row_bytes;
-    return min_u64(each, enc->bytes - i * each);
+    return min_u64(s->bytes_per, enc->bytes - i * s->bytes_per);
 }
 
 /* Progress is counted in weights; tensors of unknown types count what their shape says. */
@@ -144,7 +151,7 @@ static int work_key(struct run *r, struct qs_key *out, struct qs_err *e)
     struct qs_hash *h = qs_hash_new();
     if (!h)
         return qs_fail_mem(e, 0, "a hash");
-    const uint64_t head[4] = { QS_ENCODER_VERSION, SLICE_WEIGHTS, COPY_BYTES, r->out->n_files };
+    const uint64_t head[5] = { QS_ENCODER_VERSION, LAYOUT_VERSION, SLICE_WEIGHTS, COPY_BYTES, r->out->n_files };
     qs_hash_add(h, head, sizeof head);
     qs_hash_add(h, &model, sizeof model);
     if (r->plan->imatrix)
@@ -166,7 +173,7 @@ static bool slice_is_there(struct run *r, const struct qs_record *rec, int fd, u
     const struct slices *s = &r->cut[rec->tensor];
     const struct qs_place *p = &r->out->place[rec->tensor];
     const size_t len = (size_t)slice_bytes(enc, s, rec->slice);
-    if (qs_pread_all(fd, buf, len, p->offset + slice_offset(enc, s, rec->slice), r->part[p->file], NULL))
+    if (qs_pread_all(fd, buf, len, p->offset + slice_offset(s, rec->slice), r->part[p->file], NULL))
         return false;
     return qs_key_equal(qs_hash_bytes(buf, len), rec->hash);
 }
@@ -238,39 +245,6 @@ static void believe_commit(struct run *r)
 
 /* ---- the files ---- */
 
-/* The output must not be one of the files the model is read from, under whatever name. */
-static int refuse_source(const struct run *r, struct qs_err *e)
-{
-    unsigned n_parts;
-    const struct qs_gguf_part *part = qs_model_parts(r->plan->model, &n_parts);
-    for (unsigned f = 0; f < r->out->n_files; f++) {
-        for (int k = 0; k < 2; k++) {
-            const char *path = k ? r->out->file[f].part : r->out->file[f].final;
-            struct qs_file_stat st;
-            if (qs_file_stat(path, &st, NULL))
-                continue;
-            if (st.is_dir)
-                return qs_fail(e, QS_EINVAL, "%s is a folder: name a file with -o", path);
-            for (unsigned i = 0; i < n_parts; i++)
-                if (part[i].dev == st.dev && part[i].ino == st.ino)
-                    return qs_fail(e, QS_EINVAL, "%s is the model that is read: name another output with -o", path);
-        }
-    }
-    return QS_OK;
-}
-
-static int refuse_existing(const struct run *r, struct qs_err *e)
-{
-    const char *found = NULL;
-    for (unsigned f = 0; f < r->out->n_files && !found; f++)
-        if (qs_file_exists(r->out->file[f].final))
-            found = r->out->file[f].final;
-    if (!found && r->args->modelfile && qs_file_exists(r->modelfile))
-        found = r->modelfile;
-    return found && !r->args->force
-               ? qs_fail(e, QS_EEXISTS, "%s exists: --force overwrites it, -o names another output", found) : QS_OK;
-}
-
 /* The model must still be the files that were opened: same file, same size, not written to since. */
 static int source_unchanged(const struct run *r, struct qs_err *e)
 {
@@ -304,15 +278,6 @@ static int open_source(struct run *r, unsigned part, struct qs_err *e)
     return QS_OK;
 }
 
-static int no_space(const char *path, uint64_t need, struct qs_err *e)
-{
-    uint64_t space = 0;
-    char a[32], b[32];
-    qs_file_free_space(path, &space, NULL);
-    return qs_fail(e, QS_ENOSPACE, "%s needs %s more on its disk, %s are free; make room and run the same command again", path,
-                   qs_fmt_bytes(a, sizeof a, need), qs_fmt_bytes(b, sizeof b, space));
-}
-
 /* Claims the room on the disk, so that a full disk is met now and not in the middle, and writes the header. */
 static int fill_part(const struct qs_outfile *file, int fd, struct qs_err *e)
 {
@@ -322,17 +287,18 @@ static int fill_part(const struct qs_outfile *file, int fd, struct qs_err *e)
     if (!S_ISREG(st.st_mode))
         return qs_fail(e, QS_EINVAL, "%s exists and is no regular file", file->part);
     const uint64_t held = (uint64_t)st.st_blocks * 512;
-    uint64_t space = 0;
-    if (file->size > held && !qs_file_free_space(file->part, &space, NULL) && space < file->size - held)
-        return no_space(file->part, file->size - held, e);
     if (fallocate(fd, 0, 0, (off_t)file->size)) {
         if (errno == ENOSPC || errno == EDQUOT)
-            return no_space(file->part, file->size > held ? file->size - held : 0, e);
+            return qs_outcheck_no_space(file->part, file->size > held ? file->size - held : 0, e);
+        if (errno == EFBIG)
+            return qs_fail_file_size(e, file->part, file->size);
         if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
             return qs_fail_errno(e, errno, "cannot make %s %llu bytes long", file->part, (unsigned long long)file->size);
     }
     if (ftruncate(fd, (off_t)file->size))
-        return qs_fail_errno(e, errno, "cannot make %s %llu bytes long", file->part, (unsigned long long)file->size);
+        return errno == EFBIG ? qs_fail_file_size(e, file->part, file->size)
+                              : qs_fail_errno(e, errno, "cannot make %s %llu bytes long", file->part,
+                                              (unsigned long long)file->size);
     return qs_pwrite_all(fd, file->header.data, file->header.len, 0, file->part, e);
 }
 
@@ -361,6 +327,8 @@ static int refuse_foreign_parts(const struct run *r, struct qs_err *e)
 static int make_parts(struct run *r, struct qs_err *e)
 {
     int rc = refuse_foreign_parts(r, e);
+    if (!rc)
+        rc = qs_outcheck_room(r->out, e);
     for (unsigned f = 0; !rc && f < r->out->n_files; f++) {
         r->parts_made = f + 1;
         rc = make_part(r, f, e);
@@ -379,7 +347,7 @@ static int copy_slice(struct run *r, const struct qs_encoding *enc, const struct
     if (rc)
         return rc;
     p->len = (size_t)slice_bytes(enc, s, i);
-    return qs_pread_all(r->source[part], p->data, p->len, enc->tensor->offset + slice_offset(enc, s, i),
+    return qs_pread_all(r->source[part], p->data, p->len, enc->tensor->offset + slice_offset(s, i),
                         qs_model_parts(r->plan->model, &n_parts)[part].path, e);
 }
 
@@ -395,6 +363,71 @@ static int encode_slice(struct run *r, const struct qs_encoding *enc, const stru
     return qs_encode_rows(r->encoder, QS_PRIO_JOB, w, row, n, enc->type, enc->importance, p->data, &p->sums, NULL, e);
 }
 
+/* What slice `i`, now in p, and those behind it became holds NaN or infinities: counts them. */
+static int tell_overflow(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i,
+                         const struct qs_weight *w, struct qs_piece *p, struct qs_err *e)
+{
+    const uint64_t cols = enc->tensor->ne[0], row = i * s->rows_per;
+    struct qs_bad_weights bad = { 0 };
+    double largest = 0;
+    (void)qs_bad_first(qs_format_by_id(enc->type), p->data, min_u64(s->rows_per, enc->tensor->rows - row), cols, &bad);
+    bad.row += row;
+    bad.n = p->sums.nonfinite;
+    float *x = qs_malloc((size_t)cols * sizeof *x);
+    if (!x)
+        return qs_fail_mem(e, cols * sizeof *x, "a row");
+    int rc = qs_weight_decode(w, bad.row, 1, x, e);
+    for (uint64_t c = 0; !rc && c < cols; c++)
+        largest = fabs((double)x[c]) > largest ? fabs((double)x[c]) : largest;
+    qs_free(x);
+    for (uint64_t k = i + 1; !rc && k < s->n; k++) {
+        memset(&p->sums, 0, sizeof p->sums);
+        rc = encode_slice(r, enc, s, k, w, p, e);
+        bad.n += p->sums.nonfinite;
+        if (!rc)
+            rc = qs_job_step(r->job, 0, e);
+    }
+    return rc ? rc : qs_bad_result(enc->tensor, enc->type, &bad, "would be NaN or infinite", largest, e);
+}
+
+/* Says where the first bad weight is, and how many there are in the whole tensor. */
+static int tell_bad_weights(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i,
+                            const struct qs_weight *w, struct qs_piece *p, struct qs_err *e)
+{
+    unsigned n_parts;
+    const struct qs_tensor *t = enc->tensor;
+    struct qs_bad_weights bad;
+    double largest;
+    int rc = qs_bad_find(w, r->job, &bad, e);
+    if (!rc && bad.n)
+        rc = qs_bad_source(t, qs_model_parts(r->plan->model, &n_parts)[t->part].path, &bad, e);
+    if (!rc && enc->copy)
+        rc = qs_fail(e, QS_EIO, "tensor %s was changed while it was read: start again with --restart", t->name);
+    if (rc)
+        return rc;
+    if (p->sums.nonfinite)
+        return tell_overflow(r, enc, s, i, w, p, e);
+    rc = qs_bad_find_large(w, r->job, &bad, &largest, e);
+    return rc ? rc : qs_bad_result(t, enc->type, &bad, "would be lost", largest, e);
+}
+
+/* Refuses a slice with weights (copied: or scales) that are NaN or infinite, and one that lost weights too large. */
+static int check_slice(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i,
+                       const struct qs_weight *w, struct qs_piece *p, struct qs_err *e)
+{
+    const bool good = enc->copy ? !qs_bad_count(r->pool, enc->tensor->format, p->data, p->len)
+                                : !p->sums.nonfinite && !qs_bad_lost(qs_format_by_id(enc->type), p->sums.max_abs);
+    if (good)
+        return QS_OK;
+    struct qs_weight *own = NULL; /* of a copied tensor: that is not read through a mapping */
+    int rc = w ? QS_OK : qs_model_weight(r->plan->model, enc->tensor, &own, e);
+    if (!rc)
+        rc = tell_bad_weights(r, enc, s, i, w ? w : own, p, e);
+    qs_weight_unref(own);
+    r->hopeless = rc == QS_EFORMAT;
+    return rc;
+}
+
 static int make_slice(struct run *r, size_t tensor, uint64_t i, const struct qs_weight *w, struct qs_err *e)
 {
     const struct qs_encoding *enc = &r->plan->enc[tensor];
@@ -405,10 +438,12 @@ static int make_slice(struct run *r, size_t tensor, uint64_t i, const struct qs_
         return rc;
     memset(&p->sums, 0, sizeof p->sums);
     p->file = r->out->place[tensor].file;
-    p->offset = r->out->place[tensor].offset + slice_offset(enc, s, i);
+    p->offset = r->out->place[tensor].offset + slice_offset(s, i);
     p->tensor = (uint32_t)tensor;
     p->slice = (uint32_t)i;
     rc = enc->copy ? copy_slice(r, enc, s, i, p, e) : encode_slice(r, enc, s, i, w, p, e);
+    if (!rc)
+        rc = check_slice(r, enc, s, i, w, p, e);
     if (rc)
         return rc; /* the piece was taken but never put: the sink ends without it */
     r->sums[s->first + i] = p->sums;
@@ -419,24 +454,39 @@ static int make_slice(struct run *r, size_t tensor, uint64_t i, const struct qs_
     return qs_job_step(r->job, slice_weights(enc, s, i), e);
 }
 
+/* What is at work, with the error of this tensor so far. */
+static void publish_item(struct run *r, const struct qs_encoding *enc, const struct qs_error_sums *sums)
+{
+    if (enc->copy)
+        qs_job_item(r->job, "%s (copied)", enc->tensor->name);
+    else if (sums->n)
+        qs_job_item(r->job, "%s -> %s %.2f%%", enc->tensor->name, qs_type_name(enc->type), 100 * qs_error_rms(sums));
+    else
+        qs_job_item(r->job, "%s -> %s", enc->tensor->name, qs_type_name(enc->type));
+}
+
 static int write_tensor(struct run *r, size_t tensor, struct qs_err *e)
 {
     const struct qs_encoding *enc = &r->plan->enc[tensor];
     const struct slices *s = &r->cut[tensor];
+    struct qs_error_sums sums = { 0 };
     struct qs_weight *w = NULL;
     int rc = QS_OK;
-    const struct qs_format *to = qs_format_by_id(enc->type);
-    qs_job_item(r->job, enc->copy ? "%s (copied)" : "%s -> %s", enc->tensor->name, to ? to->name : "?");
+    if (s->n > 1 || tensor == 0) /* a small tensor is done at once: the error of the one before stays to be read */
+        publish_item(r, enc, &sums);
     for (uint64_t i = 0; !rc && i < s->n; i++) {
         if (r->done[s->first + i]) {
             qs_error_sums_add(&r->total, &r->sums[s->first + i]);
             qs_job_skip(r->job, slice_weights(enc, s, i));
-            continue;
+        } else {
+            if (!enc->copy && !w)
+                rc = qs_model_weight(r->plan->model, enc->tensor, &w, e);
+            if (!rc)
+                rc = make_slice(r, tensor, i, w, e);
         }
-        if (!enc->copy && !w)
-            rc = qs_model_weight(r->plan->model, enc->tensor, &w, e);
+        qs_error_sums_add(&sums, &r->sums[s->first + i]);
         if (!rc)
-            rc = make_slice(r, tensor, i, w, e);
+            publish_item(r, enc, &sums);
     }
     qs_weight_unref(w);
     return rc;
@@ -461,7 +511,7 @@ static int write_all(struct run *r, struct qs_err *e)
             *e = late;
     }
     if (rc == QS_ENOSPACE)
-        qs_err_prefix(e, "disk full, what is done is kept and the same command goes on from there");
+        qs_err_prefix(e, "no room left; what is done is kept and the same command goes on from there");
     return rc;
 }
 
@@ -501,19 +551,9 @@ static int rename_all(const struct run *r, struct qs_err *e)
     return QS_OK;
 }
 
-/* "DIR/NAME.Modelfile" of "DIR/NAME.gguf"; NULL: out of memory. */
-static char *modelfile_path(const char *final)
-{
-    struct qs_str path = QS_STR_INIT;
-    const size_t len = strlen(final), cut = len > 5 && !strcmp(final + len - 5, ".gguf") ? len - 5 : len;
-    qs_str_addn(&path, final, cut);
-    qs_str_add(&path, ".Modelfile");
-    return qs_str_take(&path);
-}
-
 static int write_modelfile(const struct run *r, struct qs_err *e)
 {
-    const char *name = qs_path_base(r->modelfile), *model = qs_path_base(r->out->file[0].final);
+    const char *name = qs_path_base(r->out->modelfile), *model = qs_path_base(r->out->file[0].final);
     struct qs_str text = QS_STR_INIT;
     qs_str_addf(&text, "# Ollama: ollama create %.*s -f %s\n", (int)(strlen(name) - strlen(".Modelfile")), name, name);
     qs_str_add(&text, "# Ollama takes the chat template from the GGUF where it knows it; add a TEMPLATE line otherwise.\n");
@@ -521,7 +561,7 @@ static int write_modelfile(const struct run *r, struct qs_err *e)
     if (r->plan->model->hp.n_ctx)
         qs_str_addf(&text, "PARAMETER num_ctx %llu\n", (unsigned long long)min_u64(r->plan->model->hp.n_ctx, 8192));
     const int rc = text.failed ? qs_fail_mem(e, text.len, "the Modelfile")
-                               : qs_file_write_atomic(r->modelfile, text.data, text.len, r->args->force, e);
+                               : qs_file_write_atomic(r->out->modelfile, text.data, text.len, r->args->force, e);
     qs_str_free(&text);
     return rc;
 }
@@ -559,11 +599,10 @@ static int fill_result(struct run *r, double started, struct qs_writer_result **
 
 static int prepare(struct run *r, struct qs_err *e)
 {
-    struct qs_str name = QS_STR_INIT;
     struct qs_key key;
     int rc = qs_outfiles_make(r->plan, r->args, &r->out, e);
     if (!rc)
-        rc = refuse_source(r, e);
+        rc = qs_outcheck_places(r->plan, r->args, r->out, e);
     if (!rc)
         rc = cut_all(r, e);
     if (!rc)
@@ -573,21 +612,18 @@ static int prepare(struct run *r, struct qs_err *e)
     r->part = qs_calloc(r->out->n_files, sizeof *r->part);
     (void)qs_model_parts(r->plan->model, &r->n_sources);
     r->source = qs_calloc(r->n_sources, sizeof *r->source);
-    qs_str_addf(&name, "%s.part.journal", r->args->path);
-    r->journal_path = qs_str_take(&name);
-    r->modelfile = modelfile_path(r->out->file[0].final);
-    if (!r->part || !r->source || !r->journal_path || !r->modelfile)
+    if (!r->part || !r->source)
         return qs_fail_mem(e, r->out->n_files * sizeof *r->part, "the output files");
     for (unsigned f = 0; f < r->out->n_files; f++)
         r->part[f] = r->out->file[f].part;
     for (unsigned i = 0; i < r->n_sources; i++)
         r->source[i] = -1;
-    if (!qs_file_exists(r->journal_path)) { /* do not even leave a journal beside a file that must not be touched */
-        rc = refuse_existing(r, e);
+    if (!qs_file_exists(r->out->journal)) { /* do not even leave a journal beside a file that must not be touched */
+        rc = qs_outcheck_existing(r->args, r->out, e);
         if (rc)
             return rc;
     }
-    return qs_journal_open(r->journal_path, key, r->args->restart, &r->journal, &r->fresh, e);
+    return qs_journal_open(r->out->journal, key, r->args->restart, &r->journal, &r->fresh, e);
 }
 
 static int carry_out(struct run *r, struct qs_err *e)
@@ -597,7 +633,7 @@ static int carry_out(struct run *r, struct qs_err *e)
     if (r->committed) {
         believe_commit(r);
     } else {
-        rc = refuse_existing(r, e);
+        rc = qs_outcheck_existing(r->args, r->out, e);
         if (!rc)
             rc = make_parts(r, e);
         if (!rc && !r->fresh)
@@ -613,10 +649,10 @@ static int carry_out(struct run *r, struct qs_err *e)
     return rc;
 }
 
-/* A run that failed before anything was durable leaves nothing behind. */
+/* A run that failed before anything was durable, or that can never be finished, leaves nothing behind. */
 static bool nothing_kept(const struct run *r)
 {
-    return r->fresh && r->journal.n == 0;
+    return r->hopeless || (r->fresh && r->journal.n == 0);
 }
 
 static void clean_up(struct run *r)
@@ -630,22 +666,11 @@ static void clean_up(struct run *r)
     qs_journal_close(&r->journal, r->renamed || leave_nothing);
     qs_encoder_free(r->encoder);
     qs_outfiles_free(r->out);
-    qs_free(r->journal_path);
-    qs_free(r->modelfile);
     qs_free(r->cut);
     qs_free(r->done);
     qs_free(r->sums);
     qs_free(r->source);
     qs_free(r->part);
-}
-
-/* A line break in a name would end the line of a Modelfile, and an escape sequence is nobody's wish. */
-static int check_name(const char *path, struct qs_err *e)
-{
-    for (const char *c = path; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return qs_fail(e, QS_EINVAL, "the output's name holds control characters: name another with -o");
-    return *path ? QS_OK : qs_fail(e, QS_EINVAL, "the output's name is empty: name one with -o");
 }
 
 int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_pool *pool, struct qs_job *job,
@@ -655,9 +680,7 @@ int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args,
     struct run r = { .plan = plan, .args = args, .pool = pool, .job = job, .journal = { .fd = -1 } };
     if (args->modelfile && args->split_max_bytes)
         return qs_fail(e, QS_EUNSUPPORTED, "--modelfile: Ollama reads single files only, not split output");
-    int rc = check_name(args->path, e);
-    if (!rc)
-        rc = prepare(&r, e);
+    int rc = prepare(&r, e);
     if (!rc) {
         rc = carry_out(&r, e);
         if (!rc && args->modelfile)
@@ -691,15 +714,19 @@ const struct qs_encoding *qs_writer_too_large(const struct qs_plan *plan, uint64
     return NULL;
 }
 
-int qs_writer_file_bytes(const struct qs_plan *plan, const struct qs_writer_args *args, uint64_t *bytes, unsigned *n_files,
-                         struct qs_err *e)
+int qs_writer_forecast(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_writer_forecast *out,
+                       struct qs_err *e)
 {
     struct qs_outfiles *o;
-    const int rc = qs_outfiles_make(plan, args, &o, e);
+    int rc = qs_outfiles_make(plan, args, &o, e);
     if (rc)
         return rc;
-    *bytes = o->bytes;
-    *n_files = o->n_files;
+    *out = (struct qs_writer_forecast){ .bytes = o->bytes, .claim = qs_outcheck_claim(o), .n_files = o->n_files };
+    rc = args->path ? qs_outcheck_places(plan, args, o, &out->refusal) : QS_OK;
+    if (!rc && args->path && !qs_file_exists(o->journal)) /* an unfinished run goes on */
+        rc = qs_outcheck_existing(args, o, &out->refusal);
+    if (!rc && args->path)
+        (void)qs_outcheck_room(o, &out->refusal);
     qs_outfiles_free(o);
     return QS_OK;
 }
@@ -716,10 +743,6 @@ int qs_writer_default_name(const struct qs_model *m, const struct qs_recipe *r, 
         len -= 15; /* NAME-00001-of-00003 */
     struct qs_str dir = QS_STR_INIT, name = QS_STR_INIT;
     qs_path_dir(m->path, &dir);
-    if (!dir.failed && access(dir.data, W_OK)) {
-        qs_str_clear(&dir);
-        qs_str_add(&dir, ".");
-    }
     qs_str_addn(&name, base, len);
     qs_str_addf(&name, ".%s.gguf", r->preset->name);
     qs_path_join(dir.data, name.data, out);

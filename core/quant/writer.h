@@ -7,14 +7,17 @@
  * its bytes are on disk (fdatasync batches). The same command finds the pair, checks the key, verifies the last
  * records' bytes and goes on; a different key is refused unless --restart. The journal is locked against a second
  * process. The final rename happens after fsync; of a split file the first part is renamed last. A full disk is
- * predicted before the start (the room is claimed then, where the file system can) and otherwise ends in QS_ENOSPACE with everything resumable. The source is never opened
- * for writing, and an output that is the source (same inode) is refused even with force.
+ * predicted before the start (the room is claimed then, where the file system can) and otherwise ends in QS_ENOSPACE with
+ * everything resumable; so does a limit on the size of files. The source is never opened for writing, and an output that
+ * is a file which is read (same inode) is refused even with force. Weights or scales that are NaN or infinite, in the
+ * source or in what would be written, end the run (QS_EFORMAT) and leave nothing behind: it could never be finished.
  */
 #ifndef QS_CORE_WRITER_H
 #define QS_CORE_WRITER_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/file.h"
 #include "core/job/job.h"
 #include "core/quant/plan.h"
 #include "core/quant/encode.h"
@@ -29,6 +32,7 @@ struct qs_writer_args {
     const char *const *remove_kv; size_t n_remove_kv;
     bool modelfile;                /* also write an Ollama Modelfile: DIR/NAME.Modelfile */
     const char *imatrix_path;      /* stated in the metadata */
+    const struct qs_file_input *input; size_t n_input; /* what else is read and must not be written over */
     uint64_t sync_bytes;           /* a batch of records is made durable after this many bytes; 0: 64 MiB */
 };
 
@@ -52,14 +56,20 @@ void qs_writer_result_free(struct qs_writer_result *r);
 /* The first tensor that makes a part larger than asked for; NULL: none does. */
 const struct qs_encoding *qs_writer_too_large(const struct qs_plan *plan, uint64_t split_max_bytes);
 
-/* The exact header of the output and the file size(s), without writing: for `plan` and tests. */
-int qs_writer_file_bytes(const struct qs_plan *plan, const struct qs_writer_args *args, uint64_t *bytes, unsigned *n_files,
-                         struct qs_err *e);
+/* What writing would come to, without writing: for `plan` and tests. args->path NULL: sizes only. */
+struct qs_writer_forecast {
+    uint64_t bytes;                /* of all files, exact */
+    uint64_t claim;                /* of them still to be claimed on the disk: unfinished parts hold the rest */
+    unsigned n_files;
+    struct qs_err refusal;         /* why qs_writer_run would refuse to start; QS_OK: nothing is known of */
+};
+int qs_writer_forecast(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_writer_forecast *out,
+                       struct qs_err *e);
 
 /* Private memory that writing this plan takes: scratch of the encoders and the writer's buffers. */
 uint64_t qs_writer_memory(const struct qs_plan *plan, unsigned threads);
 
-/* "MODEL.TYPE.gguf" beside the source (or in the current folder when that is read-only). */
+/* "MODEL.TYPE.gguf" beside the source. */
 int qs_writer_default_name(const struct qs_model *m, const struct qs_recipe *r, struct qs_str *out, struct qs_err *e);
 
 #endif

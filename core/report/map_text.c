@@ -1,7 +1,8 @@
 /* map_text.c - the map as text: numbers where they fit, else a level digit a cell, on colours where the caller has them.
  *
  * Writes only to the caller's string. Colour is chosen by the caller and never the only sign. Escape sequences are set and
- * reset within each cell, so that a line cut short leaves no colour behind.
+ * reset within each cell, so that a line cut short leaves no colour behind. With eight colours there are four steps, of
+ * which each stands for two or three levels; the text on them is black or white as it reads better.
  */
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "core/report/ramp.h"
 #include "core/report/report_map.h"
 #include "core/report/table_internal.h"
+#include "core/report/text_fit.h"
 
 #define INDENT 2
 #define MAX_LABEL 20
@@ -28,19 +30,15 @@ struct layout {
     bool numbers;      /* cells hold numbers, not levels */
 };
 
-/* Harmless text of at most `width` cells (0: all of it). In ASCII mode what is not ASCII becomes '?'. */
+/* Harmless text of at most `width` cells (0: all of it), the middle left out where it is longer. */
 static void put_clean(struct qs_str *out, const char *text, size_t width, bool ascii)
 {
     struct qs_str clean = QS_STR_INIT;
-    qs_utf8_clean(&clean, text, strlen(text), ascii ? 0 : width);
-    if (ascii && width && clean.len > width) {
-        clean.data[width - 1] = '~'; /* cut: there is no ellipsis in ASCII */
-        clean.len = width;
-    }
-    for (size_t i = 0; ascii && i < clean.len; i++)
-        if ((unsigned char)clean.data[i] >= 0x80)
-            clean.data[i] = '?';
-    qs_str_addn(out, clean.data, clean.len);
+    qs_text_clean(&clean, text, ascii);
+    if (width)
+        qs_text_shorten(out, clean.data, width, ascii);
+    else
+        qs_str_addn(out, clean.data, clean.len);
     out->failed |= clean.failed;
     qs_str_free(&clean);
 }
@@ -81,8 +79,13 @@ static void number_text(const struct qs_heat *h, const struct qs_heat_cell *c, c
 
 static void color_on(struct qs_str *out, const struct layout *l, double value)
 {
+    static const char *const ansi[] = { "\x1b[37;44m", "\x1b[37;45m", "\x1b[30;46m", "\x1b[30;47m" };
     uint8_t rgb[3];
     const unsigned level = qs_heat_level(l->h, value);
+    if (l->style->color == QS_HEAT_8) {
+        qs_str_add(out, ansi[level * 4 / QS_RAMP_LEVELS]);
+        return;
+    }
     if (l->style->color == QS_HEAT_RGB) {
         /* The middle of the level, so that cells with the same digit have the same colour. */
         qs_ramp_rgb(l->numbers ? qs_heat_position(l->h, value) : (level + 0.5) / QS_RAMP_LEVELS, rgb);
@@ -287,41 +290,71 @@ static void print_legend(struct qs_str *out, const struct layout *l)
         qs_str_free(&text[i]);
 }
 
+/* One remark below the picture, on as many lines as it takes; the text is emptied. */
+static void put_note(struct qs_str *out, const struct layout *l, struct qs_str *text)
+{
+    qs_text_blanks(out, INDENT);
+    qs_text_wrap(out, text->data, INDENT, INDENT, l->width, l->style->ascii);
+    out->failed |= text->failed;
+    qs_str_clear(text);
+}
+
+static void print_scale(struct qs_str *out, const struct layout *l, struct qs_str *note)
+{
+    const struct qs_heat *h = l->h;
+    qs_str_addf(note, "%s scale from ", h->log ? "log" : "linear");
+    qs_fmt_num(note, h->low, h->unit, 3);
+    qs_str_add(note, " to ");
+    qs_fmt_num(note, h->high, h->unit, 3);
+    if (h->kept && !l->numbers)
+        qs_str_add(note, "; . is 0: kept as in the file");
+    put_note(out, l, note);
+}
+
 static void print_notes(struct qs_str *out, const struct layout *l)
 {
     const struct qs_heat *h = l->h;
-    struct qs_str low = QS_STR_INIT, high = QS_STR_INIT, total = QS_STR_INIT;
+    struct qs_str note = QS_STR_INIT;
     char bytes[32];
-    qs_fmt_num(&low, h->low, h->unit, 3);
-    qs_fmt_num(&high, h->high, h->unit, 3);
-    qs_fmt_num(&total, h->total, h->unit, 3);
-    if (!isnan(h->total))
-        qs_str_addf(out, "  over all %zu matrices: %s%s%s, %s\n", h->n_items, h->total_sampled ? "~" : "", total.data,
-                    h->measure == QS_MAP_BITS ? " bpw" : "", qs_fmt_bytes(bytes, sizeof bytes, h->bytes));
-    qs_str_addf(out, "  %s scale from %s to %s", h->log ? "log" : "linear", low.data, high.data);
-    qs_str_addf(out, h->kept && !l->numbers ? "; . is 0: kept as in the file\n" : "\n");
-    if (l->per_column > 1)
-        qs_str_addf(out, "  each column is %zu layers, the worst of them shown\n", l->per_column);
-    if (h->sampled)
-        qs_str_addf(out, "  ~ %u of %zu values measured on a sample of rows\n", h->sampled, h->n_items);
-    if (h->unknown)
-        qs_str_addf(out, "  ? %u tensors cannot have the type, or were not measured\n", h->unknown);
-    if (h->not_drawn)
-        qs_str_addf(out, "  not drawn: %u tensors of one dimension (norms, biases) or unknown type\n", h->not_drawn);
-    if (h->without_row)
-        qs_str_addf(out, "  %u tensors have no row: the picture is full (they count in the line above and in --json)\n",
+    if (!isnan(h->total)) {
+        qs_str_addf(&note, "over all %zu matrices: %s", h->n_items, h->total_sampled ? "~" : "");
+        qs_fmt_num(&note, h->total, h->unit, 3);
+        qs_str_addf(&note, "%s, %s", h->measure == QS_MAP_BITS ? " bpw" : "", qs_fmt_bytes(bytes, sizeof bytes, h->bytes));
+        put_note(out, l, &note);
+    }
+    print_scale(out, l, &note);
+    if (l->per_column > 1) {
+        qs_str_addf(&note, "each column is %zu layers, the worst of them shown", l->per_column);
+        put_note(out, l, &note);
+    }
+    if (h->sampled) {
+        qs_str_addf(&note, "~ %u of %zu values measured on a sample of rows", h->sampled, h->n_items);
+        put_note(out, l, &note);
+    }
+    if (h->unknown) {
+        qs_str_addf(&note, "? %u tensors cannot have the type, or were not measured", h->unknown);
+        put_note(out, l, &note);
+    }
+    if (h->not_drawn) {
+        qs_str_addf(&note, "not drawn: %u tensors of one dimension (norms, biases) or unknown type", h->not_drawn);
+        put_note(out, l, &note);
+    }
+    if (h->without_row) {
+        qs_str_addf(&note, "%u tensors have no row: the picture is full (they count in the line above and in --json)",
                     h->without_row);
-    out->failed |= low.failed || high.failed || total.failed;
-    qs_str_free(&low);
-    qs_str_free(&high);
-    qs_str_free(&total);
+        put_note(out, l, &note);
+    }
+    qs_str_free(&note);
 }
 
 void qs_heat_text(const struct qs_heat *h, const struct qs_heat_style *style, struct qs_str *out)
 {
     const struct layout l = make_layout(h, style);
-    put_clean(out, h->title, l.width > 4 ? l.width - 4 : 0, style->ascii);
-    qs_str_add(out, h->unit == QS_UNIT_PERCENT && l.numbers ? ", %\n" : "\n");
+    struct qs_str title = QS_STR_INIT;
+    qs_str_addf(&title, "%s%s", h->title, h->unit == QS_UNIT_PERCENT ? ", %" : "");
+    qs_text_wrap(out, title.data, 0, INDENT, l.width, style->ascii);
+    out->failed |= title.failed;
+    qs_str_free(&title);
     if (!h->n_items) {
         qs_str_add(out, "  (no tensors to draw)\n");
         return;

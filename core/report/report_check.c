@@ -43,7 +43,8 @@ static void put_strangers(struct list *l, const struct qs_gguf *g)
 {
     size_t n = 0, first = 0;
     for (size_t i = 0; i < g->n_tensors; i++)
-        if (!qs_role_known(g->tensor[i].name) && n++ == 0)
+        if (qs_utf8_invalid_at(g->tensor[i].name, g->tensor[i].name_len) == g->tensor[i].name_len &&
+            !qs_role_known(g->tensor[i].name) && n++ == 0) /* what is not even text is an error already */
             first = i;
     const struct qs_kv *type = qs_gguf_kv(g, "general.type");
     const char *text;
@@ -55,8 +56,9 @@ static void put_strangers(struct list *l, const struct qs_gguf *g)
     qs_str_add(&field, "tensor ");
     qs_utf8_clean(&field, g->tensor[first].name, g->tensor[first].name_len, 60);
     snprintf(msg, sizeof msg,
-             "%zu of %zu tensors, this the first, have names that llama.cpp does not know for any architecture", n,
-             g->n_tensors);
+             n == 1 ? "%zu of %zu tensors has a name that llama.cpp does not know for any architecture"
+                    : "%zu of %zu tensors, this the first, have names that llama.cpp does not know for any architecture",
+             n, g->n_tensors);
     put(l, QS_FINDING_NOTE, g->tensor[first].part, g->tensor[first].offset, field.data, msg);
     qs_str_free(&field);
 }

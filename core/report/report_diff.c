@@ -30,7 +30,7 @@ static const char *type_name(const struct qs_tensor *t, char *buf, size_t n)
 struct totals { struct qs_error_sums sums; uint64_t bytes_a, bytes_b, state[QS_DIFF_ONLY_B + 1]; };
 
 static void add_facts(struct qs_report *r, const struct qs_model *a, const struct qs_model *b, const struct qs_diff *d,
-                      const struct totals *t, bool headers_only)
+                      const struct totals *t, bool headers_only, bool data)
 {
     struct qs_section *f = qs_report_facts(r, "diff", "Comparison");
     qs_fact_str(f, "a", "a", a->path);
@@ -44,14 +44,15 @@ static void add_facts(struct qs_report *r, const struct qs_model *a, const struc
     qs_fact_int(f, "only_a", "only in a", (int64_t)t->state[QS_DIFF_ONLY_A], QS_UNIT_COUNT);
     qs_fact_int(f, "only_b", "only in b", (int64_t)t->state[QS_DIFF_ONLY_B], QS_UNIT_COUNT);
     qs_fact_int(f, "metadata", "metadata that differ", (int64_t)d->n_kv, QS_UNIT_COUNT);
-    if (headers_only)
+    if (headers_only && !data)
         return;
     qs_fact_num(f, "error", "error of b against a", t->sums.n ? qs_error_rms(&t->sums) : (double)NAN, QS_UNIT_PERCENT,
                 QS_HOW_WHOLE);
     qs_fact_num(f, "max_error", "largest difference", t->sums.n ? t->sums.max_abs : (double)NAN, QS_UNIT_NONE, QS_HOW_WHOLE);
-    if (t->sums.nonfinite)
+    if (t->sums.nonfinite || data)
         qs_fact_int(f, "nonfinite", "not finite, left out", (int64_t)t->sums.nonfinite, QS_UNIT_WEIGHTS);
-    qs_section_note(f, "error: relative RMS, sqrt(sum (a - b)^2 / sum a^2), over all weights that both have.");
+    if (!headers_only)
+        qs_section_note(f, "error: relative RMS, sqrt(sum (a - b)^2 / sum a^2), over all weights that both have.");
 }
 
 static void add_metadata(struct qs_report *r, const struct qs_diff *d)
@@ -112,9 +113,9 @@ static int add_tensors(struct qs_report *r, const struct qs_diff *d, const struc
         { .key = "max_error", .title = "largest", .optional = true },
         { .key = "nonfinite", .title = "NaN, Inf", .unit = QS_UNIT_COUNT, .optional = true },
     };
-    /* Without measuring, the columns of errors would be empty. */
+    /* Without measuring, the columns of errors would be empty; for programs they stay, as nulls. */
     struct qs_section *t = print ? qs_report_table(r, "tensors", v->data ? "Tensors" : "Tensors that differ", columns,
-                                                   v->headers_only ? 6 : sizeof columns / sizeof *columns) : NULL;
+                                                   v->headers_only && !v->data ? 6 : sizeof columns / sizeof *columns) : NULL;
     for (size_t i = 0; i < d->n_rows; i++) {
         const struct qs_diff_row *row = &d->row[i];
         const int found = matches(re, row, e);
@@ -143,7 +144,7 @@ int qs_report_diff(const struct qs_model *a, const struct qs_model *b, const str
     struct qs_report *r = qs_report_new("diff");
     rc = add_tensors(r, d, v, &totals, re, false, e);
     if (!rc) {
-        add_facts(r, a, b, d, &totals, v->headers_only);
+        add_facts(r, a, b, d, &totals, v->headers_only, v->data);
         if (v->data || d->n_kv)
             add_metadata(r, d);
         if (v->data || totals.state[QS_DIFF_SAME] < d->n_rows)

@@ -14,16 +14,25 @@ static double bpw(uint64_t bytes, uint64_t weights)
     return weights ? 8.0 * (double)bytes / (double)weights : 0;
 }
 
-/* A positive number; what is not stated is left out. */
-static void fact_count(struct qs_section *s, const char *key, const char *label, uint64_t v, enum qs_unit unit)
+/* What is not stated: a null for programs, nothing for people. */
+static void unknown(struct qs_section *s, bool data, const char *key, const char *label)
+{
+    if (data)
+        qs_fact_str(s, key, label, NULL);
+}
+
+/* A positive number, else not stated. */
+static void fact_count(struct qs_section *s, bool data, const char *key, const char *label, uint64_t v, enum qs_unit unit)
 {
     if (v > 0 && v <= INT64_MAX)
         qs_fact_int(s, key, label, (int64_t)v, unit);
+    else
+        unknown(s, data, key, label);
 }
 
 /* ---- the file ---- */
 
-static void add_model(struct qs_report *r, const struct qs_model *m)
+static void add_model(struct qs_report *r, const struct qs_model *m, bool data)
 {
     struct qs_section *s = qs_report_facts(r, "model", "Model");
     uint64_t file_bytes = 0;
@@ -37,7 +46,7 @@ static void add_model(struct qs_report *r, const struct qs_model *m)
     qs_fact_str(s, "name", "name", m->hp.name[0] ? m->hp.name : "(no name)");
     qs_fact_str(s, "architecture", "architecture", m->hp.arch[0] ? m->hp.arch : "(not stated)");
     qs_fact_str(s, "file", "file", m->path);
-    fact_count(s, "parts", "parts", n_parts, QS_UNIT_COUNT);
+    fact_count(s, data, "parts", "parts", n_parts, QS_UNIT_COUNT);
     qs_fact_str(s, "file_type", "file type", p ? p->name : type);
     if (m->gguf) {
         qs_fact_int(s, "gguf_version", "GGUF version", m->gguf->version, QS_UNIT_NONE);
@@ -48,29 +57,32 @@ static void add_model(struct qs_report *r, const struct qs_model *m)
     qs_fact_int(s, "weights", "weights", (int64_t)m->n_weights, QS_UNIT_WEIGHTS);
     if (m->hp.n_expert)
         qs_fact_int(s, "active_weights", "used per token", (int64_t)qs_need_active_weights(m), QS_UNIT_WEIGHTS);
+    else
+        unknown(s, data, "active_weights", "used per token");
     qs_fact_int(s, "bytes", "tensor data", (int64_t)m->bytes, QS_UNIT_BYTES);
     qs_fact_int(s, "file_bytes", "file size", (int64_t)file_bytes, QS_UNIT_BYTES);
     qs_fact_num(s, "bpw", "bits per weight", bpw(m->bytes, m->n_weights), QS_UNIT_BPW, QS_HOW_EXACT);
     if (m->gguf && m->gguf->n_findings)
-        qs_section_note(s, "%zu remarks about the file: quantscape check tells them.", m->gguf->n_findings);
+        qs_section_note(s, "%zu remark%s about the file: quantscape check tells.", m->gguf->n_findings,
+                        m->gguf->n_findings == 1 ? "" : "s");
 }
 
-static void add_hparams(struct qs_report *r, const struct qs_model *m)
+static void add_hparams(struct qs_report *r, const struct qs_model *m, bool data)
 {
     const struct qs_hparams *h = &m->hp;
     struct qs_section *s = qs_report_facts(r, "shape", "Shape");
-    fact_count(s, "layers", "layers", h->n_layer, QS_UNIT_COUNT);
-    fact_count(s, "width", "width", h->n_embd, QS_UNIT_COUNT);
-    fact_count(s, "feed_forward", "feed-forward", h->n_ff, QS_UNIT_COUNT);
-    fact_count(s, "heads", "heads", h->n_head, QS_UNIT_COUNT);
-    fact_count(s, "kv_heads", "KV heads", h->n_head_kv, QS_UNIT_COUNT);
-    fact_count(s, "head_dim_k", "head width, keys", h->head_dim_k, QS_UNIT_COUNT);
-    fact_count(s, "head_dim_v", "head width, values", h->head_dim_v, QS_UNIT_COUNT);
-    fact_count(s, "experts", "experts", h->n_expert, QS_UNIT_COUNT);
-    fact_count(s, "experts_used", "experts per token", h->n_expert_used, QS_UNIT_COUNT);
-    fact_count(s, "context", "context", h->n_ctx, QS_UNIT_COUNT);
-    fact_count(s, "sliding_window", "sliding window", h->sliding_window, QS_UNIT_COUNT);
-    fact_count(s, "vocabulary", "vocabulary", h->n_vocab, QS_UNIT_COUNT);
+    fact_count(s, data, "layers", "layers", h->n_layer, QS_UNIT_COUNT);
+    fact_count(s, data, "width", "width", h->n_embd, QS_UNIT_COUNT);
+    fact_count(s, data, "feed_forward", "feed-forward", h->n_ff, QS_UNIT_COUNT);
+    fact_count(s, data, "heads", "heads", h->n_head, QS_UNIT_COUNT);
+    fact_count(s, data, "kv_heads", "KV heads", h->n_head_kv, QS_UNIT_COUNT);
+    fact_count(s, data, "head_dim_k", "head width, keys", h->head_dim_k, QS_UNIT_COUNT);
+    fact_count(s, data, "head_dim_v", "head width, values", h->head_dim_v, QS_UNIT_COUNT);
+    fact_count(s, data, "experts", "experts", h->n_expert, QS_UNIT_COUNT);
+    fact_count(s, data, "experts_used", "experts per token", h->n_expert_used, QS_UNIT_COUNT);
+    fact_count(s, data, "context", "context", h->n_ctx, QS_UNIT_COUNT);
+    fact_count(s, data, "sliding_window", "sliding window", h->sliding_window, QS_UNIT_COUNT);
+    fact_count(s, data, "vocabulary", "vocabulary", h->n_vocab, QS_UNIT_COUNT);
     if (m->n_tensors)
         qs_fact_bool(s, "tied_embeddings", "tied embeddings", !qs_model_find(m, "output.weight"));
     if (h->varied)
@@ -95,7 +107,7 @@ static const struct qs_column sum_columns[] = {
     { .key = "tensors", .title = "tensors", .unit = QS_UNIT_COUNT },
     { .key = "weights", .title = "weights", .unit = QS_UNIT_WEIGHTS },
     { .key = "bytes", .title = "size", .unit = QS_UNIT_BYTES },
-    { .key = "share", .title = "share", .unit = QS_UNIT_PERCENT },
+    { .key = "share", .title = "share", .unit = QS_UNIT_PERCENT, .digits = -1 },
     { .key = "bpw", .title = "bpw", .unit = QS_UNIT_BPW, .digits = 4 },
     { .key = "types", .title = "types", .left = true },
 };
@@ -245,28 +257,32 @@ static void add_need(struct qs_report *r, const struct qs_model *m, const struct
 
 /* ---- tokenizer and metadata ---- */
 
-static void fact_text(struct qs_section *s, const struct qs_model *m, const char *key, const char *label,
+static void fact_text(struct qs_section *s, const struct qs_model *m, bool data, const char *key, const char *label,
                       const char *meta)
 {
     const struct qs_kv *kv = qs_model_kv(m, meta);
     struct qs_str text = QS_STR_INIT;
-    if (!kv)
+    if (!kv) {
+        unknown(s, data, key, label);
         return;
+    }
     qs_kv_text(kv, 60, &text);
     qs_fact_str(s, key, label, text.data);
     qs_str_free(&text);
 }
 
 /* "2 (</s>)" */
-static void fact_token(struct qs_section *s, const struct qs_model *m, const char *key, const char *label,
+static void fact_token(struct qs_section *s, const struct qs_model *m, bool data, const char *key, const char *label,
                        const char *meta)
 {
     const struct qs_kv *tokens = qs_model_kv(m, "tokenizer.ggml.tokens");
     uint64_t id, cursor = 0;
     const char *t = NULL;
     size_t n = 0;
-    if (!qs_kv_u64(qs_model_kv(m, meta), &id))
+    if (!qs_kv_u64(qs_model_kv(m, meta), &id)) {
+        unknown(s, data, key, label);
         return;
+    }
     struct qs_str text = QS_STR_INIT;
     qs_str_addf(&text, "%" PRIu64, id);
     bool found = tokens && id < tokens->count;
@@ -281,31 +297,39 @@ static void fact_token(struct qs_section *s, const struct qs_model *m, const cha
     qs_str_free(&text);
 }
 
-static void add_tokenizer(struct qs_report *r, const struct qs_model *m)
+static void add_tokenizer(struct qs_report *r, const struct qs_model *m, bool data)
 {
     const struct qs_kv *tokens = qs_model_kv(m, "tokenizer.ggml.tokens"),
                        *merges = qs_model_kv(m, "tokenizer.ggml.merges");
     const char *text;
     size_t n = 0;
-    if (!tokens && !qs_model_kv(m, "tokenizer.ggml.model"))
+    if (!data && !tokens && !qs_model_kv(m, "tokenizer.ggml.model"))
         return;
     struct qs_section *s = qs_report_facts(r, "tokenizer", "Tokenizer");
-    fact_text(s, m, "model", "kind", "tokenizer.ggml.model");
-    fact_text(s, m, "pre", "pre-tokenizer", "tokenizer.ggml.pre");
+    fact_text(s, m, data, "model", "kind", "tokenizer.ggml.model");
+    fact_text(s, m, data, "pre", "pre-tokenizer", "tokenizer.ggml.pre");
     if (tokens)
         qs_fact_int(s, "tokens", "tokens", (int64_t)tokens->count, QS_UNIT_COUNT);
+    else
+        unknown(s, data, "tokens", "tokens");
     if (merges)
         qs_fact_int(s, "merges", "merges", (int64_t)merges->count, QS_UNIT_COUNT);
-    fact_token(s, m, "bos", "begin of text", "tokenizer.ggml.bos_token_id");
-    fact_token(s, m, "eos", "end of text", "tokenizer.ggml.eos_token_id");
-    fact_token(s, m, "eot", "end of turn", "tokenizer.ggml.eot_token_id");
+    else
+        unknown(s, data, "merges", "merges");
+    fact_token(s, m, data, "bos", "begin of text", "tokenizer.ggml.bos_token_id");
+    fact_token(s, m, data, "eos", "end of text", "tokenizer.ggml.eos_token_id");
+    fact_token(s, m, data, "eot", "end of turn", "tokenizer.ggml.eot_token_id");
     uint64_t add_bos;
     if (qs_kv_u64(qs_model_kv(m, "tokenizer.ggml.add_bos_token"), &add_bos))
         qs_fact_bool(s, "add_bos", "adds begin of text", add_bos != 0);
+    else
+        unknown(s, data, "add_bos", "adds begin of text");
     bool chat = qs_kv_str(qs_model_kv(m, "tokenizer.chat_template"), &text, &n);
     qs_fact_bool(s, "chat_template", "chat template", chat);
     if (chat)
         qs_fact_int(s, "chat_template_bytes", "chat template size", (int64_t)n, QS_UNIT_BYTES);
+    else
+        unknown(s, data, "chat_template_bytes", "chat template size");
 }
 
 static const struct qs_column metadata_columns[] = {
@@ -338,14 +362,14 @@ struct qs_report *qs_report_info(const struct qs_model *m, const struct qs_info_
     struct qs_report *r = qs_report_new("info");
     if (!r)
         return NULL;
-    add_model(r, m);
-    add_hparams(r, m);
+    add_model(r, m, args->data);
+    add_hparams(r, m, args->data);
     if (m->n_tensors) {
         add_roles(r, m);
         add_types(r, m);
     }
     add_need(r, m, &args->memory);
-    add_tokenizer(r, m);
+    add_tokenizer(r, m, args->data);
     if (args->metadata)
         add_metadata(r, m);
     return r;

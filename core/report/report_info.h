@@ -7,6 +7,7 @@
 #include "core/report/table.h"
 
 struct qs_info_args {
+    bool data;                       /* for programs: what the file does not state is null, not left out */
     bool metadata;                   /* list all metadata entries (values abbreviated) */
     struct qs_machine_memory memory; /* of this machine, zeros: leave out whether it fits */
 };

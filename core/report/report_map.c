@@ -329,8 +329,7 @@ int qs_report_map(const struct qs_heat *h, struct qs_report **out, struct qs_err
     qs_fact_num(f, "low", "from", h->low, h->unit, QS_HOW_EXACT);
     qs_fact_num(f, "high", "to", h->high, h->unit, QS_HOW_EXACT);
     qs_fact_int(f, "not_drawn", "not drawn", h->not_drawn, QS_UNIT_COUNT);
-    if (h->without_row)
-        qs_fact_int(f, "without_row", "without a row of their own", h->without_row, QS_UNIT_COUNT);
+    qs_fact_int(f, "without_row", "without a row of their own", h->without_row, QS_UNIT_COUNT);
     struct qs_section *t = qs_report_table(r, "tensors", "Tensors", columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < h->n_items; i++) {
         const struct qs_heat_cell *c = &h->item[i];

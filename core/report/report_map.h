@@ -69,7 +69,9 @@ unsigned qs_heat_level(const struct qs_heat *h, double value);  /* 0..QS_RAMP_LE
 double qs_heat_level_from(const struct qs_heat *h, unsigned level); /* the least value of a level */
 bool qs_heat_worse(const struct qs_heat *h, const struct qs_heat_cell *a, const struct qs_heat_cell *b); /* a than b */
 
-enum qs_heat_color { QS_HEAT_PLAIN, QS_HEAT_256, QS_HEAT_RGB };
+/* QS_HEAT_8: the ANSI backgrounds blue, magenta, cyan, white, lighter in this order on every palette in use; a coarse
+ * scale of four, on terminals that have no more. */
+enum qs_heat_color { QS_HEAT_PLAIN, QS_HEAT_8, QS_HEAT_256, QS_HEAT_RGB };
 struct qs_heat_style {
     unsigned width;            /* terminal cells; 0: 100 */
     enum qs_heat_color color;  /* colour is never the only sign: levels are digits as well, or numbers where they fit */

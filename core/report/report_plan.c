@@ -26,7 +26,7 @@ static const struct qs_column type_columns[] = {
     { .key = "tensors", .title = "tensors", .unit = QS_UNIT_COUNT },
     { .key = "weights", .title = "weights", .unit = QS_UNIT_WEIGHTS },
     { .key = "bytes", .title = "size", .unit = QS_UNIT_BYTES },
-    { .key = "share", .title = "share", .unit = QS_UNIT_PERCENT },
+    { .key = "share", .title = "share", .unit = QS_UNIT_PERCENT, .digits = -1 },
 };
 
 static const struct qs_column warning_columns[] = { { .key = "warning", .title = "warning", .left = true } };
@@ -45,7 +45,7 @@ const char *qs_shape_text(const struct qs_tensor *t, char *buf, size_t n)
 static void add_facts(struct qs_report *r, const struct qs_plan *p, unsigned n_files)
 {
     struct qs_section *f = qs_report_facts(r, "plan", "Plan");
-    uint64_t result = p->file_bytes ? p->file_bytes : p->bytes;
+    const uint64_t claim = p->file_bytes ? p->claim : p->bytes; /* an unfinished run holds the rest */
     qs_fact_str(f, "source", "source", p->model->path ? qs_path_base(p->model->path) : "");
     qs_fact_str(f, "preset", "preset", p->recipe->preset->name);
     qs_fact_int(f, "tensors", "tensors", (int64_t)p->n, QS_UNIT_NONE);
@@ -62,7 +62,7 @@ static void add_facts(struct qs_report *r, const struct qs_plan *p, unsigned n_f
     qs_fact_int(f, "peak_memory", "private memory needed", (int64_t)p->peak_memory, QS_UNIT_BYTES);
     if (p->free_disk) {
         qs_fact_int(f, "free_disk", "free disk", (int64_t)p->free_disk, QS_UNIT_BYTES);
-        qs_fact_bool(f, "fits_disk", "fits the disk", result <= p->free_disk);
+        qs_fact_bool(f, "fits_disk", "fits the disk", claim <= p->free_disk);
     }
     qs_fact_int(f, "warnings", "warnings", (int64_t)p->n_warnings, QS_UNIT_NONE);
     qs_section_note(f, "Nothing has been written. Memory is a prediction; file-backed pages are not counted.");

@@ -8,13 +8,12 @@ static const struct qs_column columns[] = {
     { .key = "from", .title = "from", .left = true },
     { .key = "to", .title = "to", .left = true },
     { .key = "bytes", .title = "size", .unit = QS_UNIT_BYTES },
-    { .key = "error", .title = "rel. RMS error", .digits = 3 },
+    { .key = "error", .title = "rel. RMS error", .unit = QS_UNIT_PERCENT },
     { .key = "max_error", .title = "largest error", .digits = 3, .optional = true },
-    { .key = "weighted_error", .title = "weighted error", .digits = 3, .optional = true },
-    { .key = "nonfinite", .title = "NaN/Inf", .optional = true },
+    { .key = "weighted_error", .title = "weighted error", .unit = QS_UNIT_PERCENT, .optional = true },
     { .key = "copied", .title = "copied", .optional = true },
 };
-enum { C_NAME, C_FROM, C_TO, C_BYTES, C_ERROR, C_MAX, C_WEIGHTED, C_BAD, C_COPIED };
+enum { C_NAME, C_FROM, C_TO, C_BYTES, C_ERROR, C_MAX, C_WEIGHTED, C_COPIED };
 
 static void add_row(struct qs_section *s, const struct qs_encoding *enc, const struct qs_writer_tensor *t)
 {
@@ -31,7 +30,6 @@ static void add_row(struct qs_section *s, const struct qs_encoding *enc, const s
     qs_cell_how(s, C_ERROR, QS_HOW_WHOLE, 0);
     qs_cell_num(s, C_MAX, t->sums.max_abs);
     qs_cell_num(s, C_WEIGHTED, t->sums.wref2 > 0 ? sqrt(t->sums.werr2 / t->sums.wref2) : NAN);
-    qs_cell_int(s, C_BAD, (int64_t)t->sums.nonfinite);
 }
 
 struct qs_report *qs_report_quantize(const struct qs_plan *plan, const struct qs_writer_result *x, bool tensors)
@@ -43,13 +41,13 @@ struct qs_report *qs_report_quantize(const struct qs_plan *plan, const struct qs
     qs_fact_str(f, "file", "file", x->file[0]);
     qs_fact_int(f, "files", "files", x->n_files, QS_UNIT_NONE);
     qs_fact_str(f, "preset", "preset", plan->recipe->preset->name);
-    qs_fact_int(f, "bytes", "size", (int64_t)x->bytes, QS_UNIT_BYTES);
-    qs_fact_int(f, "source_bytes", "size of the source's tensors", (int64_t)plan->source_bytes, QS_UNIT_BYTES);
+    qs_fact_int(f, "bytes", x->n_files > 1 ? "size of the files" : "size of the file", (int64_t)x->bytes, QS_UNIT_BYTES);
+    qs_fact_int(f, "tensor_bytes", "tensors of the result", (int64_t)plan->bytes, QS_UNIT_BYTES);
+    qs_fact_int(f, "source_bytes", "tensors of the source", (int64_t)plan->source_bytes, QS_UNIT_BYTES);
     qs_fact_num(f, "bpw", "bits per weight", plan->bpw, QS_UNIT_BPW, QS_HOW_EXACT);
     if (x->total.n)
-        qs_fact_num(f, "error", "relative RMS error of what was encoded", qs_error_rms(&x->total), QS_UNIT_NONE, QS_HOW_WHOLE);
-    if (x->total.nonfinite)
-        qs_fact_int(f, "nonfinite", "weights that are NaN or Inf", (int64_t)x->total.nonfinite, QS_UNIT_COUNT);
+        qs_fact_num(f, "error", "relative RMS error of what was encoded", qs_error_rms(&x->total), QS_UNIT_PERCENT,
+                    QS_HOW_WHOLE);
     qs_fact_num(f, "seconds", "time", x->seconds, QS_UNIT_SECONDS, QS_HOW_MEASURED);
     if (x->resumed_bytes)
         qs_fact_int(f, "resumed_bytes", "found done by an earlier run", (int64_t)x->resumed_bytes, QS_UNIT_BYTES);

@@ -81,6 +81,11 @@ struct qs_report *qs_report_recipe_resolved(const struct qs_recipe *r, const str
         return NULL;
     add_settings(rep, r);
     add_items(rep, r, x);
+    struct qs_section *shifted = qs_report_facts(rep, "shifted", "Moved by the count of the preset");
+    qs_fact_int(shifted, "tensors", "tensors", (int64_t)x->n_shifted, QS_UNIT_COUNT);
+    qs_fact_str(shifted, "first", "first", x->shifted ? x->shifted->name : NULL);
+    if (x->n_shifted)
+        qs_section_note(shifted, "%s", x->shift_text);
     struct qs_section *s = qs_report_table(rep, "tensors", "Tensors", tensor_columns,
                                            sizeof tensor_columns / sizeof *tensor_columns);
     for (size_t i = 0; i < x->n_tensors; i++) {

@@ -1,6 +1,7 @@
 /* report_survey.c - turns a survey into tables; computes nothing but sums over tensors. */
 #include "core/report/report_survey.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static void put_error(struct qs_section *t, size_t column, const struct qs_surve
 
 /* ---- what was done ------------------------------------------------------------------------------------------- */
 
-static void add_facts(struct qs_report *r, const struct qs_survey *s)
+static void add_facts(struct qs_report *r, const struct qs_survey *s, bool data)
 {
     char title[160];
     uint64_t weights = 0;
@@ -41,8 +42,10 @@ static void add_facts(struct qs_report *r, const struct qs_survey *s)
     qs_fact_str(f, "architecture", "architecture", s->model->hp.arch);
     qs_fact_int(f, "tensors", "tensors", (int64_t)s->n_rows, QS_UNIT_COUNT);
     qs_fact_int(f, "weights", "weights", (int64_t)weights, QS_UNIT_WEIGHTS);
-    qs_fact_int(f, "sample_weights", s->sample_weights ? "sample per tensor" : "sample (0: whole)",
-                (int64_t)s->sample_weights, QS_UNIT_WEIGHTS);
+    if (s->sample_weights || data)
+        qs_fact_int(f, "sample_weights", "sample per tensor", (int64_t)s->sample_weights, QS_UNIT_WEIGHTS);
+    else
+        qs_fact_str(f, "sample_weights", "measured", "all weights");
     qs_fact_int(f, "seed", "seed", (int64_t)s->seed, QS_UNIT_COUNT);
     qs_fact_bool(f, "importance", "importance matrix", s->weighted);
     qs_section_note(f, "Errors are relative RMS errors, sqrt(sum (w - w')^2 / sum w^2), against the weights of this file%s.",
@@ -51,7 +54,7 @@ static void add_facts(struct qs_report *r, const struct qs_survey *s)
 
 /* ---- types --------------------------------------------------------------------------------------------------- */
 
-struct type_sum { double err2, ref2, var; uint64_t bytes; unsigned measured, impossible, sampled; const struct qs_survey_row *worst;
+struct type_sum { double err2, ref2, var; uint64_t bytes; unsigned measured, impossible, overflows, sampled; const struct qs_survey_row *worst;
                   double worst_error; };
 
 static struct type_sum sum_type(const struct qs_survey *s, size_t type)
@@ -62,7 +65,8 @@ static struct type_sum sum_type(const struct qs_survey *s, size_t type)
         const struct qs_survey_cell *c = &row->cell[type];
         const bool matrix = row->tensor->n_dims >= 2;
         sum.bytes += c->bytes && matrix ? c->bytes : row->tensor->size;
-        sum.impossible += matrix && c->gap == QS_GAP_SHAPE;
+        sum.impossible += matrix && (c->gap == QS_GAP_SHAPE || c->gap == QS_GAP_OVERFLOW);
+        sum.overflows += matrix && c->gap == QS_GAP_OVERFLOW;
         const double ms = row->mean_square;
         if (!matrix || !c->known || isnan(ms) || isnan(c->error))
             continue;
@@ -93,29 +97,32 @@ static void add_types(struct qs_report *r, const struct qs_survey *s, bool data)
         { .key = "impossible", .title = "does not", .optional = true },
     };
     struct qs_section *t = qs_report_table(r, "types", "Every tensor at one type", columns, sizeof columns / sizeof *columns);
-    bool needs_matrix = false, some_impossible = false;
+    bool needs_matrix = false, some_impossible = false, some_overflow = false;
     for (size_t i = s->n_types; i-- > 0;) {
         const struct qs_format *f = qs_format_by_id(s->type[i]);
         const struct type_sum sum = sum_type(s, i);
-        if (!sum.measured)
+        if (!sum.measured && !sum.overflows)
             continue;
         const double error = sum.ref2 > 0 ? sqrt(sum.err2 / sum.ref2) : 0;
-        const bool unweighted = (f->flags & QS_NEEDS_IMATRIX) && !s->weighted;
+        const bool unweighted = (f->flags & QS_RULE_IMATRIX) && !s->weighted;
         char name[48];
         snprintf(name, sizeof name, "%s%s", f->name, unweighted && !data ? " *" : "");
         needs_matrix |= unweighted;
-        some_impossible |= sum.impossible > 0;
+        some_impossible |= sum.impossible > sum.overflows;
+        some_overflow |= sum.overflows > 0;
         qs_row(t);
         qs_cell_str(t, 0, name);
         qs_cell_num(t, 1, qs_format_bpw(f));
         qs_cell_int(t, 2, (int64_t)sum.bytes);
+        qs_cell_int(t, 6, sum.measured);
+        qs_cell_int(t, 7, sum.impossible);
+        if (!sum.measured)
+            continue;
         qs_cell_num(t, 3, error);
         qs_cell_how(t, 3, sum.sampled ? QS_HOW_SAMPLED : QS_HOW_WHOLE,
                     error > 0 ? sqrt(sum.var) / sum.ref2 / (2 * error) : 0);
         put_error(t, 4, &sum.worst->cell[i], sum.worst_error);
         qs_cell_str(t, 5, sum.worst->tensor->name);
-        qs_cell_int(t, 6, sum.measured);
-        qs_cell_int(t, 7, sum.impossible);
     }
     if (data)
         return;
@@ -123,8 +130,12 @@ static void add_types(struct qs_report *r, const struct qs_survey *s, bool data)
     if (some_impossible)
         qs_section_note(t, "Not every matrix can have every type (rows that are no multiple of the block): errors are over those "
                            "that can.");
+    if (some_overflow)
+        qs_section_note(t, "Weights of some matrices are too large for some types (their scales would be infinite): counted under "
+                           "\"does not\".");
     if (needs_matrix)
-        qs_section_note(t, "* needs an importance matrix to be written; measured here without one (--imatrix FILE).");
+        qs_section_note(t, "* measured here without importance weights (--imatrix FILE); without them only embeddings and the "
+                           "output tensor are written in it, where the encoder can (quantscape types).");
 }
 
 /* ---- tensors, for people ------------------------------------------------------------------------------------- */
@@ -161,6 +172,7 @@ static int add_error_table(struct qs_report *r, const struct qs_survey *s, const
             columns[n] = (struct qs_column){ .key = keys[n], .title = f->name, .unit = QS_UNIT_PERCENT, .optional = n > 1 };
             n++;
         }
+    bool no_shape = false;
     struct qs_section *t = qs_report_table(r, "errors", v->worst ? "Error of the worst tensors" : "Error of each tensor",
                                            columns, n);
     for (size_t i = 0; i < s->n_rows; i++) {
@@ -168,9 +180,16 @@ static int add_error_table(struct qs_report *r, const struct qs_survey *s, const
             continue;
         qs_row(t);
         qs_cell_str(t, 0, s->row[i].tensor->name);
-        for (size_t c = 1; c < n; c++)
-            put_error(t, c, &s->row[i].cell[index[c]], s->row[i].cell[index[c]].error);
+        for (size_t c = 1; c < n; c++) {
+            const struct qs_survey_cell *cell = &s->row[i].cell[index[c]];
+            put_error(t, c, cell, cell->error);
+            if (cell->gap == QS_GAP_OVERFLOW)
+                qs_cell_str(t, c, "overflows");
+            no_shape |= cell->gap == QS_GAP_SHAPE;
+        }
     }
+    if (no_shape)
+        qs_section_note(t, "-: rows are no multiple of the type's block.");
     qs_free(columns);
     qs_free(keys);
     qs_free(index);
@@ -187,6 +206,8 @@ static void add_distribution(struct qs_report *r, const struct qs_survey *s, boo
         { .key = "beyond6", .title = "> 6 sd", .unit = QS_UNIT_PERCENT, .digits = 2 },
         { .key = "row_ratio", .title = "row" },
         { .key = "col_ratio", .title = "column" },
+        { .key = "outlier_rows", .title = "outl. rows", .unit = QS_UNIT_COUNT, .optional = true },
+        { .key = "outlier_cols", .title = "columns", .unit = QS_UNIT_COUNT, .optional = true },
         { .key = "nonfinite", .title = "NaN, Inf", .unit = QS_UNIT_COUNT, .optional = true },
         { .key = "zero_share", .title = "zeros", .unit = QS_UNIT_PERCENT, .optional = true },
         { .key = "mean", .title = "mean", .optional = true },
@@ -208,29 +229,28 @@ static void add_distribution(struct qs_report *r, const struct qs_survey *s, boo
         const double num[] = { x->sd, x->max_sigma, x->kurtosis, x->beyond6, x->row_ratio, x->col_ratio };
         for (size_t k = 0; k < sizeof num / sizeof *num; k++)
             qs_cell_num(t, 1 + k, num[k]);
-        qs_cell_int(t, 7, (int64_t)(x->nan + x->inf));
-        qs_cell_num(t, 8, (double)x->zeros / (double)x->n);
-        qs_cell_num(t, 9, x->mean);
-        qs_cell_num(t, 10, x->min);
-        qs_cell_num(t, 11, x->max);
-        qs_cell_str(t, 12, shape);
-        qs_cell_str(t, 13, s->row[i].tensor->format->name);
+        qs_cell_int(t, 7, (int64_t)x->outlier_rows);
+        qs_cell_int(t, 8, (int64_t)x->outlier_cols);
+        qs_cell_int(t, 9, (int64_t)(x->nan + x->inf));
+        qs_cell_num(t, 10, (double)x->zeros / (double)x->n);
+        qs_cell_num(t, 11, x->mean);
+        qs_cell_num(t, 12, x->min);
+        qs_cell_num(t, 13, x->max);
+        qs_cell_str(t, 14, shape);
+        qs_cell_str(t, 15, s->row[i].tensor->format->name);
     }
     qs_section_note(t, "kurtosis: 3 for a Gaussian. row, column: largest weight of the worst row or column over that of the "
-                       "median one.");
+                       "median one, in rows without the outlier columns and the other way round.");
 }
 
 /* ---- channels ------------------------------------------------------------------------------------------------ */
 
-static void add_channel_rows(struct qs_section *t, const struct qs_survey_row *row, bool columns, bool all)
+static void add_channel_rows(struct qs_section *t, const struct qs_survey_row *row, bool columns)
 {
     const struct qs_survey_stats *x = &row->stats;
     const struct qs_worst *w = columns ? x->col : x->row;
     const unsigned n = columns ? x->n_cols_worst : x->n_rows_worst;
-    for (unsigned i = 0; i < n; i++) {
-        const bool outlier = w[i].ratio >= QS_OUTLIER_RATIO;
-        if (!outlier && !all)
-            continue;
+    for (unsigned i = 0; i < n && w[i].ratio >= QS_OUTLIER_RATIO; i++) {
         qs_row(t);
         qs_cell_str(t, 0, row->tensor->name);
         qs_cell_str(t, 1, columns ? "column" : "row");
@@ -238,18 +258,21 @@ static void add_channel_rows(struct qs_section *t, const struct qs_survey_row *r
         qs_cell_num(t, 3, w[i].max_abs);
         qs_cell_num(t, 4, w[i].max_abs / x->sd);
         qs_cell_num(t, 5, w[i].ratio);
-        if (all)
-            qs_cell_bool(t, 6, outlier);
     }
 }
 
-static bool any_outlier(const struct qs_survey *s)
+/* Norms and biases have no channels. */
+static bool has_channels(const struct qs_survey_row *row)
 {
+    return row->stats.known && row->tensor->n_dims >= 2;
+}
+
+static uint64_t count_outliers(const struct qs_survey *s)
+{
+    uint64_t n = 0;
     for (size_t i = 0; i < s->n_rows; i++)
-        if (s->row[i].stats.known && s->row[i].tensor->n_dims >= 2 &&
-            (s->row[i].stats.row_ratio >= QS_OUTLIER_RATIO || s->row[i].stats.col_ratio >= QS_OUTLIER_RATIO))
-            return true;
-    return false;
+        n += has_channels(&s->row[i]) ? s->row[i].stats.outlier_rows + s->row[i].stats.outlier_cols : 0;
+    return n;
 }
 
 static void add_channels(struct qs_report *r, const struct qs_survey *s, const struct qs_survey_view *v)
@@ -261,24 +284,30 @@ static void add_channels(struct qs_report *r, const struct qs_survey *s, const s
         { .key = "max_abs", .title = "largest" },
         { .key = "max_sigma", .title = "in sd", .unit = QS_UNIT_SIGMA },
         { .key = "ratio", .title = "over median" },
-        { .key = "outlier", .title = "outlier" },
     };
-    const size_t n_columns = sizeof columns / sizeof *columns;
+    const uint64_t all = count_outliers(s);
+    char more[120] = "";
     struct qs_section *t = qs_report_table(r, v->data ? "channels" : "outliers", "Outlier channels", columns,
-                                           v->data ? n_columns : n_columns - 1);
+                                           sizeof columns / sizeof *columns);
     for (size_t i = 0; i < s->n_rows; i++)
         for (int c = 0; c < 2; c++)
-            if (s->row[i].stats.known && s->row[i].tensor->n_dims >= 2)
-                add_channel_rows(t, &s->row[i], c == 1, v->data);
-    if (v->data)
-        return;
-    const size_t found = qs_section_rows(t);
-    qs_section_sort(t, "-ratio", NULL);
-    if (!v->outliers)
-        qs_section_keep(t, SHORT_OUTLIERS);
-    qs_section_note(t, "Named are rows and columns whose largest weight is at least %.0f times that of the median one%s; at most "
-                    "%d of a kind per tensor.", QS_OUTLIER_RATIO,
-                    found > SHORT_OUTLIERS && !v->outliers ? ", the worst ten (--outliers shows all)" : "", QS_WORST);
+            if (has_channels(&s->row[i]))
+                add_channel_rows(t, &s->row[i], c == 1);
+    const size_t listed = qs_section_rows(t);
+    if (!v->data) {
+        qs_section_sort(t, "-ratio", NULL);
+        if (!v->outliers)
+            qs_section_keep(t, SHORT_OUTLIERS);
+    }
+    if (!v->data && !v->outliers && listed > SHORT_OUTLIERS)
+        snprintf(more, sizeof more, " Shown are the worst %d of %" PRIu64 "; --outliers lists them.", SHORT_OUTLIERS, all);
+    else if (all > listed)
+        snprintf(more, sizeof more, " Listed are at most %d rows and %d columns of a tensor; there are %" PRIu64 " more.", QS_WORST,
+                 QS_WORST, all - (uint64_t)listed);
+    if (!v->data || more[0])
+        qs_section_note(t, "Outliers are rows and columns whose largest weight is at least %.0f times that of the median one; a row "
+                        "that stands out only where it crosses an outlier column is none, and the other way round.%s",
+                        QS_OUTLIER_RATIO, more);
 }
 
 /* ---- for programs -------------------------------------------------------------------------------------------- */
@@ -292,8 +321,8 @@ static void add_tensor_data(struct qs_report *r, const struct qs_survey *s)
         { .key = "min", .title = "" }, { .key = "max", .title = "" }, { .key = "max_abs", .title = "" },
         { .key = "kurtosis", .title = "" }, { .key = "max_sigma", .title = "" }, { .key = "beyond6", .title = "" },
         { .key = "row_ratio", .title = "" }, { .key = "col_ratio", .title = "" }, { .key = "worst_row", .title = "" },
-        { .key = "worst_col", .title = "" }, { .key = "zeros", .title = "" }, { .key = "nan", .title = "" },
-        { .key = "inf", .title = "" },
+        { .key = "worst_col", .title = "" }, { .key = "outlier_rows", .title = "" }, { .key = "outlier_cols", .title = "" },
+        { .key = "zeros", .title = "" }, { .key = "nan", .title = "" }, { .key = "inf", .title = "" },
     };
     struct qs_section *t = qs_report_table(r, "tensors", "Tensors", columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < s->n_rows; i++) {
@@ -320,9 +349,11 @@ static void add_tensor_data(struct qs_report *r, const struct qs_survey *s)
             qs_cell_int(t, 17, (int64_t)d->row[0].index);
         if (d->n_cols_worst)
             qs_cell_int(t, 18, (int64_t)d->col[0].index);
-        qs_cell_int(t, 19, (int64_t)d->zeros);
-        qs_cell_int(t, 20, (int64_t)d->nan);
-        qs_cell_int(t, 21, (int64_t)d->inf);
+        qs_cell_int(t, 19, (int64_t)d->outlier_rows);
+        qs_cell_int(t, 20, (int64_t)d->outlier_cols);
+        qs_cell_int(t, 21, (int64_t)d->zeros);
+        qs_cell_int(t, 22, (int64_t)d->nan);
+        qs_cell_int(t, 23, (int64_t)d->inf);
     }
 }
 
@@ -375,6 +406,26 @@ static const char *default_sort(const struct qs_section *s, char *buf, size_t n)
     return buf;
 }
 
+/* Every key that some table of tensors can be sorted by. */
+static int no_such_key(struct qs_section *const *table, size_t n, const char *key, struct qs_err *e)
+{
+    struct qs_str keys = QS_STR_INIT;
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < qs_section_columns(table[i]); c++) {
+            const char *name = qs_section_column(table[i], c)->key;
+            bool twice = false;
+            for (size_t k = 0; k < i; k++)
+                twice |= has_column(table[k], name);
+            if (!twice)
+                qs_str_addf(&keys, "%s%s", keys.len ? ", " : "", name);
+        }
+    const int rc = keys.failed ? qs_fail_mem(e, keys.len, "a message")
+                               : qs_fail(e, QS_EINVAL, "nothing to sort by is called \"%.40s\"; there are: %s", key,
+                                         keys.len ? keys.data : "none");
+    qs_str_free(&keys);
+    return rc;
+}
+
 /* Sorts every table of tensors that has the key; the others keep the order of the file. */
 static int sort_and_cut(struct qs_section *const *table, size_t n, const struct qs_survey_view *v, struct qs_err *e)
 {
@@ -391,7 +442,7 @@ static int sort_and_cut(struct qs_section *const *table, size_t n, const struct 
         if (v->worst)
             qs_section_keep(table[i], v->worst);
     }
-    return v->sort && !found && n ? qs_section_sort(table[0], v->sort, e) : QS_OK; /* the message lists keys */
+    return v->sort && !found ? no_such_key(table, n, v->sort + (v->sort[0] == '-'), e) : QS_OK;
 }
 
 static struct qs_section *last_section(const struct qs_report *r)
@@ -409,9 +460,10 @@ int qs_report_survey(const struct qs_survey *s, const struct qs_survey_view *v, 
     for (size_t i = 0; i < s->n_rows; i++) {
         stats |= s->row[i].stats.known;
         for (size_t k = 0; k < s->n_types; k++)
-            errors |= s->row[i].cell[k].known && s->row[i].tensor->type != s->type[k];
+            errors |= s->errors && (s->row[i].cell[k].gap == QS_GAP_OVERFLOW ||
+                                    (s->row[i].cell[k].known && s->row[i].tensor->type != s->type[k]));
     }
-    add_facts(r, s);
+    add_facts(r, s, v->data);
     if (errors)
         add_types(r, s, v->data);
     if (v->data) {
@@ -426,7 +478,7 @@ int qs_report_survey(const struct qs_survey *s, const struct qs_survey_view *v, 
         if (!rc && stats) {
             add_distribution(r, s, v->worst > 0);
             table[n++] = last_section(r);
-            if (any_outlier(s))
+            if (count_outliers(s))
                 add_channels(r, s, v);
             else
                 qs_section_note(table[n - 1], "No row or column reaches %.0f times the median one: no outlier channels.",

@@ -7,8 +7,8 @@
 
 struct qs_survey_view {
     bool data;          /* for programs: tables "tensors" (with distributions), "cells" (one row per tensor and type) and
-                         * "channels"; else tables for people */
-    bool outliers;      /* all outlier channels, not only the worst ten */
+                         * "channels" (outliers); else tables for people */
+    bool outliers;      /* all outlier channels that are kept (QS_WORST), not only the worst ten */
     bool all_types;     /* text: a column for every type surveyed, not only the well-known ones */
     const char *sort;   /* column key of tensors, cells or distribution, '-' before it for descending; NULL: file order */
     size_t worst;       /* keep that many rows after sorting; 0: all */

@@ -1,5 +1,4 @@
 /* report_tensors.c - the table of tensors. Reads no tensor data. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,8 +71,14 @@ int qs_report_tensors(const struct qs_model *m, const struct qs_tensors_args *ar
         weights += t->n;
     }
     char size[24];
-    qs_section_note(s, "%zu of %zu tensors, %" PRIu64 " weights, %s.", shown, m->n_tensors, weights,
+    struct qs_str n_weights = QS_STR_INIT;
+    qs_fmt_int(&n_weights, (int64_t)weights, QS_UNIT_WEIGHTS);
+    qs_section_note(s, "%zu of %zu tensors, %s weights, %s.", shown, m->n_tensors, n_weights.failed ? "?" : n_weights.data,
                     qs_fmt_bytes(size, sizeof size, bytes));
+    qs_str_free(&n_weights);
+    if (rc == QS_OK && !shown && (args->match || args->role >= 0))
+        rc = qs_fail(e, QS_ENOTFOUND, "%s: %s%s%s matches none of the %zu tensors", m->path, args->match ? "--match" : "",
+                     args->match && args->role >= 0 ? " with " : "", args->role >= 0 ? "--role" : "", m->n_tensors);
     if (rc == QS_OK && args->sort)
         rc = qs_section_sort(s, args->sort, e);
     if (rc != QS_OK) {

@@ -22,7 +22,8 @@ struct qs_column {
     const char *key;    /* stable, lower_case */
     const char *title;  /* for people, short */
     enum qs_unit unit;
-    signed char digits; /* significant digits of numbers in text; 0: 3 */
+    signed char digits; /* significant digits of numbers in text; 0: 3; negative: so many decimals in every row.
+                         * bpw: one less decimals in every row (0: 2). */
     bool left;          /* strings: left-aligned */
     bool optional;      /* dropped first when the text is too wide */
 };
@@ -66,9 +67,14 @@ int qs_section_sort(struct qs_section *s, const char *key, struct qs_err *e);
 /* Drops all rows after the first n_rows ("the N worst", after a sort). */
 void qs_section_keep(struct qs_section *s, size_t n_rows);
 
-/* Printing. width: cells available for text (0: no limit). All text is made harmless for terminals. Where a table is too
- * wide its optional columns go first (the last one first), then the last column of strings is wrapped, then strings
- * are shortened; what was left out is said below the table. Sampled values carry "~", predicted ones "^", with a legend. */
+/* Printing. width: cells available for text (0: no limit). All text is made harmless for terminals. Numbers of a column have
+ * as many decimals, unless their sizes lie far apart. Columns of strings that are empty in all rows are left out. Where a
+ * table is too wide, optional columns go first (the last one first); then strings of several words are wrapped, those of
+ * the last column, where it would get too narrow, on lines of their own below the row; then names are shortened in the
+ * middle; then more columns go, the last one first. What was left out is said below the table. Sampled values carry "~",
+ * predicted ones "^", with a legend. */
+struct qs_text_style { unsigned width; bool ascii; /* nothing but ASCII: other characters become \u{...} */ };
+void qs_report_text_as(const struct qs_report *r, const struct qs_text_style *style, struct qs_str *out);
 void qs_report_text(const struct qs_report *r, unsigned width, struct qs_str *out);
 /* {"report": kind, "version": 1, SECTION: {fact: value} or [{column: value}], "notes": [...]}. Raw values: bytes, shares
  * 0..1. In columns where some cell has a how other than exact, each row has COLUMN_how (and COLUMN_se where some cell

@@ -23,5 +23,7 @@ struct qs_report {
 /* For the text of tables and of the map: n blanks; the end of a line, without blanks before it. */
 void qs_text_blanks(struct qs_str *out, size_t n);
 void qs_text_end_line(struct qs_str *out);
+/* Text made harmless and broken at blanks; the cursor stands at column `at`, later lines start at `indent`. Ends the line. */
+void qs_text_wrap(struct qs_str *out, const char *text, size_t at, size_t indent, size_t width, bool ascii);
 
 #endif

@@ -1,115 +1,49 @@
-/* table_text.c - a report as text for people: numbers with units, columns fitted to the width, harmless for terminals.
+/* table_text.c - a report as text for people: columns fitted to the width, harmless for terminals.
  *
- * Nothing is cached: cells are formatted once to measure and once to print. Writes only to the caller's string.
+ * Nothing is cached: cells are formatted to measure and again to print. Writes only to the caller's string.
  */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/unicode.h"
 #include "core/report/table_internal.h"
+#include "core/report/text_fit.h"
 
 #define GAP 2           /* blanks between columns */
-#define MIN_STRING 8    /* strings are not shortened below this many cells */
-#define MIN_WRAP 24     /* a last column of text is wrapped, not shortened, when this much is left for it */
 #define INDENT 2
-
-/* ---- numbers ------------------------------------------------------------------------------------------------- */
-
-/* Digits of a whole number with a comma between thousands. */
-static void add_thousands(struct qs_str *out, const char *digits)
-{
-    if (*digits == '-')
-        qs_str_addc(out, *digits++);
-    const size_t n = strlen(digits);
-    for (size_t i = 0; i < n; i++) {
-        if (i && (n - i) % 3 == 0)
-            qs_str_addc(out, ',');
-        qs_str_addc(out, digits[i]);
-    }
-}
-
-static void add_significant(struct qs_str *out, double v, int digits)
-{
-    char buf[64];
-    snprintf(buf, sizeof buf, "%.*e", digits - 1, v);
-    const char *exp_at = strchr(buf, 'e');
-    const int exponent = exp_at ? (exp_at[1] == '-' ? -1 : 1) * (int)(strtoul(exp_at + 2, NULL, 10) % 1000) : 0;
-    if (exponent < -4 || exponent > 14) {
-        qs_str_add(out, buf);
-        return;
-    }
-    const int decimals = digits - 1 - exponent;
-    snprintf(buf, sizeof buf, "%.*f", decimals > 0 ? decimals : 0, v);
-    if (decimals > 0)
-        qs_str_add(out, buf);
-    else
-        add_thousands(out, buf);
-}
-
-void qs_fmt_int(struct qs_str *out, int64_t value, enum qs_unit unit)
-{
-    char buf[48];
-    if (unit == QS_UNIT_BYTES && value >= 0) {
-        qs_str_add(out, qs_fmt_bytes(buf, sizeof buf, (unsigned long long)value));
-    } else if (unit == QS_UNIT_PERCENT || unit == QS_UNIT_SECONDS) {
-        qs_fmt_num(out, (double)value, unit, 0);
-    } else {
-        snprintf(buf, sizeof buf, "%lld", (long long)value);
-        add_thousands(out, buf);
-    }
-}
-
-void qs_fmt_num(struct qs_str *out, double value, enum qs_unit unit, int digits)
-{
-    char buf[48];
-    if (isnan(value)) {
-        qs_str_add(out, "-");
-        return;
-    }
-    if (isinf(value)) {
-        qs_str_add(out, value < 0 ? "-inf" : "inf");
-        return;
-    }
-    const double v = unit == QS_UNIT_PERCENT ? 100 * value : value;
-    const bool zero = !(v < 0 || v > 0);
-    switch (unit) {
-    case QS_UNIT_BYTES:
-        if (v >= 0 && v < 0x1p63) {
-            qs_str_add(out, qs_fmt_bytes(buf, sizeof buf, (unsigned long long)(v + 0.5)));
-            return;
-        }
-        break;
-    case QS_UNIT_SECONDS:
-        qs_str_add(out, qs_fmt_seconds(buf, sizeof buf, v));
-        return;
-    case QS_UNIT_BPW:
-        if (!digits) {
-            qs_str_addf(out, "%.2f", v);
-            return;
-        }
-        break;
-    case QS_UNIT_PERCENT:
-        if (zero)
-            qs_str_addc(out, '0');
-        else
-            add_significant(out, v, digits ? digits : 3);
-        qs_str_addc(out, '%');
-        return;
-    default:
-        break;
-    }
-    if (zero)
-        qs_str_addc(out, '0');
-    else
-        add_significant(out, v, digits ? digits : 3);
-}
+#define HANG 6          /* indent of a text that stands below its row */
+#define MIN_WRAP 16     /* a column of text is not made narrower than this */
+#define MIN_LINES 28    /* nor than half of its text, up to this, while there is another way */
+#define MIN_NAME 16     /* nor one of names, as long as there are other columns to leave out */
+#define MIN_STRING 8    /* nor at all below this */
 
 /* ---- cells --------------------------------------------------------------------------------------------------- */
 
-static void add_cell(struct qs_str *out, const struct qs_column *col, const struct qs_cell *c, size_t max_cells)
+#define AS_IT_COMES (-1) /* decimals of a column: each number has its significant digits */
+
+static bool is_blank(const struct qs_cell *c)
+{
+    return c->type == QS_CELL_NONE || (c->type == QS_CELL_NUM && isnan(c->num)) || (c->type == QS_CELL_STR && !c->str[0]);
+}
+
+/* Zero stays "0", and what is less than the last decimal is not called zero. */
+static void add_fixed(struct qs_str *out, double value, enum qs_unit unit, int decimals)
+{
+    const double v = unit == QS_UNIT_PERCENT ? 100 * value : value, least = pow(10, -decimals);
+    if (!isfinite(v) || (!(v < 0 || v > 0) && unit != QS_UNIT_BPW)) {
+        qs_fmt_num(out, value, unit, 0);
+        return;
+    }
+    if (fabs(v) < least / 2 && unit != QS_UNIT_BPW)
+        qs_str_addf(out, "<%.*f", decimals, least);
+    else
+        qs_str_addf(out, "%.*f", decimals, v);
+    if (unit == QS_UNIT_PERCENT)
+        qs_str_addc(out, '%');
+}
+
+static void add_cell(struct qs_str *out, const struct qs_column *col, const struct qs_cell *c, int decimals, bool ascii)
 {
     if (c->type == QS_CELL_NONE || (c->type == QS_CELL_NUM && isnan(c->num))) {
         qs_str_add(out, col->left ? "" : "-");
@@ -120,12 +54,47 @@ static void add_cell(struct qs_str *out, const struct qs_column *col, const stru
     else if (c->how == QS_HOW_PREDICTED)
         qs_str_addc(out, '^');
     switch (c->type) {
-    case QS_CELL_STR: qs_utf8_clean(out, c->str, strlen(c->str), max_cells); break;
+    case QS_CELL_STR: qs_text_clean(out, c->str, ascii); break;
     case QS_CELL_INT: qs_fmt_int(out, c->i, col->unit); break;
-    case QS_CELL_NUM: qs_fmt_num(out, c->num, col->unit, col->digits); break;
+    case QS_CELL_NUM:
+        if (decimals == AS_IT_COMES)
+            qs_fmt_num(out, c->num, col->unit, col->digits > 0 ? col->digits : 0);
+        else
+            add_fixed(out, c->num, col->unit, decimals);
+        break;
     case QS_CELL_BOOL: qs_str_add(out, c->i ? "yes" : "no"); break;
     case QS_CELL_NONE: break;
     }
+}
+
+/* Decimals that the numbers of a column share, so that their points stand below each other. Where their sizes lie too
+ * far apart for that, each keeps its own. */
+static int common_decimals(const struct qs_section *s, size_t column)
+{
+    const struct qs_column *col = &s->column[column];
+    struct qs_str text = QS_STR_INIT;
+    int most = 0, least = 99;
+    if (col->digits < 0)
+        return -col->digits;
+    if (col->unit == QS_UNIT_BPW)
+        return col->digits ? col->digits - 1 : 2;
+    if (col->unit == QS_UNIT_BYTES || col->unit == QS_UNIT_SECONDS || s->facts)
+        return AS_IT_COMES;
+    for (size_t r = 0; r < s->n_rows; r++) {
+        const struct qs_cell *c = &s->cell[r * s->n_columns + column];
+        if (c->type != QS_CELL_NUM || !isfinite(c->num) || !(c->num < 0 || c->num > 0))
+            continue;
+        qs_str_clear(&text);
+        add_cell(&text, col, c, AS_IT_COMES, true);
+        const char *point = strchr(text.data, '.');
+        const int n = point ? (int)strspn(point + 1, "0123456789") : 0;
+        if (strpbrk(text.data, "e,"))
+            least = -99; /* never near */
+        most = n > most ? n : most;
+        least = n < least ? n : least;
+    }
+    qs_str_free(&text);
+    return least == 99 || most - least > (most > 3 ? 1 : 2) ? AS_IT_COMES : most;
 }
 
 void qs_text_blanks(struct qs_str *out, size_t n)
@@ -141,241 +110,357 @@ void qs_text_end_line(struct qs_str *out)
     qs_str_addc(out, '\n');
 }
 
-/* Clean text wrapped at blanks; the cursor stands at column `at`, later lines start at `indent`. width 0: one line. */
+/* Clean text broken at blanks; the cursor stands at column `at`, later lines start at `indent`. width 0: one line. */
 static void wrap(struct qs_str *out, const char *text, size_t at, size_t indent, size_t width)
 {
-    bool first = true;
-    const size_t most = width > indent + MIN_STRING ? width - indent : MIN_STRING;
-    while (*(text += strspn(text, " "))) {
-        const size_t n = strcspn(text, " "), cells = qs_utf8_width(text, n);
-        if (!first && width && at + 1 + cells > width) {
-            qs_text_end_line(out);
-            qs_text_blanks(out, indent);
-            at = indent;
-            first = true;
-        }
-        if (!first) {
-            qs_str_addc(out, ' ');
-            at++;
-        }
-        if (width && cells > most)
-            qs_utf8_clean(out, text, n, most);
-        else
-            qs_str_addn(out, text, n);
-        at += cells;
-        text += n;
-        first = false;
+    for (;; at = indent) {
+        const size_t room = !width ? 0 : width > at ? width - at : 1;
+        text += strspn(text, " ");
+        const size_t n = qs_text_line(text, room, true);
+        qs_str_addn(out, text, n);
+        qs_text_end_line(out);
+        text += n + strspn(text + n, " ");
+        if (!*text || out->failed)
+            return;
+        qs_text_blanks(out, indent);
     }
-    qs_text_end_line(out);
 }
 
-static void wrap_raw(struct qs_str *out, const char *text, size_t at, size_t indent, size_t width)
+void qs_text_wrap(struct qs_str *out, const char *text, size_t at, size_t indent, size_t width, bool ascii)
 {
     struct qs_str clean = QS_STR_INIT;
-    qs_utf8_clean(&clean, text, strlen(text), 0);
-    wrap(out, clean.data, at, indent, width);
+    qs_text_clean(&clean, text, ascii);
+    wrap(out, clean.data, at, indent, width > indent + MIN_STRING ? width : 0);
     out->failed |= clean.failed;
     qs_str_free(&clean);
 }
 
 /* ---- facts --------------------------------------------------------------------------------------------------- */
 
-static void fact_value(struct qs_str *out, const struct qs_column *c, const struct qs_cell *v)
+static void fact_value(struct qs_str *out, const struct qs_column *c, const struct qs_cell *v, bool ascii)
 {
     static const char *const suffix[] = { [QS_UNIT_BPW] = " bpw", [QS_UNIT_SIGMA] = " sd", [QS_UNIT_COUNT] = "" };
-    add_cell(out, c, v, 0);
+    add_cell(out, c, v, AS_IT_COMES, ascii);
     const bool number = v->type == QS_CELL_INT || (v->type == QS_CELL_NUM && isfinite(v->num));
     if (number && c->unit < sizeof suffix / sizeof *suffix && suffix[c->unit])
         qs_str_add(out, suffix[c->unit]);
 }
 
-static void print_facts(const struct qs_section *s, unsigned width, struct qs_str *out)
+static void print_facts(const struct qs_section *s, const struct qs_text_style *style, struct qs_str *out)
 {
+    const size_t width = style->width;
     size_t label = 0;
     struct qs_str text = QS_STR_INIT;
     for (size_t i = 0; i < s->n_columns; i++) {
         const size_t n = qs_utf8_width(s->column[i].title, strlen(s->column[i].title));
         label = n > label ? n : label;
     }
+    if (width && INDENT + label + GAP + MIN_WRAP > width) /* long labels get a line of their own */
+        label = width / 2 > INDENT + GAP ? width / 2 - INDENT - GAP : 1;
     for (size_t i = 0; i < s->n_columns; i++) {
         const char *title = s->column[i].title;
-        const size_t at = INDENT + label + GAP;
+        const size_t n = qs_utf8_width(title, strlen(title)), at = INDENT + label + GAP;
         qs_text_blanks(out, INDENT);
-        qs_str_add(out, title);
-        qs_text_blanks(out, at - INDENT - qs_utf8_width(title, strlen(title)));
+        if (n > label) {
+            qs_text_wrap(out, title, INDENT, INDENT, width, style->ascii);
+            qs_text_blanks(out, at);
+        } else {
+            qs_str_add(out, title);
+            qs_text_blanks(out, at - INDENT - n);
+        }
         qs_str_clear(&text);
-        fact_value(&text, &s->column[i], &s->cell[i]);
-        wrap(out, text.data, at, at, width && width > at + MIN_STRING ? width : 0);
+        fact_value(&text, &s->column[i], &s->cell[i], style->ascii);
+        wrap(out, text.data, at, at, width > at + MIN_STRING ? width : 0);
     }
     out->failed |= text.failed;
     qs_str_free(&text);
 }
 
-/* ---- tables -------------------------------------------------------------------------------------------------- */
+/* ---- tables: the columns -------------------------------------------------------------------------------------- */
 
-struct shape { size_t width; bool shown, blank_inside; };
+struct shape {
+    size_t width, least; /* least: not narrowed further, but at last to its title */
+    int decimals;
+    bool shown;
+    bool empty;  /* nothing in any row: not worth a word when it is left out */
+    bool words;  /* blanks inside: may be wrapped */
+    bool wraps;  /* is narrower than its texts, which take more than one line */
+    bool hangs;  /* what does not fit behind its row stands below it; the last one shown */
+};
 
+/* Without columns that hang. */
 static size_t total_width(const struct shape *w, size_t n)
 {
     size_t sum = INDENT, shown = 0;
     for (size_t i = 0; i < n; i++)
-        if (w[i].shown) {
+        if (w[i].shown && !w[i].hangs) {
             sum += w[i].width;
             shown++;
         }
     return sum + (shown ? (shown - 1) * GAP : 0);
 }
 
-static void measure(const struct qs_section *s, struct shape *w)
+static size_t title_width(const struct qs_section *s, size_t c)
+{
+    return qs_utf8_width(s->column[c].title, strlen(s->column[c].title));
+}
+
+static void measure(const struct qs_section *s, struct shape *w, bool ascii)
 {
     struct qs_str text = QS_STR_INIT;
     for (size_t c = 0; c < s->n_columns; c++) {
-        const char *title = s->column[c].title;
-        w[c] = (struct shape){ qs_utf8_width(title, strlen(title)), true, false };
+        w[c] = (struct shape){ .width = title_width(s, c), .decimals = common_decimals(s, c), .shown = true,
+                               .empty = s->n_rows > 0 };
         for (size_t r = 0; r < s->n_rows; r++) {
+            const struct qs_cell *cell = &s->cell[r * s->n_columns + c];
             qs_str_clear(&text);
-            add_cell(&text, &s->column[c], &s->cell[r * s->n_columns + c], 0);
+            add_cell(&text, &s->column[c], cell, w[c].decimals, ascii);
             const size_t n = qs_utf8_width(text.data, text.len);
             if (n > w[c].width)
                 w[c].width = n;
-            w[c].blank_inside |= strchr(text.data, ' ') != NULL;
+            w[c].words |= s->column[c].left && strchr(text.data, ' ') != NULL;
+            w[c].empty &= is_blank(cell);
         }
+        if (w[c].empty && s->column[c].left)
+            w[c].shown = false; /* a title over nothing */
     }
     qs_str_free(&text);
 }
 
-static size_t title_width(const struct qs_section *s, size_t c)
+static size_t last_shown(const struct shape *w, size_t n)
 {
-    const size_t n = qs_utf8_width(s->column[c].title, strlen(s->column[c].title));
-    return n > MIN_STRING ? n : MIN_STRING;
-}
-
-/* Makes the columns fit; returns the column to be wrapped, or n_columns. */
-static size_t fit(const struct qs_section *s, struct shape *w, size_t width)
-{
-    const size_t n = s->n_columns;
     size_t last = n;
-    if (!width || total_width(w, n) <= width)
-        return n;
-    for (size_t c = n; c-- > 0 && total_width(w, n) > width;)
-        if (s->column[c].optional)
-            w[c].shown = false;
     for (size_t c = 0; c < n; c++)
         if (w[c].shown)
             last = c;
-    size_t over = total_width(w, n) > width ? total_width(w, n) - width : 0;
-    if (over && last < n && s->column[last].left && w[last].blank_inside && w[last].width >= over + MIN_WRAP) {
-        w[last].width -= over;
-        return last;
-    }
-    while (over) { /* the widest string column gives way, one cell at a time */
-        size_t widest = n;
-        for (size_t c = 0; c < n; c++)
-            if (w[c].shown && s->column[c].left && w[c].width > title_width(s, c) &&
-                (widest == n || w[c].width > w[widest].width))
-                widest = c;
-        if (widest == n)
-            break;
-        w[widest].width--;
-        over--;
-    }
-    return n;
+    return last;
 }
 
-static void pad(struct qs_str *out, const char *text, size_t width, bool left)
+/* Optional columns go, empty ones first, then from the last one on; what then fits after all comes back. */
+static void drop_optional(const struct qs_section *s, struct shape *w, size_t width)
 {
-    const size_t n = qs_utf8_width(text, strlen(text)), gap = width > n ? width - n : 0;
+    const size_t n = s->n_columns;
+    for (size_t c = n; c-- > 0 && total_width(w, n) > width;)
+        if (w[c].empty)
+            w[c].shown = false;
+    for (size_t c = n; c-- > 0 && total_width(w, n) > width;)
+        if (s->column[c].optional)
+            w[c].shown = false;
+    for (size_t c = 0; c < n && total_width(w, n) <= width; c++)
+        if (s->column[c].optional && !w[c].shown && !w[c].empty && total_width(w, n) + GAP + w[c].width <= width)
+            w[c].shown = true;
+}
+
+/* A text shall have half its width, so that it takes about two lines, within these limits. */
+static void set_least(struct shape *w, size_t n, size_t least, size_t most)
+{
+    for (size_t c = 0; c < n; c++) {
+        const size_t half = w[c].width / 2;
+        w[c].least = half < least ? least : half < most ? half : most;
+    }
+}
+
+/* The widest of the columns of texts, or of names, gives way, cell by cell, down to its least or its title. */
+static void narrow(const struct qs_section *s, struct shape *w, size_t width, bool words)
+{
+    const size_t n = s->n_columns;
+    while (total_width(w, n) > width) {
+        size_t widest = n;
+        for (size_t c = 0; c < n; c++) {
+            const size_t title = title_width(s, c), end = title > w[c].least ? title : w[c].least;
+            if (w[c].shown && !w[c].hangs && s->column[c].left && w[c].words == words && w[c].width > end &&
+                (widest == n || w[c].width > w[widest].width))
+                widest = c;
+        }
+        if (widest == n)
+            return;
+        w[widest].width--;
+        w[widest].wraps = words;
+    }
+}
+
+/* Makes the columns fit: less and less is lost by what comes first. */
+static void fit(const struct qs_section *s, struct shape *w, size_t width)
+{
+    const size_t n = s->n_columns;
+    if (!width || total_width(w, n) <= width)
+        return;
+    drop_optional(s, w, width);
+    const size_t last = last_shown(w, n);
+    const bool text_last = last < n && last > 0 && w[last].words;
+    set_least(w, n, MIN_WRAP, MIN_LINES);
+    narrow(s, w, width, true);
+    if (text_last && total_width(w, n) > width)
+        w[last].hangs = true;
+    set_least(w, n, MIN_WRAP, MIN_WRAP);
+    narrow(s, w, width, true);
+    set_least(w, n, MIN_NAME, MIN_NAME);
+    narrow(s, w, width, false);
+    for (size_t c = n; c-- > 1 && total_width(w, n) > width;)
+        if (!w[c].hangs)
+            w[c].shown = false;
+    set_least(w, n, MIN_STRING, MIN_STRING);
+    narrow(s, w, width, false);
+}
+
+/* ---- tables: the lines ---------------------------------------------------------------------------------------- */
+
+struct table {
+    const struct qs_section *s;
+    const struct qs_text_style *style;
+    struct shape *w;
+    struct qs_str *text; /* of each column in the row at hand */
+    size_t *at;          /* how much of it is printed */
+};
+
+static void pad(struct qs_str *out, const char *text, size_t n, size_t width, bool left)
+{
+    const size_t cells = qs_utf8_width(text, n), gap = width > cells ? width - cells : 0;
     if (!left)
         qs_text_blanks(out, gap);
-    qs_str_add(out, text);
+    qs_str_addn(out, text, n);
     if (left)
         qs_text_blanks(out, gap);
 }
 
-static void print_head(const struct qs_section *s, const struct shape *w, struct qs_str *out)
+static void print_head(const struct table *t, struct qs_str *out)
 {
+    const struct qs_section *s = t->s;
     for (int rule = 0; rule < 2; rule++) {
         bool first = true;
+        size_t at = INDENT;
         qs_text_blanks(out, INDENT);
         for (size_t c = 0; c < s->n_columns; c++) {
-            if (!w[c].shown)
+            const size_t room = t->style->width > at + GAP ? t->style->width - at - GAP : 0;
+            const size_t width = t->w[c].hangs ? (room >= title_width(s, c) ? title_width(s, c) : 0) : t->w[c].width;
+            if (!t->w[c].shown || !width)
                 continue;
             qs_text_blanks(out, first ? 0 : GAP);
+            at += width + (first ? 0 : GAP);
             first = false;
-            for (size_t i = 0; rule && i < w[c].width; i++)
+            for (size_t i = 0; rule && i < width; i++)
                 qs_str_addc(out, '-');
             if (!rule)
-                pad(out, s->column[c].title, w[c].width, s->column[c].left);
+                pad(out, s->column[c].title, strlen(s->column[c].title), width, s->column[c].left);
         }
         qs_text_end_line(out);
     }
 }
 
-static void print_row(const struct qs_section *s, const struct shape *w, size_t row, size_t wrapped, struct qs_str *out)
+/* What stands in a column on the next line of a row, advancing. */
+static void print_piece(struct table *t, size_t c, struct qs_str *out)
 {
-    struct qs_str text = QS_STR_INIT;
-    size_t at = INDENT;
-    bool first = true;
-    qs_text_blanks(out, INDENT);
-    for (size_t c = 0; c < s->n_columns; c++) {
-        if (!w[c].shown)
-            continue;
-        qs_text_blanks(out, first ? 0 : GAP);
-        at += first ? 0 : GAP;
-        first = false;
-        qs_str_clear(&text);
-        add_cell(&text, &s->column[c], &s->cell[row * s->n_columns + c], c == wrapped ? 0 : w[c].width);
-        if (c == wrapped) {
-            wrap(out, text.data, at, at, at + w[c].width);
-            break;
-        }
-        pad(out, text.data, w[c].width, s->column[c].left);
-        at += w[c].width;
+    const struct shape *w = &t->w[c];
+    const char *text = t->text[c].data + t->at[c];
+    const size_t left = t->text[c].len - t->at[c];
+    size_t n = left;
+    if (w->wraps) {
+        n = qs_text_line(text, w->width, true);
+        pad(out, text, n, w->width, true);
+        n += strspn(text + n, " ");
+    } else if (qs_utf8_width(text, left) > w->width) {
+        struct qs_str brief = QS_STR_INIT;
+        qs_text_shorten(&brief, text, w->width, t->style->ascii);
+        pad(out, brief.data, brief.len, w->width, t->s->column[c].left);
+        out->failed |= brief.failed;
+        qs_str_free(&brief);
+    } else {
+        pad(out, text, left, w->width, t->s->column[c].left || !left);
     }
-    if (wrapped == s->n_columns)
-        qs_text_end_line(out);
-    out->failed |= text.failed;
-    qs_str_free(&text);
+    t->at[c] += n;
 }
 
-static void print_left_out(const struct qs_section *s, const struct shape *w, unsigned width, struct qs_str *out)
+static void print_row(struct table *t, size_t row, struct qs_str *out)
+{
+    const size_t n = t->s->n_columns, width = t->style->width;
+    const char *below = NULL;
+    bool more = true;
+    for (size_t c = 0; c < n; c++) {
+        qs_str_clear(&t->text[c]);
+        add_cell(&t->text[c], &t->s->column[c], &t->s->cell[row * n + c], t->w[c].decimals, t->style->ascii);
+        t->at[c] = 0;
+        out->failed |= t->text[c].failed;
+    }
+    while (more && !out->failed) {
+        size_t at = INDENT;
+        bool first = true;
+        more = false;
+        qs_text_blanks(out, INDENT);
+        for (size_t c = 0; c < n; c++) {
+            if (!t->w[c].shown)
+                continue;
+            qs_text_blanks(out, first ? 0 : GAP);
+            at += first ? 0 : GAP;
+            first = false;
+            if (!t->w[c].hangs) {
+                print_piece(t, c, out);
+                at += t->w[c].width;
+                more |= t->at[c] < t->text[c].len;
+            } else if (!t->at[c] && at + qs_utf8_width(t->text[c].data, t->text[c].len) <= width) {
+                qs_str_add(out, t->text[c].data);
+                t->at[c] = t->text[c].len;
+            } else if (!t->at[c]) {
+                below = t->text[c].data;
+            }
+        }
+        qs_text_end_line(out);
+    }
+    if (below) {
+        qs_text_blanks(out, HANG);
+        wrap(out, below, HANG, HANG, width > HANG + MIN_STRING ? width : 0);
+    }
+}
+
+static void print_left_out(const struct table *t, struct qs_str *out)
 {
     struct qs_str text = QS_STR_INIT;
     unsigned n = 0;
-    for (size_t c = 0; c < s->n_columns; c++)
-        if (!w[c].shown)
-            qs_str_addf(&text, "%s%s", n++ ? ", " : "not shown at this width: ", s->column[c].title);
+    for (size_t c = 0; c < t->s->n_columns; c++)
+        if (!t->w[c].shown && !t->w[c].empty)
+            qs_str_addf(&text, "%s%s", n++ ? ", " : "not shown at this width: ", t->s->column[c].title);
     if (n) {
         qs_text_blanks(out, INDENT);
-        wrap_raw(out, text.data, INDENT, INDENT, width);
+        qs_text_wrap(out, text.data, INDENT, INDENT, t->style->width, t->style->ascii);
     }
     out->failed |= text.failed;
     qs_str_free(&text);
 }
 
-static void print_table(const struct qs_section *s, unsigned width, struct qs_str *out)
+static void print_table(const struct qs_section *s, const struct qs_text_style *style, struct qs_str *out)
 {
-    struct shape *w = qs_calloc(s->n_columns + 1, sizeof *w);
-    if (!w) {
+    const size_t n = s->n_columns;
+    struct table t = { .s = s, .style = style, .w = qs_calloc(n + 1, sizeof *t.w),
+                       .text = qs_calloc(n + 1, sizeof *t.text), .at = qs_calloc(n + 1, sizeof *t.at) };
+    if (t.w && t.text && t.at) {
+        for (size_t c = 0; c < n; c++)
+            t.text[c] = (struct qs_str)QS_STR_INIT;
+        measure(s, t.w, style->ascii);
+        fit(s, t.w, style->width);
+        print_head(&t, out);
+        for (size_t r = 0; r < s->n_rows; r++)
+            print_row(&t, r, out);
+        if (!s->n_rows)
+            qs_str_add(out, "  (none)\n");
+        print_left_out(&t, out);
+        for (size_t c = 0; c < n; c++)
+            qs_str_free(&t.text[c]);
+    } else {
         out->failed = true;
-        return;
     }
-    measure(s, w);
-    const size_t wrapped = fit(s, w, width);
-    print_head(s, w, out);
-    for (size_t r = 0; r < s->n_rows; r++)
-        print_row(s, w, r, wrapped, out);
-    if (!s->n_rows) {
-        qs_text_blanks(out, INDENT);
-        qs_str_add(out, "(none)\n");
-    }
-    print_left_out(s, w, width, out);
-    qs_free(w);
+    qs_free(t.w);
+    qs_free(t.text);
+    qs_free(t.at);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------------------- */
 
-static void print_legend(const struct qs_section *s, struct qs_str *out)
+static void print_note(const char *text, const struct qs_text_style *style, struct qs_str *out)
+{
+    qs_text_blanks(out, INDENT);
+    qs_text_wrap(out, text, INDENT, INDENT, style->width, style->ascii);
+}
+
+static void print_legend(const struct qs_section *s, const struct qs_text_style *style, struct qs_str *out)
 {
     bool sampled = false, predicted = false;
     for (size_t i = 0; i < s->n_cells; i++) {
@@ -383,12 +468,12 @@ static void print_legend(const struct qs_section *s, struct qs_str *out)
         predicted |= s->cell[i].how == QS_HOW_PREDICTED;
     }
     if (sampled)
-        qs_str_add(out, "  ~ measured on a sample of rows\n");
+        print_note("~ measured on a sample of rows", style, out);
     if (predicted)
-        qs_str_add(out, "  ^ predicted from other measurements\n");
+        print_note("^ predicted from other measurements", style, out);
 }
 
-void qs_report_text(const struct qs_report *r, unsigned width, struct qs_str *out)
+void qs_report_text_as(const struct qs_report *r, const struct qs_text_style *style, struct qs_str *out)
 {
     bool first = true;
     for (size_t i = 0; !qs_report_failed(r) && i < r->n_sections; i++) {
@@ -399,15 +484,18 @@ void qs_report_text(const struct qs_report *r, unsigned width, struct qs_str *ou
             qs_str_addc(out, '\n');
         first = false;
         if (s->title && s->title[0])
-            wrap_raw(out, s->title, 0, 0, width);
+            qs_text_wrap(out, s->title, 0, 0, style->width, style->ascii);
         if (s->facts)
-            print_facts(s, width, out);
+            print_facts(s, style, out);
         else
-            print_table(s, width, out);
-        print_legend(s, out);
-        for (size_t k = 0; k < s->n_notes; k++) {
-            qs_text_blanks(out, INDENT);
-            wrap_raw(out, s->note[k], INDENT, INDENT, width);
-        }
+            print_table(s, style, out);
+        print_legend(s, style, out);
+        for (size_t k = 0; k < s->n_notes; k++)
+            print_note(s->note[k], style, out);
     }
+}
+
+void qs_report_text(const struct qs_report *r, unsigned width, struct qs_str *out)
+{
+    qs_report_text_as(r, &(struct qs_text_style){ .width = width }, out);
 }

@@ -87,9 +87,54 @@ static void writes_whole_or_not_at_all(void **state)
     expect_content(path, "");
     assert_int_equal(names_in(dir), 1);
     assert_int_equal(qs_file_write_atomic(qs_test_tmp_path("atomic/no/file"), "x", 1, true, &e), QS_ENOTFOUND);
+    assert_non_null(strstr(e.msg, "atomic/no' does not exist"));
+    assert_null(strstr(e.msg, ".tmp."));
+    assert_int_equal(qs_file_write_atomic(qs_test_tmp_path("atomic/file/x"), "x", 1, true, &e), QS_EINVAL);
+    assert_non_null(strstr(e.msg, "no folder"));
     assert_int_equal(qs_file_write_atomic(dir, "x", 1, true, &e), QS_EINVAL);
-    assert_int_equal(qs_file_write_atomic(dir, "x", 1, false, &e), QS_EEXISTS);
+    assert_int_equal(qs_file_write_atomic(dir, "x", 1, false, &e), QS_EINVAL);
     assert_int_equal(names_in(dir), 1);
+}
+
+/* What is no regular file is never replaced, not even behind a link. */
+static void special_files_are_kept(void **state)
+{
+    (void)state;
+    struct qs_err e;
+    struct stat st;
+    const char *pipe_name = qs_test_tmp_path("pipe"), *name = qs_test_tmp_path("to-pipe");
+    assert_int_equal(mkfifo(pipe_name, 0600), 0);
+    assert_int_equal(symlink(pipe_name, name), 0);
+    for (int k = 0; k < 4; k++) {
+        const char *path = k & 1 ? name : pipe_name;
+        assert_int_equal(qs_file_write_atomic(path, "x", 1, k & 2, &e), QS_EINVAL);
+        assert_non_null(strstr(e.msg, "not a regular file"));
+        assert_int_equal(qs_file_check_output(path, k & 2, "--out", &e), QS_EINVAL);
+        assert_non_null(strstr(e.msg, "--out"));
+    }
+    assert_int_equal(stat(pipe_name, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+}
+
+static void inputs_are_refused_by_any_name(void **state)
+{
+    (void)state;
+    struct qs_err e;
+    char read[300], hard[300], soft[300], other[300];
+    snprintf(read, sizeof read, "%s", qs_test_file("read", "x", 1));
+    snprintf(other, sizeof other, "%s", qs_test_file("other", "x", 1));
+    snprintf(hard, sizeof hard, "%s", qs_test_tmp_path("read-hard"));
+    snprintf(soft, sizeof soft, "%s", qs_test_tmp_path("read-soft"));
+    assert_int_equal(link(read, hard), 0);
+    assert_int_equal(symlink(hard, soft), 0);
+    const struct qs_file_input in[] = { { NULL, "nothing" }, { "no/such/file", "nothing" }, { read, "the recipe" } };
+    const char *const same[] = { read, hard, soft };
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(qs_file_refuse_inputs(same[i], "-o", in, 3, &e), QS_EINVAL);
+        assert_non_null(strstr(e.msg, "the recipe that is read"));
+    }
+    assert_int_equal(qs_file_refuse_inputs(other, "-o", in, 3, &e), QS_OK);
+    assert_int_equal(qs_file_refuse_inputs("no/such/file", "-o", in, 3, &e), QS_OK);
 }
 
 static void new_files_follow_the_umask(void **state)
@@ -135,7 +180,7 @@ static void failed_writes_leave_nothing(void **state)
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
             _exit(2);
         int rc = qs_file_write_atomic(path, big, sizeof big, true, &e);
-        _exit(rc == QS_EIO && strstr(e.msg, "offset 100000") ? 0 : 3);
+        _exit(rc == QS_ENOSPACE && strstr(e.msg, "97.7 KiB at most") && strstr(e.msg, "ulimit -f") ? 0 : 3);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -359,6 +404,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_whole_files),        cmocka_unit_test(writes_whole_or_not_at_all),
+        cmocka_unit_test(special_files_are_kept),
+        cmocka_unit_test(inputs_are_refused_by_any_name),
         cmocka_unit_test(new_files_follow_the_umask), cmocka_unit_test(links_stay_links),
         cmocka_unit_test(failed_writes_leave_nothing), cmocka_unit_test(renames),
         cmocka_unit_test(reads_and_writes_at_offsets), cmocka_unit_test(stats),

@@ -20,7 +20,15 @@ shim apt-get "[ \"\$1\" != install ] || touch '$scratch/installed'"
 shim sudo 'exec "$@"'
 # Nothing is installed until apt-get was asked to.
 shim dpkg-query "[ -e '$scratch/installed' ] || exit 1" 'shift 3; for p; do printf "installed:%s " "$p"; done'
-shim autoreconf "printf '#!/bin/sh\ntouch Makefile\n' > configure; chmod +x configure; touch Makefile.in"
+# The first configure meets no library for tests.
+cat > "$scratch/configure" << END
+#!/bin/sh
+echo "configure \$*" >> '$log'
+if [ -e '$scratch/met' ]; then echo 'CMOCKA_LIBS = -lcmocka'; else echo 'CMOCKA_LIBS = '; fi > Makefile
+touch '$scratch/met'
+END
+chmod +x "$scratch/configure"
+shim autoreconf "cp '$scratch/configure' configure; touch configure Makefile.in"
 shim make 'mkdir -p build/src' 'printf "#!/bin/sh\necho overview of \"\$@\"\n" > build/src/quantscape' \
     'chmod +x build/src/quantscape'
 for name in cc gcc clang ld as ar dnf pacman brew; do shim "$name"; done
@@ -43,6 +51,7 @@ managers='apt-get|sudo|dnf|pacman|brew'
 run first
 called apt-get first
 called autoreconf first
+called configure first
 called make first
 grep -q 'installing with apt-get.*libjson-c-dev' "$scratch/out" || fail "it does not say what it installs"
 grep -q '^overview of info demo/' "$scratch/out" || fail "without a terminal the overview is missing"
@@ -52,11 +61,12 @@ not_called "$build|$managers" second
 grep -q '^overview of info demo/' "$scratch/out" || fail "the second run shows nothing"
 
 run check check
+called configure 'check after a build without tests'
 called make check
 not_called "$managers" check
 run 'second check' check
 grep -E '^make ' "$log" | grep -v ' check$' && fail "the second check builds"
-not_called "autoreconf|cc|gcc|clang|ld|as|ar|$managers" 'second check'
+not_called "autoreconf|configure|cc|gcc|clang|ld|as|ar|$managers" 'second check'
 called make 'second check'
 
 touch "$tree/src/main.c"

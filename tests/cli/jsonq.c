@@ -1,6 +1,7 @@
 /* jsonq.c - jsonq FILE PATH: prints one value of a JSON file, for the shell tests.
  *
- * PATH: "tensors[3].name"; "" is the whole; "tensors.#" the number of items or members. Strings are printed bare,
+ * PATH: "tensors[3].name"; "" is the whole; "tensors.#" the number of items or members; "@" prints the path of every value
+ * instead, numbers of items left out ("tensors[].name"). Strings are printed bare,
  * numbers in the shortest form. Exit code 1 when there is no such value, 2 when FILE is not one JSON value.
  */
 #include <stdio.h>
@@ -32,6 +33,25 @@ static bool has(const struct qs_json *v, const char *key, size_t n)
     return false;
 }
 
+static void print_paths(const struct qs_json *v, const char *path)
+{
+    struct qs_str s = QS_STR_INIT;
+    const bool object = qs_json_type(v) == QS_JSON_OBJECT, array = qs_json_type(v) == QS_JSON_ARRAY;
+    for (size_t i = 0; (object || array) && i < qs_json_len(v); i++) {
+        const struct qs_json *value = NULL;
+        const char *name = object ? qs_json_key_at(v, i, &value) : "";
+        qs_str_clear(&s);
+        if (object)
+            qs_str_addf(&s, "%s%s%s", path, *path ? "." : "", name);
+        else
+            qs_str_addf(&s, "%s[]", path);
+        print_paths(object ? value : qs_json_at(v, i), s.data);
+    }
+    if (!object && !array)
+        (void)printf("%s\n", path);
+    qs_str_free(&s);
+}
+
 int main(int argc, char **argv)
 {
     struct qs_err e = QS_ERR_INIT;
@@ -46,6 +66,10 @@ int main(int argc, char **argv)
     }
     const struct qs_json *v = root;
     int rc = 0;
+    if (strcmp(argv[2], "@") == 0) {
+        print_paths(root, "");
+        goto done;
+    }
     for (const char *p = argv[2]; *p && rc == 0; ) {
         size_t n;
         p += *p == '.';

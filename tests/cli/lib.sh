@@ -32,6 +32,8 @@ fail() {
     if [ -s "$err" ]; then echo '  standard error:'; head -n 12 "$err" | sed 's/^/    /'; fi
 }
 skip() { printf 'SKIP: %s\n' "$*"; exit 77; }
+# Built beside the C tests, without cmocka not at all.
+if [ ! -x "$QS_BUILDDIR/tests/model/make_model" ]; then skip "the tests' helpers are not built"; fi
 # Shared test data that may be absent: skipped, but a failure where CI=true.
 need_data() {
     if [ -e "$QS_TEST_DATA/$1" ]; then return; fi

@@ -76,9 +76,45 @@ expect_out '^name,role,layer,type,shape,weights,bytes,mean,sd,min,max,'
 run quantscape survey "$demo" --no-errors --worst 3
 expect_rc 0
 expect_out 'Distribution of the worst tensors'
+run quantscape survey "$demo" --no-errors --sort zz
+expect_rc 2
+expect_one_error 'there are: name, sd, max_sigma'
+expect_not_out error_
+if grep -q error_ "$err"; then fail 'keys of errors without errors'; else ok 'no keys of errors without errors'; fi
+run quantscape survey "$demo" -t Q8_0 -m attn_v --no-cache --sort zz
+expect_rc 2
+expect_one_error 'there are: name, error_q8_0, sd, max_sigma'
+for key in $(sed 's/.*there are: //; s/,//g' "$err"); do
+    run quantscape survey "$demo" -t Q8_0 -m attn_v --sort "-$key"
+    expect_rc 0
+done
+run quantscape survey "$demo" --sample 5 --whole
+expect_rc 2
+expect_one_error '--sample and --whole exclude each other'
+
+# ---- outliers: what is planted is named, nothing else, and weights too large for a type say so ----
+cp "$demo" planted.gguf
+at() { run quantscape tensors "$demo" -m "^$1\\.weight" --json; json 'tensors[0].offset'; }
+base=$(at blk.0.attn_q)
+for ((row = 0; row < 256; row += 3)); do # column 7
+    printf '\000\114' | dd of=planted.gguf bs=1 seek=$((base + row * 512 + 14)) conv=notrunc status=none # 16.0
+done
+base=$(at blk.1.attn_q)
+for ((col = 0; col < 256; col += 3)); do # row 33
+    printf '\000\314' | dd of=planted.gguf bs=1 seek=$((base + 33 * 512 + col * 2)) conv=notrunc status=none # -16.0
+done
+run quantscape survey planted.gguf --no-errors --no-cache --outliers --csv -m 'blk\.[01]\.attn_q'
+expect_rc 0
+cut -d , -f 1-3 "$out" | tr -d '\r' > named
+printf 'name,axis,index\nblk.0.attn_q.weight,column,7\nblk.1.attn_q.weight,row,33\n' > wanted
+expect_same named wanted 'exactly the planted channels are named'
+run quantscape survey planted.gguf --no-errors --no-cache --json -m 'blk\.[01]\.attn_q'
+expect_json 'tensors[0].outlier_cols' 1
+expect_json 'tensors[0].outlier_rows' 0
+expect_json 'tensors[1].outlier_rows' 1
 run quantscape survey "$demo" -m 'no such tensor'
 expect_rc 1
-expect_one_error "matches 'no such tensor'"
+expect_one_error "--match 'no such tensor' matches none of the 74 tensors"
 run quantscape survey "$demo" -m '('
 expect_rc 1
 expect_one_error

@@ -20,6 +20,7 @@ expect_rc 0
 expect_no_err
 
 command -v script >/dev/null || skip "no script(1) here"
+script -qec true /dev/null > "$out" 2> "$err" < /dev/null || skip "no terminal can be made here: $(head -n 1 "$err")"
 # On a terminal: 80 columns at most, and progress that is wiped away again.
 run_tty quantscape types
 expect_rc 0
@@ -27,7 +28,13 @@ tr -d '\r' < "$out" | sed 's/…/./g' | awk 'length > 80' > wide
 if [ -s wide ]; then fail "wider than the terminal: $(head -n 1 wide)"; else ok "types fits 80 columns"; fi
 run_tty quantscape survey "$demo" --whole --no-cache
 expect_rc 0
-expect_out $'\r.*%.*/s'
+expect_out $'\r.*%.*weights/s'
+tr '\r' '\n' < "$out" | grep 'weights/s' > progress_lines
+if grep -q '…' progress_lines || awk 'length > 84' progress_lines | grep -q .; then # 80 and an escape sequence
+    fail "progress is cut, or wider than the terminal: $(grep -m 1 '…' progress_lines)"
+else
+    ok 'progress fits 80 columns'
+fi
 expect_out $'\033\\[K'
 QS_TERM=dumb run_tty quantscape survey "$demo" --whole --types Q4_K,Q5_K --no-cache
 expect_rc 0
@@ -35,6 +42,38 @@ expect_not_out $'\033'
 run_tty quantscape survey "$demo" --whole --types Q4_K --no-cache --quiet
 expect_rc 0
 expect_not_out '%.*/s'
+
+# Messages are broken between words on a terminal, and one line where there is none.
+run_tty quantscape recipe resolve
+expect_rc 2
+expect_out 'usage: quantscape recipe resolve'
+expect_out '^  RECIPE MODEL'
+run quantscape recipe resolve
+expect_one_error 'usage: quantscape recipe resolve RECIPE MODEL'
+# No column of a table is cut: names are whole, reasons are wrapped.
+run_tty quantscape plan "$demo" -t Q4_K_M
+expect_rc 0
+expect_out '^  blk\.0\.attn_output\.weight '
+expect_not_out '…'
+tr -d '\r' < "$out" | awk 'length > 80' > wide
+if [ -s wide ]; then fail "wider than the terminal: $(head -n 1 wide)"; else ok 'plan fits 80 columns'; fi
+# Eight colours, and none where the type of the terminal has none.
+QS_TERM=screen run_tty quantscape map "$demo"
+expect_out $'\033\\[37;44m'
+QS_TERM=xterm-256color run_tty quantscape map "$demo"
+expect_out $'\033\\[48;5;17m'
+QS_TERM=vt100 run_tty quantscape map "$demo"
+expect_not_out $'\033\\[[0-9;]*m'
+# Where the locale has no UTF-8, text is ASCII.
+odd="$scratch/$(printf 'mod\303\250le\342\200\246').gguf"
+cp "$demo" "$odd" || exit 99
+for verb in info 'plan -t Q4_K_M' map tensors survey; do
+    LC_ALL=C run quantscape $verb "$odd"
+    expect_rc 0
+    if LC_ALL=C grep -q '[^ -~]' "$out" "$err"; then fail "not ASCII: $(LC_ALL=C grep -m 1 '[^ -~]' "$out")"; else ok "$verb: ASCII in the C locale"; fi
+done
+LC_ALL=C run quantscape info "$odd.none"
+expect_one_error 'mod.u.E8.le\.\.\.gguf\.none'
 
 # Ctrl-C, typed on a terminal when the work has begun: said at once, one message at the end, exit code 1.
 "$QS_BUILDDIR/tests/model/make_model" big.gguf layers=8 embd=2048 ff=8192 heads=16 kv_heads=4 vocab=8192 type=F32 \
@@ -83,7 +122,8 @@ begun=record
 interrupt quantscape quantize big.gguf -t Q4_K_M --level ref --threads 1 -o out.gguf
 expect_rc 1
 one_message
-expect_out 'quantscape: cancelled; what is done is kept in out\.gguf\.part and the same command goes on from there'
+expect_out 'quantscape: cancelled; what is done is kept in out\.gguf\.part and the same'
+expect_out '^  command goes on from there'
 if [ -s out.gguf.part ] && [ -s out.gguf.part.journal ] && [ ! -e out.gguf ]; then ok "$what: the part is kept"
 else fail "$what: left $(ls | grep '^out' | tr '\n' ' ')"; fi
 finish

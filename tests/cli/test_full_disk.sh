@@ -34,7 +34,6 @@ expect_rc 0
 command=(quantize model.gguf -t Q8_0 -o disk/out.gguf)
 run "$program" "${command[@]}"
 expect_rc 1
-expect_err 'warning: the disk has room for 4.00 MiB, the result needs 9'
 told 'disk/out.gguf.part needs 9\.14 MiB more .*4\.00 MiB are free.*same command'
 if [ -z "$(left)" ]; then ok "nothing is left on the small disk"; else fail "left on the small disk: $(left)"; fi
 run "$program" "${command[@]}" --json
@@ -49,6 +48,17 @@ run "$program" "${command[@]}"
 expect_rc 0
 if cmp -s disk/out.gguf want.gguf; then ok "with more room the same command completes"; else fail "with more room: other bytes"; fi
 if [ "$(left)" = 'out.gguf ' ]; then ok "nothing else is left"; else fail "left: $(left)"; fi
+# A folder that cannot be written is told, and nothing goes elsewhere.
+mkdir ro && cp model.gguf ro/model.gguf && mount --bind ro ro && mount -o remount,ro,bind ro && {
+    run "$program" quantize ro/model.gguf
+    expect_rc 1
+    told ".*no file can be made in the folder 'ro'; name another file with -o: "
+    run "$program" plan ro/model.gguf
+    expect_rc 0
+    expect_out 'quantize without -o would stop'
+    if ls model.Q4* > /dev/null 2>&1; then fail "something was written here instead"; else ok "nothing is written elsewhere"; fi
+    umount ro
+}
 # Overwriting needs room for both at a time, and says so without touching the old file.
 run "$program" "${command[@]}" --force
 expect_rc 1
@@ -62,6 +72,27 @@ expect_rc 1
 told 'disk/out.* needs .* more'
 if [ -z "$(left)" ]; then ok "split: nothing is left on the small disk"; else fail "split: left on the small disk: $(left)"; fi
 rm -f disk/*
+
+# An unfinished part holds its room already: going on asks for no more, and warns of nothing.
+"$program" quantize model.gguf -t IQ2_XS --imatrix "$imatrix" --threads 1 -o disk/half.gguf > "$out" 2> "$err" < /dev/null &
+pid=$!
+for ((i = 0; i < 1000; i++)); do
+    if [ -e disk/half.gguf.part ] && [ "$(stat -c %b disk/half.gguf.part)" -gt 0 ]; then break; fi
+    sleep 0.002
+done
+kill -KILL "$pid"
+wait "$pid" 2> /dev/null
+what='a run that goes on'
+if [ -e disk/half.gguf.part ]; then
+    dd if=/dev/zero of=disk/other bs=4k status=none 2> /dev/null # some of what is left; the journal keeps its page
+    truncate -s -16k disk/other
+    run "$program" quantize model.gguf -t IQ2_XS --imatrix "$imatrix" -o disk/half.gguf
+    expect_rc 0
+    expect_no_err
+else
+    fail "the run could not be stopped in the middle"
+fi
+rm -f disk/other disk/half*
 
 # ---- filled by others in the middle ----
 # start_and_fill DISK: a slow run is stopped as soon as its part is there, then something else takes all that is free.
@@ -85,13 +116,13 @@ goes_on() { # after start_and_fill: done, or a message and the same command goes
         ok "$what: completes, its room was claimed before"
     else
         expect_rc 1
-        told 'disk full.*kept.*same command'
+        told 'no room left.*kept.*same command'
         sed 's/^/  /' "$err"
         expect_no_out
         if [ -e disk/out.gguf ]; then fail "$what: the final name is there"; else ok "$what: no final name"; fi
         run "$program" quantize model.gguf -t IQ2_XS --imatrix "$imatrix" -o disk/out.gguf
         expect_rc 1 # still no room
-        told '(disk/out|disk full).*'
+        told '(disk/out|no room left).*'
         rm -f disk/other disk/other2
         run "$program" quantize model.gguf -t IQ2_XS --imatrix "$imatrix" -o disk/out.gguf
         expect_rc 0

@@ -2,6 +2,7 @@
 #include "tests/lib/qs_test.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@ static struct qs_job_status status(void)
     s.state = QS_JOB_RUNNING;
     memcpy(s.phase, "encode", 7);
     memcpy(s.unit, "weights", 8);
-    memcpy(s.item, "blk.3.ffn_down.weight", 22);
+    snprintf(s.item, sizeof s.item, "blk.3.ffn_down.weight -> Q6_K");
     s.done = 3910000;
     s.total = 8900000;
     s.rate = 12.3e6;
@@ -29,7 +30,7 @@ static struct qs_job_status status(void)
 static void expect(const struct qs_job_status *s, unsigned width, const char *part)
 {
     struct qs_str line = QS_STR_INIT;
-    qs_progress_line(s, width, &line);
+    qs_progress_line(s, width, false, &line);
     assert_false(line.failed);
     if (!strstr(line.data, part))
         fail_msg("\"%s\" is not in \"%s\"", part, line.data);
@@ -40,9 +41,10 @@ static void test_line(void **state)
 {
     struct qs_job_status s = status();
     (void)state;
-    expect(&s, 200, "encode  44%  3.91 M of 8.90 M weights  12.3 M/s");
-    expect(&s, 200, "45.0 MiB");
-    expect(&s, 200, "error 0.0312  blk.3.ffn_down.weight");
+    expect(&s, 200, "encode  44%  3.91 M of 8.90 M weights  12.3 M weights/s  ETA 4.0 s  memory 45.0 MiB  "
+                    "error so far 3.12%  blk.3.ffn_down.weight -> Q6_K");
+    expect(&s, 119, "encode  44%  3.91 M of 8.90 M  12.3 M weights/s  ETA 4.0 s  memory 45.0 MiB  "
+                    "error so far 3.12%  blk.3.ffn_down Q6_K");
     s.state = QS_JOB_PAUSED;
     expect(&s, 200, "paused");
     s.done = 9000000; /* never more than all */
@@ -54,6 +56,29 @@ static void test_line(void **state)
     expect(&s, 200, "3.00 MiB");
 }
 
+static void expect_line(unsigned width, const char *want)
+{
+    struct qs_job_status s = status();
+    struct qs_str line = QS_STR_INIT;
+    qs_progress_line(&s, width, true, &line);
+    assert_string_equal(line.data, want);
+    qs_str_free(&line);
+}
+
+/* Short words, then a shorter name, then whole parts: nothing is cut in the middle but a name. */
+static void test_narrow(void **state)
+{
+    (void)state;
+    expect_line(110, "encode  44%  12.3 M weights/s  ETA 4.0 s  memory 45.0 MiB  error so far 3.12%  blk.3.ffn_down.weight -> Q6_K");
+    expect_line(81, "encode 44%  12.3 M weights/s  ETA 4.0 s  45.0 MiB  err 3.12%  blk.3.ffn_down Q6_K");
+    expect_line(79, "encode 44%  12.3 M weights/s  ETA 4.0 s  45.0 MiB  err 3.12%  blk.3...down Q6_K");
+    expect_line(72, "encode 44%  12.3 M weights/s  ETA 4.0 s  45.0 MiB  err 3.12%");
+    expect_line(58, "encode 44%  12.3 M weights/s  ETA 4.0 s  45.0 MiB");
+    expect_line(45, "encode 44%  12.3 M weights/s  ETA 4.0 s");
+    expect_line(30, "encode 44%  12.3 M weights/s");
+    expect_line(20, "encode 44%");
+}
+
 static void test_width(void **state)
 {
     struct qs_job_status s = status();
@@ -61,10 +86,12 @@ static void test_width(void **state)
     memcpy(s.item, "caf\xc3\xa9 \xe6\xa8\xa1\xe5\x9e\x8b \x1b[31m", 19);
     for (unsigned width = 1; width < 140; width++) {
         struct qs_str line = QS_STR_INIT;
-        qs_progress_line(&s, width, &line);
+        qs_progress_line(&s, width, width % 2, &line);
         assert_true(qs_utf8_width(line.data, line.len) <= width);
         assert_int_equal(qs_utf8_invalid_at(line.data, line.len), line.len);
         assert_null(strchr(line.data, '\x1b'));
+        for (const char *p = line.data; width % 2 && *p; p++)
+            assert_true((unsigned char)*p < 0x80);
         qs_str_free(&line);
     }
 }
@@ -107,7 +134,7 @@ static void test_interrupt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_line), cmocka_unit_test(test_width), cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_line), cmocka_unit_test(test_narrow), cmocka_unit_test(test_width), cmocka_unit_test(test_interrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

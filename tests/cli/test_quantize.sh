@@ -123,11 +123,16 @@ done
 # ---- names and what is in the way ----
 run quantscape quantize model.gguf -q
 expect_rc 0
+expect_no_out
+expect_no_err
 only_files model.Q4_K_M.gguf
 if cmp -s model.Q4_K_M.gguf home/plain.gguf; then ok "Q4_K_M is the default"; else fail "the default is not Q4_K_M"; fi
 run quantscape quantize model.gguf
 expect_rc 1
 expect_one_error 'model.Q4_K_M.gguf exists: --force'
+run quantscape plan model.gguf
+expect_rc 0
+expect_out 'quantize without -o would stop: .*model.Q4_K_M.gguf exists'
 run quantscape quantize model.gguf --json
 expect_rc 1
 expect_json error.code exists
@@ -151,11 +156,53 @@ for out_name in model.gguf home/alias.gguf; do
     run quantscape quantize model.gguf -o $out_name --force
     refused 'is the model that is read'
 done
+ln -sf ../model.gguf home/alias.gguf
+run quantscape quantize model.gguf -o home/alias.gguf --force
+refused 'is the model that is read'
 rm home/alias.gguf
+# Nothing that is read is written over, nothing but a regular file is replaced: by any verb.
+input() { # WHAT FILE COMMAND...
+    local sum
+    sum=$(cksum < "$2")
+    run quantscape "${@:3}" --force
+    refused "is $1 that is read"
+    if [ "$(cksum < "$2")" = "$sum" ]; then ok "$2 is as it was"; else fail "$2 was written over"; fi
+}
+cp "$imatrix.gguf" home/i.gguf
+printf 'preset = Q4_K_M\n' > home/in.recipe
+ln home/in.recipe home/hard.recipe
+ln -s in.recipe home/soft.recipe
+for name in in hard soft; do
+    input 'the recipe' home/in.recipe quantize model.gguf --recipe home/in.recipe -o home/$name.recipe
+    input 'the recipe' home/in.recipe map model.gguf --recipe home/in.recipe --svg home/$name.recipe
+    input 'the recipe' home/in.recipe recipe export --llama home/in.recipe model.gguf -o home/$name.recipe
+done
+input 'the importance matrix' home/i.gguf quantize model.gguf --imatrix home/i.gguf -o home/i.gguf
+input 'the importance matrix' home/i.gguf map model.gguf --imatrix home/i.gguf --svg home/i.gguf
+input 'the model' model.gguf map model.gguf --svg model.gguf
+input 'the model' model.gguf recipe export --llama home/in.recipe model.gguf -o model.gguf
+mkfifo home/pipe
+for words in 'quantize model.gguf -o home/pipe' 'map model.gguf --svg home/pipe' 'recipe new -o home/pipe' \
+    'recipe export --llama home/in.recipe model.gguf -o home/pipe'; do
+    run quantscape $words --force
+    refused "'home/pipe' is not a regular file"
+    if [ -p home/pipe ]; then ok "the pipe is still one"; else fail "the pipe is gone"; fi
+done
+rm home/pipe home/*.recipe home/i.gguf
+for words in 'map model.gguf --svg nowhere/x.svg' 'recipe new -o nowhere/x'; do
+    run quantscape $words
+    refused "the folder 'nowhere' does not exist"
+done
+echo mine > home/x
+for words in 'map model.gguf --svg home/x' 'recipe new -o home/x'; do
+    run quantscape $words
+    refused 'exists already: --force'
+done
+rm home/x
 run quantscape quantize model.gguf -o home
-refused 'home is a folder'
+refused "'home' is a folder"
 run quantscape quantize model.gguf -o nowhere/out.gguf
-refused 'nowhere/'
+refused "the folder 'nowhere' does not exist"
 mkdir home/split
 run quantscape quantize model.gguf -o home/split/out.gguf -t Q8_0 --split-max-size 3MiB --json
 expect_rc 0
@@ -169,6 +216,10 @@ run quantscape check home/split/out-00003-of-00004.gguf
 expect_rc 0
 expect_out 'parts +4'
 same_tensors home/split/out-00001-of-00004.gguf home/q8.gguf
+run quantscape quantize home/split/out-00001-of-00004.gguf -t Q4_0 -o home/split/out-00003-of-00004.gguf --force -q
+refused 'is the model that is read'
+run quantscape map home/split/out-00001-of-00004.gguf --svg home/split/out-00003-of-00004.gguf --force
+refused 'is the model that is read'
 run quantscape quantize home/split/out-00001-of-00004.gguf -t Q4_0 -q
 expect_rc 0
 if [ -e home/split/out.Q4_0.gguf ]; then ok "the default name leaves the part out"; else fail "default name: $(ls home/split)"; fi
@@ -197,12 +248,29 @@ expect_one_error 'Modelfile'
 if [ "$(cat out.Modelfile)" = mine ]; then ok "an existing Modelfile is kept"; else fail "an existing Modelfile is lost"; fi
 only_files out.Modelfile
 rm -f out.Modelfile out.gguf out.gguf.part*
-for words in '--override-kv foo' '--override-kv x=int:y' '--override-kv general.alignment=u32:64' '--remove-kv no.such'; do
+for words in '--override-kv general.alignment=u32:64' '--remove-kv no.such' '--override-kv split.count=u16:9' \
+    '--override-kv split.no=u16:1' '--override-kv split.tensors.count=i32:1' '--override-kv general.architecture=int:3' \
+    '--remove-kv general.architecture' '--override-kv tokenizer.ggml.tokens=str:a' \
+    '--override-kv general.quantization_version=u32:77' '--override-kv general.type=str:imatrix' \
+    '--override-kv general.file_type=int:1' '--remove-kv split.count'; do
     run quantscape quantize model.gguf -o out.gguf $words
-    if [ "$rc" -ne 0 ]; then ok "$words: refused"; else fail "$words: accepted"; fi
-    expect_one_error
+    name=${words#* }
+    refused "${words%% *} ${name%%=*}: "
+done
+# Wrong usage: not well-formed, or against itself.
+for words in '--override-kv|a|--override-kv a: ' '--override-kv|a=int:zz|--override-kv a=int:zz: ' \
+    '--override-kv|a.b=f32:nan|--override-kv a.b=f32:nan: ' '--override-kv|a=int:1|--remove-kv|a|a is both set' \
+    '--override-kv|a=int:1|--override-kv|a=int:2|sets a twice' '--leave-output|--output-type|Q8_0|exclude each other' \
+    '--pin|token_embd.weight=Q8_0|--pin|token_embd.weight=Q6_K|token_embd.weight two types: Q8_0 and Q6_K' \
+    '-t|COPY|--pure|exclude each other'; do
+    IFS='|' read -r -a word <<< "$words"
+    run quantscape quantize model.gguf -o out.gguf "${word[@]:0:${#word[@]}-1}"
+    expect_rc 2
+    expect_one_error "${word[-1]}"
     only_files
 done
+run quantscape plan model.gguf --pin token_embd.weight=Q8_0 --pin token_embd.weight=q8_0
+expect_rc 0
 
 # ---- recipes ----
 printf 'preset = Q4_K_M # a comment\npin blk.0.attn_q.weight = Q8_0\nrule ffn_up = Q6_K\n' > home/r.recipe
@@ -277,7 +345,51 @@ expect_rc 0
 same_tensors home/weighted.gguf out.gguf
 run quantscape info --json out.gguf
 expect_json model.file_type Q4_K_M
+run quantscape info --metadata out.gguf
+expect_out '^  quantscape.recipe .*preset = Q4_K_M' # how it was made, not that it was copied since
 rm -f out.gguf
+
+# ---- weights that are no numbers ----
+spoil() { # FILE TENSOR BYTE HEX...: other bytes in a tensor of a copy of the model
+    cp model.gguf "$1"
+    "$QS_BUILDDIR/src/quantscape" tensors --json "$1" --match "^$2\$" > "$out"
+    local offset
+    offset=$(grep -o '"offset": [0-9]*' "$out" | cut -d ' ' -f 2)
+    printf "$4" | dd of="$1" bs=1 seek=$((offset + $3)) conv=notrunc status=none
+}
+spoil home/nan.gguf blk.3.ffn_up.weight 1030 '\x00\x7e' # F16, rows of 512 bytes
+spoil home/norm.gguf blk.2.ffn_norm.weight 12 '\x00\x00\x80\x7f'
+for preset in Q4_K_M COPY; do
+    run quantscape quantize home/nan.gguf -o out.gguf -t $preset
+    refused 'blk\.3\.ffn_up\.weight: 1 of .* NaN or infinite, the first at row '
+    run quantscape quantize home/norm.gguf -o out.gguf -t $preset
+    refused 'blk\.2\.ffn_norm\.weight: 1 of .* NaN or infinite, the first at row 0, column 3 '
+done
+run quantscape quantize model.gguf -o home/f32.gguf -t F32 -q
+expect_rc 0
+cp model.gguf home/keep.gguf
+"$QS_BUILDDIR/src/quantscape" tensors --json home/f32.gguf --match '^blk.5.attn_q.weight$' > "$out"
+offset=$(grep -o '"offset": [0-9]*' "$out" | cut -d ' ' -f 2)
+printf '\xc2\xbd\xf0\x7c' | dd of=home/f32.gguf bs=1 seek=$((offset + 40)) conv=notrunc status=none # 1e37
+for preset in Q4_K_M Q8_0 F16 Q2_K Q6_K IQ4_XS; do
+    run quantscape quantize home/f32.gguf -o out.gguf -t $preset
+    refused 'blk\.5\.attn_q\.weight: .* weights would be (NaN or infinite|lost) as .*1e\+37'
+done
+run quantscape quantize home/f32.gguf -o out.gguf --pin blk.5.attn_q.weight=BF16
+expect_rc 0
+run quantscape check out.gguf
+expect_rc 0
+rm -f out.gguf home/*.gguf
+
+# ---- a limit on the size of files ----
+what='ulimit -f'
+(ulimit -f 2000; exec "$QS_BUILDDIR/src/quantscape" quantize model.gguf -o out.gguf) > "$out" 2> "$err"
+rc=$?
+refused 'out\.gguf\.part.* needs 5\.44 MiB, .*1\.95 MiB at most: raise the limit \(ulimit -f\) and run the same command again'
+(ulimit -f 2000; exec "$QS_BUILDDIR/src/quantscape" quantize model.gguf -o out.gguf --split-max-size 1900KiB) > "$out" 2> "$err"
+rc=$?
+expect_rc 0
+rm -f out*.gguf
 
 # ---- the source is as it was ----
 what='after all this'

@@ -191,13 +191,14 @@ if "${as[@]}" "$QS_BUILDDIR/src/quantscape" --version > /dev/null 2>&1; then
         expect_one_error 'in/[ns]\.(gguf|recipe).*[Pp]ermission denied'
         expect_no_out
     done
-    # A folder that may not be written: the default name falls back to the current one, a name given does not.
+    # A folder that may not be written: told, and nothing goes anywhere else.
     chmod 555 in
     mkdir mine && chmod 777 mine
     cd mine
     run "${as[@]}" "$QS_BUILDDIR/src/quantscape" quantize ../in/m.gguf -t Q8_0
-    expect_rc 0
-    if [ -e m.Q8_0.gguf ]; then ok "the default name is in the current folder"; else fail "default name: $(ls)"; fi
+    expect_rc 1
+    expect_one_error "in/m.Q8_0.gguf.* -o: [Pp]ermission denied"
+    if [ -z "$(ls)" ]; then ok "nothing is written elsewhere"; else fail "written elsewhere: $(ls)"; fi
     run "${as[@]}" "$QS_BUILDDIR/src/quantscape" quantize ../in/m.gguf -t Q8_0 -o ../in/out.gguf
     expect_rc 1
     expect_one_error 'in/out.gguf.*[Pp]ermission denied'

@@ -140,7 +140,7 @@ static const struct { const char *name; make_fn *make; enum qs_code code; const 
       "(offset 33)" },
     { "misaligned", m_misaligned, QS_EFORMAT, "tensor w: offset: 4 is not a multiple of the alignment (32)",
       "(offset 68)" },
-    { "beyond", m_beyond, QS_EFORMAT, "tensor w: data: 1 of 1 tensors lie beyond the end of the file",
+    { "beyond", m_beyond, QS_EFORMAT, "tensor w: data: 1 of 1 tensors reaches beyond the end of the file",
       "(offset 4160)" },
     { "far", m_far, QS_EFORMAT, "tensor w: offset: 18446744073709551584 lies far outside", "w" },
     { "half", m_half, QS_EFORMAT, "it has 192 bytes and needs 320", "(offset 64)" },
@@ -251,7 +251,8 @@ static void test_every_prefix(void **state)
     qs_str_free(&s);
 }
 
-/* Names that are no text: kept as bytes, remarked on, and harmless when shown. */
+/* Keys that are no text are kept as bytes and remarked on; tensors of such names are refused: one finding each, with the
+ * place of the name, harmless when shown. */
 static void test_strange_names(void **state)
 {
     (void)state;
@@ -264,11 +265,17 @@ static void test_strange_names(void **state)
     tf_tensor(&s, "caf\xe9", 1, (uint64_t[]){ 8 }, 0, 32);
     tf_pad(&s, 32, 64);
     tf_save_corpus("gguf", "strange-names", &s);
-    assert_int_equal(qs_gguf_open_mem(s.data, s.len, &g, &e), QS_OK);
+    assert_int_equal(qs_gguf_open_mem(s.data, s.len, &g, &e), QS_EFORMAT);
+    assert_non_null(strstr(e.msg, "the name contains control characters (offset "));
+    const char *path = qs_test_tmp_path("names.gguf");
+    qs_test_write(path, s.data, s.len);
+    assert_int_equal(qs_gguf_check(path, &g, &e), QS_OK);
     assert_int_equal(g->n_findings, 3);
     assert_string_equal(g->tensor[0].name, "esc\x1b[31m");
     for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(g->finding[i].kind, QS_FINDING_WARNING);
+        assert_int_equal(g->finding[i].kind, i ? QS_FINDING_FATAL : QS_FINDING_WARNING);
+        if (i)
+            assert_memory_equal(s.data + g->finding[i].offset, g->tensor[i - 1].name, g->tensor[i - 1].name_len);
         for (const char *c = g->finding[i].field; *c; c++)
             assert_true((unsigned char)*c >= 0x20 && (unsigned char)*c < 0x7F);
     }
@@ -294,6 +301,41 @@ static void test_many_findings(void **state)
     assert_int_equal(qs_gguf_check(path, &g, &e), QS_OK);
     assert_int_equal(g->n_findings, 1000);
     qs_gguf_close(g);
+    qs_str_free(&s);
+}
+
+/* What is there of a tensor that was cut off is not "bytes that nothing uses"; a header that ends early says so. */
+static void test_cut_tail(void **state)
+{
+    (void)state;
+    const char *path = qs_test_tmp_path("tail.gguf");
+    struct qs_str s = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_gguf *g;
+    tf_head(&s, 3, 2, 0);
+    tf_tensor(&s, "a", 1, (uint64_t[]){ 64 }, 0, 0);
+    tf_tensor(&s, "b", 1, (uint64_t[]){ 64 }, 0, 256);
+    tf_pad(&s, 32, 512 + 64);
+    const size_t whole = s.len - 64;
+    for (int cut = 0; cut < 2; cut++) { /* 64 bytes too many, 100 too few */
+        qs_test_write(path, s.data, cut ? whole - 100 : s.len);
+        assert_int_equal(qs_gguf_check(path, &g, &e), QS_OK);
+        unsigned follow = 0, beyond = 0;
+        for (size_t i = 0; i < g->n_findings; i++) {
+            follow += strstr(g->finding[i].msg, "follow the last tensor") != NULL;
+            beyond += strstr(g->finding[i].msg, "1 of 2 tensors reaches beyond the end") != NULL;
+        }
+        assert_int_equal(follow, !cut);
+        assert_int_equal(beyond, cut);
+        qs_gguf_close(g);
+    }
+    static const size_t lengths[] = { 3, 17, 30, 60 };
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        memset(&e, 0, sizeof e);
+        assert_int_equal(qs_gguf_open_mem(s.data, lengths[i], &g, &e), QS_EFORMAT);
+        assert_non_null(strstr(e.msg, "cut short"));
+        assert_null(strstr(e.msg, "magic: magic"));
+    }
     qs_str_free(&s);
 }
 
@@ -328,7 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),         cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_every_prefix),  cmocka_unit_test(test_strange_names),
+        cmocka_unit_test(test_every_prefix),  cmocka_unit_test(test_strange_names), cmocka_unit_test(test_cut_tail),
         cmocka_unit_test(test_many_findings), cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -317,7 +317,7 @@ static void test_not_numbers(void **state)
         assert_int_equal(seen.n, 2);
         assert_string_equal(seen.text[0], "blk.0.attn_k.weight: weights: 2 of 2048 weights are NaN or infinite");
         assert_int_equal(seen.count[0], 2);
-        assert_string_equal(seen.text[1], "output_norm.weight: weights: 1 of 64 weights are NaN or infinite");
+        assert_string_equal(seen.text[1], "output_norm.weight: weights: 1 of 64 weights is NaN or infinite");
     }
     qs_model_close(m);
 

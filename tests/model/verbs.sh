@@ -78,6 +78,41 @@ expect_rc 1
 expect_json summary.sound false
 expect_json 'findings[0].kind' error
 
+# A pattern or role that finds nothing is an error, as for survey.
+run quantscape tensors --match zzz moe.gguf
+expect_rc 1
+expect_one_error 'moe.gguf: --match matches none of the [0-9]+ tensors'
+expect_no_out
+run quantscape tensors --role output_norm --match zzz moe.gguf
+expect_rc 1
+expect_one_error
+# One finding for one bad name, with field and place.
+cp moe.gguf name.gguf
+at=$(grep -obUa 'blk.1.attn_q.weight' name.gguf | head -n 1 | cut -d : -f 1)
+printf '\377' | dd of=name.gguf bs=1 seek=$((at + 4)) conv=notrunc status=none
+run quantscape check --json name.gguf
+expect_rc 1
+expect_json summary.errors 1
+expect_json summary.warnings 0
+expect_json summary.notes 0
+expect_json 'findings[0].offset' "$at"
+expect_json 'findings[0].field' 'tensor blk.\xFF.attn_q.weight'
+expect_json 'findings[0].message' 'the name is not valid UTF-8 (byte 4)'
+run quantscape info ''
+expect_rc 1
+expect_one_error 'empty word'
+run quantscape diff moe.gguf
+expect_rc 2
+expect_one_error 'one argument more than "moe.gguf"; usage'
+head -c 3 moe.gguf > three.gguf
+run quantscape info three.gguf
+expect_rc 1
+expect_one_error 'three.gguf: magic: needs 4 bytes.*cut short'
+head -c 1000 moe.gguf > head.gguf
+run quantscape info head.gguf
+expect_rc 1
+expect_one_error 'head.gguf: .*cut short'
+
 # Cut short, and a scale that is not a number.
 head -c 20000 moe.gguf > cut.gguf
 run quantscape info cut.gguf

@@ -6,6 +6,7 @@
  * multiple of 256, taken as rows of 256 as well. Exit code 1 when a block or a decoded float differs.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static float weight_of(int kind, size_t c)
     float g = golden_bell(&seed);
     uint64_t r = golden_next(&seed);
     switch (kind - GOLDEN_KINDS) {
-    case 0: return g * powf(10, (float)(r % 84) - 45);                                /* any exponent, by chance */
+    case 0: return g * powf(10, (float)(r % 83) - 45);                                /* any exponent, by chance */
     case 1: return g * powf(10, (float)(c / 16 * 7 % 20) - 15);                       /* another one every 16 */
     case 2: return of_bits((uint32_t)r % 0x7f800000 | ((uint32_t)(r >> 32) & 1u << 31)); /* any finite bits */
     case 3: return of_bits((uint32_t)r & 0x807fffff);                                 /* subnormal */
@@ -43,6 +44,12 @@ static float weight_of(int kind, size_t c)
     case 7: return (c / 16 % 3 ? 1 : 1e-15f) * g;                                     /* around the zero threshold */
     default: return golden_weight(kind, c, &seed);
     }
+}
+
+/* The reference stops with an assertion where such a search meets weights as strange as the last kinds. */
+static bool grid_search(const struct oracle_type *t)
+{
+    return strncmp(t->name, "IQ", 2) == 0 && t->name[2] != '4';
 }
 
 static float importance_of(int kind)
@@ -89,6 +96,18 @@ static void check_decode(const struct oracle_type *t, const uint8_t *bytes, size
     free(b);
 }
 
+static bool overflowed(const struct oracle_type *t, const uint8_t *block)
+{
+    const struct qs_const_parts src = {{block}};
+    return qs_format_ops(t->id)->scan(&src, 1, (size_t)t->block) != 0;
+}
+
+/* Where scales overflow both sides write rubbish (quantize refuses such weights): its bits, a NaN's sign say, may differ. */
+static bool same_block(const struct oracle_type *t, const uint8_t *a, const uint8_t *b)
+{
+    return memcmp(a, b, t->bytes) == 0 || (overflowed(t, a) && overflowed(t, b));
+}
+
 static void check(const struct oracle_type *t, const float *x, size_t rows, size_t cols, const float *w,
                   struct tally *out)
 {
@@ -109,7 +128,7 @@ static void check(const struct oracle_type *t, const float *x, size_t rows, size
         qs_format_encode(f, &in, &dst, scratch);
         out->ours[level] += seconds() - start;
         for (size_t i = 0; i < blocks; i++)
-            out->blocks_differ += memcmp(theirs + i * t->bytes, ours + i * t->bytes, t->bytes) != 0;
+            out->blocks_differ += !same_block(t, theirs + i * t->bytes, ours + i * t->bytes);
         check_decode(t, theirs, rows, cols, out);
     }
     out->weights += rows * cols;
@@ -149,12 +168,13 @@ static int report(const struct oracle_type *t, const char *what, const struct ta
 static int run_type(const struct oracle_type *t, size_t millions, const float *file, size_t n)
 {
     static float x[WEIGHTS], w[COLS];
+    const int kinds = grid_search(t) ? GOLDEN_KINDS : KINDS;
     struct tally plain = {0}, weighted = {0}, file_plain = {0}, file_weighted = {0};
     for (int round = 0; plain.weights < millions * 1000000; round++) {
         for (size_t i = 0; i < WEIGHTS; i++)
-            x[i] = weight_of(round % KINDS, i % COLS);
+            x[i] = weight_of(round % kinds, i % COLS);
         for (size_t i = 0; i < COLS; i++)
-            w[i] = importance_of(round + round / KINDS); /* each kind meets every sort in turn */
+            w[i] = importance_of(round + round / kinds); /* each kind meets every sort in turn */
         if (!t->needs_weights)
             check(t, x, ROWS, COLS, NULL, &plain);
         else

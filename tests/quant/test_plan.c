@@ -288,7 +288,7 @@ static void test_idle_parts(void **state)
     accept(&b, (struct qs_plan_args){ 0 });
     assert_true(warned(b.p, "output-type has no effect"));
     assert_true(warned(b.p, "leave-output has no effect"));
-    assert_true(warned(b.p, "line 6: rule attn_q decides nothing: all 1 tensor it matches"));
+    assert_true(warned(b.p, ":6: rule attn_q decides nothing: all 1 tensor it matches"));
     close_bench(&b);
     b = open_bench(&spec, "preset = MXFP4_MOE\nrule nothing = Q8_0\npin nobody = Q8_0\n");
     refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL, "pin nobody: the model has no such tensor");

@@ -282,6 +282,21 @@ static void test_importance(void **state)
     assert_false(qs_preset_needs_importance(q2ks, "output.weight", QS_IQ3_XXS));
     assert_true(qs_preset_needs_importance(q2ks, "output.weight", QS_IQ2_XXS)); /* its encoder cannot do without */
     assert_false(qs_preset_needs_importance(NULL, "blk.0.attn_q.weight", QS_Q4_K));
+    /* What `types` and `survey` say of a type is what is refused: the two lists of llama.cpp, and no other type. */
+    static const int rule[] = { QS_IQ3_XXS, QS_IQ2_XXS, QS_IQ2_XS, QS_IQ2_S, QS_IQ1_M, QS_IQ1_S };
+    static const int encoder[] = { QS_IQ2_XXS, QS_IQ2_XS, QS_IQ1_S };
+    for (size_t i = 0; i < qs_format_count(); i++) {
+        const struct qs_format *f = qs_format_at(i);
+        bool by_rule = false, by_encoder = false;
+        for (size_t k = 0; k < sizeof rule / sizeof *rule; k++)
+            by_rule |= rule[k] == f->id;
+        for (size_t k = 0; k < sizeof encoder / sizeof *encoder; k++)
+            by_encoder |= encoder[k] == f->id;
+        assert_int_equal(!!(f->flags & QS_RULE_IMATRIX), by_rule);
+        assert_int_equal(!!(f->flags & QS_NEEDS_IMATRIX), by_encoder);
+        assert_int_equal(qs_preset_needs_importance(q2k, "blk.0.attn_q.weight", f->id), by_rule);
+        assert_int_equal(qs_preset_needs_importance(q2k, "token_embd.weight", f->id), by_encoder);
+    }
 }
 
 static void test_what_is_kept(void **state)

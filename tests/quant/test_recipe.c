@@ -170,8 +170,12 @@ static void test_refused(void **state)
     static const struct { const char *text, *part; enum qs_code code; } cases[] = {
         { "presett = Q4_K_M", "r:1: unknown word \"presett\"; did you mean preset?", QS_EINVAL },
         { "\npreset = Q4_K_N", "r:2: unknown preset \"Q4_K_N\"; did you mean Q4_K_M", QS_EINVAL },
-        { "preset", "preset needs a value", QS_EINVAL },
-        { "preset =  # nothing", "preset needs a value", QS_EINVAL },
+        { "preset", "\"preset = NAME\" is expected", QS_EINVAL },
+        { "preset Q4_K_M", "\"preset = NAME\" is expected", QS_EINVAL },
+        { "pure yes # all", "\"pure = yes\" is expected", QS_EINVAL },
+        { "output-type Q6_K", "\"output-type = TYPE\" is expected", QS_EINVAL },
+        { "prset Q4_K_M", "unknown word \"prset\"; did you mean preset?", QS_EINVAL },
+        { "preset =  # nothing", "\"preset = NAME\" is expected", QS_EINVAL },
         { "pure = maybe", "\"maybe\" is neither yes nor no", QS_EINVAL },
         { "pure = yes\n\npure = no", "r:3: pure is set in line 1 already", QS_EINVAL },
         { "output-type = Q9_K", "unknown type \"Q9_K\"; did you mean", QS_EINVAL },
@@ -297,14 +301,54 @@ static void test_resolve(void **state)
     qs_resolved_free(x);
 }
 
+/* A pin on one ffn_down moves the others' numbers, as in llama.cpp; the resolved recipe says so. */
+static void test_shift(void **state)
+{
+    static const struct { const char *text; size_t n; const char *first; } cases[] = {
+        { "preset = Q4_K_M", 0, NULL },
+        { "preset = Q4_K_M\npin blk.0.ffn_down.weight = Q6_K", 4, "blk.1.ffn_down.weight" },
+        { "preset = Q4_K_M\npin blk.0.attn_q.weight = Q6_K", 0, NULL },
+        { "preset = Q4_K_M\nrule ffn_down = Q5_K", 0, NULL },
+        { "preset = Q4_K_M\npure = yes\npin blk.0.ffn_down.weight = Q6_K", 0, NULL },
+        { "preset = Q8_0\npin blk.0.ffn_down.weight = Q6_K", 0, NULL },
+    };
+    char path[700];
+    struct qs_model *m = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    (void)state;
+    snprintf(path, sizeof path, "%s/demo/storyteller-9m-f16.gguf", getenv("QS_SRCDIR") ? getenv("QS_SRCDIR") : ".");
+    assert_int_equal(qs_model_open(path, &m, &e), QS_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct qs_recipe *r = parse(cases[i].text);
+        struct qs_resolved *x = NULL;
+        assert_int_equal(qs_recipe_resolve(r, m, false, false, &x, &e), QS_OK);
+        assert_int_equal(x->n_shifted, cases[i].n);
+        assert_int_equal(x->shifted != NULL, cases[i].first != NULL);
+        assert_int_equal(x->shift_text[0] != 0, cases[i].first != NULL);
+        if (cases[i].first) {
+            const struct qs_tensor *down = qs_model_find(m, "blk.6.ffn_down.weight");
+            assert_string_equal(x->shifted->name, cases[i].first);
+            assert_non_null(strstr(x->shift_text, "4 other tensors get another type than with the preset alone"));
+            assert_non_null(strstr(x->shift_text, "blk.1.ffn_down.weight first: Q6_K instead of Q4_K"));
+            assert_int_equal(x->choice[down - m->tensor].type, QS_Q4_K);
+            down = qs_model_find(m, "blk.7.ffn_down.weight");
+            assert_int_equal(x->choice[down - m->tensor].type, QS_Q6_K);
+            assert_non_null(strstr(x->choice[down - m->tensor].reason, "not counting 1 forced"));
+        }
+        qs_resolved_free(x);
+        qs_recipe_free(r);
+    }
+    qs_model_close(m);
+}
+
 static void test_resolve_refused(void **state)
 {
     struct qs_resolved *x;
     struct qs_err e = QS_ERR_INIT;
     (void)state;
     refuse_resolve("pin blk.0.atn_q.weight = Q6_K",
-                   "line 1: pin blk.0.atn_q.weight: the model has no such tensor; did you mean blk.0.attn_q.weight");
-    refuse_resolve("rule attnq = Q6_K", "line 1: rule attnq: matches none of the 7 tensors");
+                   "r:1: pin blk.0.atn_q.weight: the model has no such tensor; did you mean blk.0.attn_q.weight");
+    refuse_resolve("rule attnq = Q6_K", "r:1: rule attnq: matches none of the 7 tensors");
     refuse_resolve("pin blk.0.ffn_down.weight = Q6_K", "rows of 320 are no multiple of 256; types that fit: F32");
     refuse_resolve("rule ffn = Q4_K", "blk.0.ffn_down.weight cannot be Q4_K");
     refuse_resolve("pin blk.0.attn_norm.weight = F16", "always stays as in the source (F32)");
@@ -623,7 +667,7 @@ int main(void)
         cmocka_unit_test(test_edits),
         cmocka_unit_test(test_setting_taken_back),
         cmocka_unit_test(test_resolve),
-        cmocka_unit_test(test_resolve_refused),
+        cmocka_unit_test(test_shift), cmocka_unit_test(test_resolve_refused),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_export),
         cmocka_unit_test(test_export_refused),

@@ -179,11 +179,124 @@ static void test_planted_outliers(void **state)
     made_free(&t, 1);
 }
 
+/* Whole rows and columns made larger: exactly those are named, never what they cross. */
+static void check_planted(uint64_t cols, uint64_t rows, uint64_t seed, unsigned n_rows, unsigned n_cols)
+{
+    struct made_tensor t = { "t", { cols, rows }, NULL };
+    uint64_t state = seed * 77 + cols;
+    bool *row = calloc(rows, sizeof *row), *col = calloc(cols, sizeof *col);
+    t.x = malloc(cols * rows * sizeof *t.x);
+    assert_non_null(t.x);
+    for (uint64_t i = 0; i < cols * rows; i++)
+        t.x[i] = (float)(0.02 * made_gauss(&state));
+    for (unsigned i = 0; i < n_rows; i++)
+        row[(uint64_t)(made_uniform(&state) * (double)rows)] = true;
+    for (unsigned i = 0; i < n_cols; i++)
+        col[(uint64_t)(made_uniform(&state) * (double)cols)] = true;
+    uint64_t want_rows = 0, want_cols = 0;
+    for (uint64_t r = 0; r < rows; r++)
+        want_rows += row[r];
+    for (uint64_t c = 0; c < cols; c++)
+        want_cols += col[c];
+    for (uint64_t r = 0; r < rows; r++)
+        for (uint64_t c = 0; c < cols; c++)
+            t.x[r * cols + c] *= (row[r] ? 15.0f : 1.0f) * (col[c] ? 12.0f : 1.0f);
+    struct qs_weight *w = weight_of(t.x, cols, rows, 1);
+    const struct qs_survey_stats s = stats_of(w, 2), one = stats_of(w, 1);
+    assert_memory_equal(&s, &one, sizeof s);
+    if (s.outlier_rows != want_rows || s.outlier_cols != want_cols)
+        fail_msg("%u x %u, seed %u: %u rows and %u columns, not %u and %u", (unsigned)cols, (unsigned)rows, (unsigned)seed,
+                 (unsigned)s.outlier_rows, (unsigned)s.outlier_cols, (unsigned)want_rows, (unsigned)want_cols);
+    for (unsigned i = 0; i < s.n_rows_worst; i++)
+        assert_int_equal(s.row[i].ratio >= QS_OUTLIER_RATIO, row[s.row[i].index]);
+    for (unsigned i = 0; i < s.n_cols_worst; i++)
+        assert_int_equal(s.col[i].ratio >= QS_OUTLIER_RATIO, col[s.col[i].index]);
+    qs_weight_unref(w);
+    made_free(&t, 1);
+    free(row);
+    free(col);
+}
+
+static void test_planted_channels(void **state)
+{
+    (void)state;
+    static const uint64_t shape[][2] = { { 256, 256 }, { 512, 256 }, { 64, 1000 }, { 1024, 300 }, { 96, 40 } };
+    for (size_t k = 0; k < sizeof shape / sizeof *shape; k++)
+        for (uint64_t seed = 1; seed <= 8; seed++) {
+            check_planted(shape[k][0], shape[k][1], seed, 0, 0);
+            check_planted(shape[k][0], shape[k][1], seed, 2, 0);
+            check_planted(shape[k][0], shape[k][1], seed, 0, 1);
+            check_planted(shape[k][0], shape[k][1], seed, 0, 3);
+            check_planted(shape[k][0], shape[k][1], seed, 2, 1);
+            check_planted(shape[k][0], shape[k][1], seed, 3, 3);
+        }
+}
+
+/* More outliers than are listed are counted all the same, and one weight alone is named once: by its column. */
+static void test_many_and_single(void **state)
+{
+    (void)state;
+    struct made_tensor t = { "t", { 128, 700 }, NULL };
+    made_fill(&t, 1, 4);
+    for (uint64_t r = 0; r < 200; r++)
+        for (uint64_t c = 0; c < 128; c++)
+            t.x[r * 128 + c] *= 20;
+    struct qs_weight *w = weight_of(t.x, 128, 700, 1);
+    struct qs_survey_stats s = stats_of(w, 2);
+    assert_int_equal(s.outlier_rows, 200);
+    assert_int_equal(s.n_rows_worst, QS_WORST);
+    assert_int_equal(s.outlier_cols, 0);
+    assert_int_equal(s.n_cols_worst, QS_WORST_LEAST);
+    qs_weight_unref(w);
+    made_free(&t, 1);
+    made_fill(&t, 1, 4);
+    t.x[300 * 128 + 5] = 8;
+    w = weight_of(t.x, 128, 700, 1);
+    s = stats_of(w, 2);
+    assert_int_equal(s.outlier_rows, 0);
+    assert_int_equal(s.outlier_cols, 1);
+    assert_int_equal(s.col[0].index, 5);
+    qs_weight_unref(w);
+    made_free(&t, 1);
+    made_fill(&t, 1, 4); /* most rows empty: the median is 0 */
+    memset(t.x + 128 * 100, 0, 600 * 128 * sizeof *t.x);
+    w = weight_of(t.x, 128, 700, 1);
+    s = stats_of(w, 2);
+    assert_int_equal(s.outlier_rows, 100);
+    assert_int_equal(s.outlier_cols, 0);
+    qs_weight_unref(w);
+    made_free(&t, 1);
+}
+
+static int stats_body(void *ctx, struct qs_err *e)
+{
+    struct qs_survey_stats s;
+    struct qs_pool *pool = NULL;
+    int rc = qs_pool_new(1, &pool, e);
+    if (!rc)
+        rc = qs_stats_run(ctx, pool, NULL, &s, e);
+    qs_pool_free(pool);
+    return rc;
+}
+
+static void test_failing_memory(void **state)
+{
+    (void)state;
+    struct made_tensor t = { "t", { 64, 64 }, NULL };
+    made_fill(&t, 1, 1);
+    t.x[70] = 9;
+    struct qs_weight *w = weight_of(t.x, 64, 64, 1);
+    qs_test_each_alloc(stats_body, w);
+    qs_weight_unref(w);
+    made_free(&t, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_slow), cmocka_unit_test(test_nothing_finite),
         cmocka_unit_test(test_same_bits_for_any_threads), cmocka_unit_test(test_planted_outliers),
+        cmocka_unit_test(test_planted_channels), cmocka_unit_test(test_many_and_single), cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }

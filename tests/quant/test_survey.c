@@ -179,6 +179,82 @@ static void within_stated_error(struct qs_model *m, uint64_t sample, uint64_t se
     qs_survey_free(part);
 }
 
+/* Over all matrices of the bundled model that are sampled by default, types and seeds: about 95 % of the sampled values lie within two of the standard
+ * errors they state. Halved standard errors would give some 68 %, doubled ones nearly all. */
+static void test_bundled_model_within_two(void **state)
+{
+    (void)state;
+    static const int types[] = { QS_Q8_0, QS_Q6_K, QS_Q4_K, QS_Q3_K, QS_Q4_0 };
+    enum { N_TYPES = sizeof types / sizeof *types, SEEDS = 24 };
+    char path[700];
+    struct qs_model *m = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    unsigned cells = 0, one = 0, two = 0, four = 0;
+    snprintf(path, sizeof path, "%s/demo/storyteller-9m-f16.gguf", getenv("QS_SRCDIR") ? getenv("QS_SRCDIR") : ".");
+    assert_int_equal(qs_model_open(path, &m, &e), QS_OK);
+    struct qs_survey_args args = { .errors = true, .types = types, .n_types = N_TYPES, .no_cache = true, .whole = true };
+    struct qs_survey *whole = survey(m, &args, pool);
+    args.whole = false;
+    args.sample_weights = 0; /* the default */
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        args.seed = seed;
+        struct qs_survey *part = survey(m, &args, pool);
+        for (size_t i = 0; i < whole->n_rows; i++)
+            for (size_t k = 0; k < whole->n_types; k++) {
+                const struct qs_survey_cell *w = &whole->row[i].cell[k], *p = &part->row[i].cell[k];
+                if (!p->known || p->how != QS_HOW_SAMPLED)
+                    continue;
+                assert_true(p->error_se > 0);
+                const double off = fabs(p->error - w->error) / p->error_se;
+                cells++;
+                one += off < 1;
+                two += off < 2;
+                four += off < 4;
+            }
+        qs_survey_free(part);
+    }
+    qs_survey_free(whole);
+    qs_model_close(m);
+    print_message("%u cells: %.1f %% within 1, %.1f %% within 2, %.1f %% within 4 standard errors\n", cells, 100.0 * one / cells,
+                  100.0 * two / cells, 100.0 * four / cells);
+    assert_true(cells > 1000);
+    assert_true(two * 100 >= cells * 93 && two * 100 <= cells * 97);
+    assert_true(one * 100 >= cells * 63 && one * 100 <= cells * 74);
+    assert_true(four * 1000 >= cells * 995);
+}
+
+/* Finite weights that become infinite are a gap with its reason at every type, sampled or whole; NaN in the file is not. */
+static void test_overflow(void **state)
+{
+    (void)state;
+    static const int types[] = { QS_F16, QS_Q8_0, QS_Q6_K, QS_Q4_K, QS_Q4_0, QS_IQ4_NL, QS_BF16, QS_F32 };
+    struct made_tensor t[] = { { "blk.0.attn_q.weight", { 256, 64 }, NULL }, { "blk.0.attn_k.weight", { 256, 64 }, NULL },
+                               { "blk.0.attn_v.weight", { 256, 64 }, NULL } };
+    made_fill(t, 3, 6);
+    for (size_t i = 0; i < 256 * 64; i++)
+        t[0].x[i] *= 1e37f;
+    t[2].x[5] = NAN;
+    struct qs_model *m = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_model_open(made_file("huge.gguf", t, 3), &m, &e), QS_OK);
+    for (int whole = 0; whole < 2; whole++) {
+        const struct qs_survey_args args = { .errors = true, .types = types, .n_types = 8, .no_cache = true, .whole = whole,
+                                             .sample_weights = 4096 };
+        struct qs_survey *s = survey(m, &args, pool);
+        for (size_t k = 0; k < 8; k++) {
+            const struct qs_survey_cell *c = qs_survey_cell(s, &m->tensor[0], types[k]);
+            const bool fits = types[k] == QS_BF16 || types[k] == QS_F32;
+            if (c->known != fits || c->gap != (fits ? QS_GAP_NONE : QS_GAP_OVERFLOW))
+                fail_msg("%s: known %d, gap %d", qs_type_name(types[k]), c->known, c->gap);
+            assert_true(qs_survey_cell(s, &m->tensor[1], types[k])->known);
+            assert_int_not_equal(qs_survey_cell(s, &m->tensor[2], types[k])->gap, QS_GAP_OVERFLOW);
+        }
+        qs_survey_free(s);
+    }
+    qs_model_close(m);
+    made_free(t, 3);
+}
+
 static void test_samples_within_stated_error(void **state)
 {
     (void)state;
@@ -536,6 +612,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_against_slow), cmocka_unit_test(test_samples_within_stated_error),
+        cmocka_unit_test(test_bundled_model_within_two), cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_same_for_any_threads), cmocka_unit_test(test_small_requests),
         cmocka_unit_test(test_resume_and_damage), cmocka_unit_test(test_unreadable_cache),
         cmocka_unit_test(test_old_caches_go), cmocka_unit_test(test_cancel), cmocka_unit_test(test_stale_keys),

@@ -138,12 +138,13 @@ static void test_bytes_are_those_of_the_encoder(void **state)
     assert_int_equal(x->n_files, 1);
     assert_string_equal(x->file[0], out);
 
-    uint64_t bytes;
-    unsigned files;
+    struct qs_writer_forecast f;
     struct qs_file_stat st;
-    assert_int_equal(qs_writer_file_bytes(b.plan, &args, &bytes, &files, &e), QS_OK);
+    assert_int_equal(qs_writer_forecast(b.plan, &args, &f, &e), QS_OK);
+    assert_int_equal(f.refusal.code, QS_EEXISTS); /* it is there by now */
     assert_int_equal(qs_file_stat(out, &st, &e), QS_OK);
-    assert_int_equal(bytes, st.size);
+    assert_int_equal(f.bytes, st.size);
+    assert_int_equal(f.claim, st.size);
     assert_int_equal(x->bytes, st.size);
 
     struct qs_model *made;
@@ -250,16 +251,18 @@ static void test_metadata_overrides(void **state)
     char out[512];
     snprintf(out, sizeof out, "%s", qs_test_tmp_path("meta.gguf"));
     setup_plan(&b, source, "Q8_0", 1);
-    const char *set[] = { "general.name=str:another", "test.number=int:7" };
-    const char *gone[] = { "general.quantization_version" };
+    const char *set[] = { "test.text=str:another", "test.number=int:7" };
+    const char *gone[] = { "general.name" };
     struct qs_writer_args args = { .path = out, .override_kv = set, .n_override_kv = 2, .remove_kv = gone, .n_remove_kv = 1,
                                    .modelfile = true };
     assert_int_equal(write_to(&b, &args, &e), QS_OK);
     struct qs_model *made;
     assert_int_equal(qs_model_open(out, &made, &e), QS_OK);
-    assert_string_equal(made->hp.name, "another");
+    const char *text_value;
+    size_t text_len;
+    assert_true(qs_kv_str(qs_gguf_kv(made->gguf, "test.text"), &text_value, &text_len) && text_len == 7);
     assert_int_equal(qs_gguf_u64(made->gguf, "test.number", 0), 7);
-    assert_null(qs_gguf_kv(made->gguf, "general.quantization_version"));
+    assert_null(qs_gguf_kv(made->gguf, "general.name"));
     qs_model_close(made);
     char *text;
     size_t n;
@@ -271,6 +274,139 @@ static void test_metadata_overrides(void **state)
     assert_int_equal(write_to(&b, &args, &e), QS_EINVAL);
     assert_non_null(strstr(e.msg, "no.such.key"));
     close_plan(&b);
+}
+
+/* Keys that the form of the file decides, and values that would no longer be what programs look for. */
+static void test_edits_that_break_a_file_are_refused(void **state)
+{
+    (void)state;
+    static const struct { const char *set, *gone, *says; } bad[] = {
+        { "split.count=u16:9", NULL, "cannot be edited" },
+        { "split.no=u16:1", NULL, "cannot be edited" },
+        { "split.tensors.count=i32:3", NULL, "cannot be edited" },
+        { "general.alignment=u32:64", NULL, "cannot be edited" },
+        { "general.quantization_version=u32:77", NULL, "cannot be edited" },
+        { "general.file_type=u32:1", NULL, "cannot be edited" },
+        { "general.type=str:imatrix", NULL, "cannot be edited" },
+        { "general.architecture=int:3", NULL, "is a text" },
+        { "general.architecture=str:", NULL, "without a name" },
+        { "tokenizer.ggml.tokens=str:a", NULL, "is a list" },
+        { "llama.context_length=str:512", NULL, "is a whole number" },
+        { "llama.context_length=float:512", NULL, "is a whole number" },
+        { NULL, "general.architecture", "without it" },
+        { NULL, "split.count", "cannot be edited" },
+        { NULL, "general.quantization_version", "cannot be edited" },
+    };
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    char out[512];
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("broken.gguf"));
+    setup_plan(&b, source, "Q8_0", 1);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const struct qs_writer_args args = { .path = out, .override_kv = &bad[i].set, .n_override_kv = bad[i].set != NULL,
+                                             .remove_kv = &bad[i].gone, .n_remove_kv = bad[i].gone != NULL };
+        if (write_to(&b, &args, &e) != QS_EINVAL || !strstr(e.msg, bad[i].says))
+            fail_msg("%s: %s", bad[i].set ? bad[i].set : bad[i].gone, e.msg);
+        assert_false(qs_file_exists(out));
+        assert_nothing_left(out);
+    }
+    const char *good = "llama.context_length=u64:4096";
+    const struct qs_writer_args args = { .path = out, .override_kv = &good, .n_override_kv = 1 };
+    assert_int_equal(write_to(&b, &args, &e), QS_OK);
+    close_plan(&b);
+}
+
+/* Where nothing is encoded, what the source says of how it was made stays. */
+static void test_copy_keeps_how_it_was_made(void **state)
+{
+    (void)state;
+    static const char *const preset[] = { "Q8_0", "COPY", "COPY" };
+    char path[4][512];
+    struct qs_err e = QS_ERR_INIT;
+    snprintf(path[0], sizeof path[0], "%s", source);
+    for (int k = 0; k < 3; k++) { /* k = 2: of a source that says nothing */
+        static const char *const name[] = { "made.gguf", "copied.gguf", "plain-copy.gguf" };
+        struct bench b;
+        struct qs_model *made;
+        const char *text;
+        size_t n;
+        snprintf(path[k + 1], sizeof path[0], "%s", qs_test_tmp_path(name[k]));
+        setup_plan(&b, k == 2 ? source : path[k], preset[k], 1);
+        const struct qs_writer_args args = { .path = path[k + 1] };
+        assert_int_equal(write_to(&b, &args, &e), QS_OK);
+        assert_int_equal(qs_model_open(path[k + 1], &made, &e), QS_OK);
+        assert_true(qs_kv_str(qs_gguf_kv(made->gguf, "quantscape.recipe"), &text, &n));
+        const char *want = k == 2 ? "preset = COPY" : "preset = Q8_0";
+        assert_true(n >= strlen(want) && !memcmp(text, want, strlen(want)));
+        assert_non_null(qs_gguf_kv(made->gguf, "quantscape.version"));
+        qs_model_close(made);
+        close_plan(&b);
+    }
+}
+
+/* ---- weights that are no numbers ---- */
+
+struct spoil { const char *name; uint64_t row, col; float value; };
+
+static void spoil_row(void *ctx, const char *name, uint64_t row, uint64_t cols, float *x)
+{
+    const struct spoil *s = ctx;
+    const struct mm_spec plain = { 0 };
+    mm_random_row(&plain, name, row, cols, x);
+    if (!strcmp(name, s->name) && row == s->row)
+        x[s->col] = s->value;
+}
+
+static int spoiled_type(void *ctx, const char *name, int type)
+{
+    (void)ctx;
+    return strcmp(name, "blk.1.attn_v.weight") ? type : QS_Q8_0;
+}
+
+/* NaN, infinity and what overflows, encoded or copied: an error that says where, and nothing is left. */
+static void test_bad_weights_end_it(void **state)
+{
+    (void)state;
+    static const char up[] = "blk.0.ffn_up.weight", down[] = "blk.1.ffn_down.weight";
+    static const struct { struct spoil spoil; const char *preset, *says[2]; bool resumed; } cases[] = {
+        { { up, 3, 17, NAN }, "Q4_K_M", { "1 of 131072 weights are NaN or infinite", "row 3, column 17 " }, false },
+        { { up, 511, 255, INFINITY }, "Q8_0", { "1 of 131072 weights are NaN", "row 511, column 255 " }, false },
+        { { down, 200, 511, -INFINITY }, "COPY", { "1 of 131072 weights are NaN", "row 200, column 511 " }, true },
+        { { "blk.1.ffn_norm.weight", 0, 9, NAN }, "Q4_K_M", { "1 of 256 weights are", "row 0, column 9 " }, true },
+        { { "blk.1.attn_v.weight", 100, 40, INFINITY }, "Q8_0", { "1 of 1024 blocks of Q8_0 have a scale that is NaN",
+                                                                  "row 100, column 32 " }, false },
+        { { up, 5, 44, 1e37f }, "Q4_K_M", { "256 of 131072 weights would be NaN or infinite as Q4_K", "row 5, column 0 " }, false },
+        { { up, 5, 44, 1e37f }, "F16", { "1 of 131072 weights would be NaN or infinite as F16", "row 5, column 44 " }, true },
+        { { up, 5, 70, 1e37f }, "Q8_0", { "32 of 131072 weights would be NaN", "row 5, column 64 " }, true },
+        { { up, 5, 70, 1e37f }, "Q6_K", { "1 of 131072 weights would be lost as Q6_K", "row 5, column 70 " }, false },
+        { { up, 5, 70, -1e30f }, "IQ4_XS", { "1 of 131072 weights would be lost", "as large as 1e+30 " }, false },
+    };
+    char path[512], out[512];
+    snprintf(path, sizeof path, "%s", qs_test_tmp_path("spoiled.gguf"));
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("never.gguf"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct spoil spoil = cases[i].spoil;
+        const struct mm_spec s = { .layers = 2, .type = QS_F32, .type_set = true, .fill = MM_CUSTOM, .custom = spoil_row,
+                                   .type_of = spoiled_type, .ctx_arg = &spoil };
+        struct bench b;
+        struct qs_err e = QS_ERR_INIT;
+        if (mm_file(path, &s, &e))
+            fail_msg("%s", e.msg);
+        setup_plan(&b, path, cases[i].preset, 2);
+        struct qs_writer_args args = { .path = out, .sync_bytes = 1 };
+        if (cases[i].resumed) { /* also when some of it is kept from a run that was stopped */
+            sync_errno = EIO;
+            atomic_store(&sync_budget, 3);
+            assert_int_not_equal(write_to(&b, &args, &e), QS_OK);
+            atomic_store(&sync_budget, -1);
+        }
+        if (write_to(&b, &args, &e) != QS_EFORMAT || !strstr(e.msg, cases[i].says[0]) ||
+            !strstr(e.msg, cases[i].says[1]) || !strstr(e.msg, spoil.name))
+            fail_msg("case %zu: %s", i, e.msg);
+        assert_false(qs_file_exists(out));
+        assert_nothing_left(out);
+        close_plan(&b);
+    }
 }
 
 /* ---- nothing is lost ---- */
@@ -314,6 +450,12 @@ static void test_source_is_never_the_output(void **state)
     assert_int_equal(write_to(&b, &args, &e), QS_EINVAL);
     args.path = alias;
     assert_int_equal(write_to(&b, &args, &e), QS_EINVAL);
+    const struct qs_file_input in = { qs_test_file("read.imatrix", "precious", 8), "the importance matrix" };
+    args.path = in.path;
+    args.input = &in;
+    args.n_input = 1;
+    assert_int_equal(write_to(&b, &args, &e), QS_EINVAL);
+    assert_non_null(strstr(e.msg, "the importance matrix that is read"));
     char *now;
     size_t n_now;
     read_file(copy, &now, &n_now);
@@ -581,6 +723,27 @@ static void test_other_work_is_refused_and_restart_discards(void **state)
     close_plan(&b);
 }
 
+/* What an unfinished part holds on the disk need not be found again. */
+static void test_forecast_counts_what_is_there(void **state)
+{
+    (void)state;
+    char out[512];
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_writer_forecast before, after;
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("forecast.gguf"));
+    setup_plan(&b, source, "Q4_K_M", 2);
+    const struct qs_writer_args args = { .path = out };
+    assert_int_equal(qs_writer_forecast(b.plan, &args, &before, &e), QS_OK);
+    assert_int_equal(before.refusal.code, QS_OK);
+    assert_int_equal(before.claim, before.bytes);
+    leave_unfinished(out, "Q4_K_M");
+    assert_int_equal(qs_writer_forecast(b.plan, &args, &after, &e), QS_OK);
+    assert_int_equal(after.bytes, before.bytes);
+    assert_true(after.claim < before.claim);
+    close_plan(&b);
+}
+
 static void test_damaged_part_is_noticed(void **state)
 {
     (void)state;
@@ -661,7 +824,7 @@ static void test_no_room_is_told(void **state)
             _exit(1);
         const struct qs_writer_args args = { .path = out };
         const int rc = write_to(&b, &args, &e);
-        _exit(rc == QS_OK || !strstr(e.msg, "full.gguf.part") ? 2 : 0);
+        _exit(rc != QS_ENOSPACE || !strstr(e.msg, "full.gguf.part") || !strstr(e.msg, "97.7 KiB") ? 2 : 0);
     }
     int status;
     waitpid(pid, &status, 0);
@@ -844,6 +1007,9 @@ int main(void)
         cmocka_unit_test(test_threads_do_not_change_bytes),
         cmocka_unit_test(test_split_parts_hold_the_same_tensors),
         cmocka_unit_test(test_metadata_overrides),
+        cmocka_unit_test(test_edits_that_break_a_file_are_refused),
+        cmocka_unit_test(test_copy_keeps_how_it_was_made),
+        cmocka_unit_test(test_bad_weights_end_it),
         cmocka_unit_test(test_existing_output_is_kept),
         cmocka_unit_test(test_source_is_never_the_output),
         cmocka_unit_test(test_foreign_part_is_kept),
@@ -852,6 +1018,7 @@ int main(void)
         cmocka_unit_test(test_stopped_between_renames),
         cmocka_unit_test(test_cancelled_it_goes_on),
         cmocka_unit_test(test_other_work_is_refused_and_restart_discards),
+        cmocka_unit_test(test_forecast_counts_what_is_there),
         cmocka_unit_test(test_damaged_part_is_noticed),
         cmocka_unit_test(test_second_process_is_kept_away),
         cmocka_unit_test(test_no_room_is_told),

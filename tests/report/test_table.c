@@ -157,6 +157,91 @@ static void test_wrapped_last_column(void **state)
     qs_report_free(r);
 }
 
+/* Text of a table of two columns, a name and a number or a text, at a width. */
+static void check_two(const struct qs_column *second, const char *const name[], const double *num, const char *const text[],
+                      size_t rows, struct qs_text_style style, const char *want)
+{
+    const struct qs_column c[] = { { .key = "name", .title = "name", .left = true },
+                                   { .key = "size", .title = "size", .unit = QS_UNIT_BYTES, .optional = true },
+                                   { .key = "empty", .title = "empty", .left = true }, *second };
+    struct qs_report *r = qs_report_new("two");
+    struct qs_section *t = qs_report_table(r, "t", "", c, 4);
+    for (size_t i = 0; i < rows; i++) {
+        qs_row(t);
+        qs_cell_str(t, 0, name[i]);
+        qs_cell_int(t, 1, 1024);
+        qs_cell_str(t, 2, "");
+        if (num)
+            qs_cell_num(t, 3, num[i]);
+        else
+            qs_cell_str(t, 3, text[i]);
+    }
+    struct qs_str s = QS_STR_INIT;
+    qs_report_text_as(r, &style, &s);
+    assert_string_equal(s.data, want);
+    qs_str_free(&s);
+    qs_report_free(r);
+}
+
+static const char *const two_names[] = { "a", "blk.10.attn_output.weight" };
+
+/* Points stand below each other; a column that is empty takes no room. */
+static void test_decimals(void **state)
+{
+    (void)state;
+    static const double near[] = { 0.123, 0.0712 }, far[] = { 0.311, 0.0000239 }, bpw[] = { 32, 8.5 };
+    struct qs_column c = { .key = "v", .title = "v", .unit = QS_UNIT_PERCENT };
+    check_two(&c, two_names, near, NULL, 2, (struct qs_text_style){ 0, false },
+              "  name                           size       v\n"
+              "  -------------------------  --------  ------\n"
+              "  a                          1.00 KiB  12.30%\n"
+              "  blk.10.attn_output.weight  1.00 KiB   7.12%\n");
+    check_two(&c, two_names, far, NULL, 2, (struct qs_text_style){ 40, false }, /* too far apart */
+              "  name                              v\n"
+              "  -------------------------  --------\n"
+              "  a                             31.1%\n"
+              "  blk.10.attn_output.weight  0.00239%\n"
+              "  not shown at this width: size\n");
+    c.digits = -2;
+    check_two(&c, two_names, far, NULL, 2, (struct qs_text_style){ 40, false },
+              "  name                            v\n"
+              "  -------------------------  ------\n"
+              "  a                          31.10%\n"
+              "  blk.10.attn_output.weight  <0.01%\n"
+              "  not shown at this width: size\n");
+    c = (struct qs_column){ .key = "v", .title = "bpw", .unit = QS_UNIT_BPW, .digits = 5 };
+    check_two(&c, two_names, bpw, NULL, 2, (struct qs_text_style){ 31, true }, /* names give way in the middle */
+              "  name                      bpw\n"
+              "  --------------------  -------\n"
+              "  a                     32.0000\n"
+              "  blk.10.attn...weight   8.5000\n"
+              "  not shown at this width: size\n");
+}
+
+/* A last column of text is wrapped; where that would take many lines, what does not fit stands below its row. */
+static void test_text_columns(void **state)
+{
+    (void)state;
+    static const char *const text[] = { "short", "a caf\xc3\xa9 that is told about in a good many words, all of them needed" };
+    const struct qs_column c = { .key = "about", .title = "about", .left = true };
+    check_two(&c, two_names, NULL, text, 2, (struct qs_text_style){ 62, false },
+              "  name                       about\n"
+              "  -------------------------  ---------------------------------\n"
+              "  a                          short\n"
+              "  blk.10.attn_output.weight  a caf\xc3\xa9 that is told about in a\n"
+              "                             good many words, all of them\n"
+              "                             needed\n"
+              "  not shown at this width: size\n");
+    check_two(&c, two_names, NULL, text, 2, (struct qs_text_style){ 44, true },
+              "  name                       about\n"
+              "  -------------------------  -----\n"
+              "  a                          short\n"
+              "  blk.10.attn_output.weight\n"
+              "      a caf\\u{E9} that is told about in a\n"
+              "      good many words, all of them needed\n"
+              "  not shown at this width: size\n");
+}
+
 static void test_json(void **state)
 {
     (void)state;
@@ -252,7 +337,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers), cmocka_unit_test(test_text), cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_wrapped_last_column), cmocka_unit_test(test_json), cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_wrapped_last_column), cmocka_unit_test(test_decimals), cmocka_unit_test(test_text_columns),
+        cmocka_unit_test(test_json), cmocka_unit_test(test_csv),
         cmocka_unit_test(test_sort), cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests_name("table", tests, NULL, NULL);

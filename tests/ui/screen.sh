@@ -57,6 +57,7 @@ shows '\[2 Map\]'
 shows 'ffn_down .*worst|ffn_down +~?[0-9]'
 press 3
 shows 'blk\.0\.attn_norm\.weight'
+shows '^  blk\.0\.attn_output\.weight ' # a name is whole where there is room
 press /
 press -l 'blk\.7\.ffn_up'
 press Enter
@@ -128,6 +129,34 @@ for signal in TERM HUP SEGV ABRT; do
     shows 'ended with [1-9]'
     terminal_is_sane "SIG$signal"
 done
+
+# The map is coloured as the terminal can do it; the numbers are there with and without.
+escape=$(printf '\033')
+cells() { # TERM [VARIABLE=VALUE]: the line of attn_v with its escape sequences
+    term="$1" start 80 24 "$demo"
+    what="the map on ${*:1}"
+    shows 'q quit' || return 1
+    press 2
+    shows '^  attn_v +1\.7[0-9] +7\.'
+    t capture-pane -e -p | grep '^  attn_v' > "$out"
+}
+colored() { # PATTERN
+    if grep -qE "$escape\\[$1" "$out"; then ok "$what: colours"; else fail "$what: no colours $1: $(head -n 1 "$out" | cat -v)"; fi
+}
+if cells xterm-256color; then colored '48;5;17m'; colored '48;5;228m'; fi
+if cells screen; then colored '44m'; colored '(30;)?47m'; fi
+for plain in vt100 'xterm-256color NO_COLOR=1'; do
+    if cells "$plain"; then
+        if grep -q "$escape" "$out"; then fail "$what: colours"; else ok "$what: no colours"; fi
+    fi
+done
+# Without UTF-8 nothing but ASCII is drawn.
+cp "$demo" "$scratch/$(printf 'mod\303\250le').gguf"
+term='xterm LC_ALL=C' start 80 24 "$scratch/$(printf 'mod\303\250le').gguf"
+if shows 'mod.u.E8.le\.gguf'; then
+    if LC_ALL=C grep -q '[^ -~]' "$out"; then fail "the screen in the C locale: $(LC_ALL=C grep -m 1 '[^ -~]' "$out")"
+    else ok 'the screen in the C locale is ASCII'; fi
+fi
 
 # Threads: as many compute as were asked for, the job's own among them. Nothing is in the cache, or nobody would compute.
 threads_of() { ls "/proc/$1/task" 2> /dev/null | wc -l; }

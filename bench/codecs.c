@@ -1,0 +1,265 @@
+/* codecs.c - how fast this machine decodes and encodes each type, one thread, beside what its memory can do.
+ *
+ *     bench/codecs [--json] [--million N] [TYPE...]
+ *
+ * One run measures everything it compares: the bandwidth of memcpy (bytes read plus bytes written), then for every level
+ * this CPU has the decoder over N million weights (default 8, more than the caches hold), and the encoders, with and
+ * without importance weights, over as many weights as 0.2 seconds take. A decoder's limit is memory: its share is
+ * (bytes read + floats written) per second over the bandwidth. An encoder's limit is its own search: what is shown is
+ * ns a weight and the gain over plain C. Each figure is the median of five runs. Weights are bell-shaped with 1% of
+ * outliers. Needs kernels/ alone. Exit code 0, or 2 for wrong usage.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernels/format.h"
+#include "kernels/level.h"
+
+enum { RUNS = 5, COLS = 4096, ENCODE_SECONDS_X10 = 2 };
+
+struct data {
+    float *x, *back, *importance; /* n weights, room for n, COLS */
+    uint8_t *bytes;
+    void *scratch;
+    size_t n, rows;
+};
+
+struct figures { /* of one type at one level; 0: not measured */
+    double decode, plain, weighted; /* seconds per weight */
+};
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *need(size_t n)
+{
+    void *p = aligned_alloc(64, (n + 63) / 64 * 64);
+    if (!p) {
+        fputs("codecs: not enough memory; try a smaller --million\n", stderr);
+        exit(1);
+    }
+    memset(p, 0, n);
+    return p;
+}
+
+static uint64_t next(uint64_t *state) /* splitmix64 */
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static struct data make_data(size_t million)
+{
+    struct data d = { .rows = million * 1000000 / COLS };
+    uint64_t s = 1;
+    d.n = d.rows * COLS;
+    d.x = need(d.n * sizeof(float));
+    d.back = need(d.n * sizeof(float));
+    d.bytes = need(d.n * sizeof(float));
+    d.importance = need(COLS * sizeof(float));
+    for (size_t i = 0; i < d.n; i++) {
+        double sum = -6;
+        for (int k = 0; k < 3; k++) /* twelve uniforms of 16 bits */
+            for (uint64_t r = next(&s), j = 0; j < 4; j++, r >>= 16)
+                sum += (double)(r & 0xffff) / 65536;
+        d.x[i] = (float)(sum * (next(&s) % 100 ? 0.02 : 0.2));
+    }
+    for (size_t i = 0; i < COLS; i++)
+        d.importance[i] = (float)(next(&s) % 1000 + 1) * 1e-3f;
+    return d;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *v)
+{
+    qsort(v, RUNS, sizeof *v, by_value);
+    return v[RUNS / 2];
+}
+
+/* Bytes read and written per second. */
+static double bandwidth(const struct data *d)
+{
+    double v[RUNS];
+    for (int i = 0; i < RUNS; i++) {
+        double start = seconds();
+        memcpy(d->back, d->x, d->n * sizeof(float));
+        v[i] = 2.0 * (double)(d->n * sizeof(float)) / (seconds() - start);
+    }
+    return median(v);
+}
+
+static double encode(const struct data *d, const struct qs_format *f, const float *weight, size_t rows)
+{
+    const struct qs_rows in = { d->x, rows, COLS, COLS, weight };
+    const struct qs_parts out = { { d->bytes } };
+    double start = seconds();
+    qs_format_encode(f, &in, &out, d->scratch);
+    return (seconds() - start) / (double)(rows * COLS);
+}
+
+static double time_encode(const struct data *d, const struct qs_format *f, const float *weight)
+{
+    double v[RUNS], once = encode(d, f, weight, 1);
+    size_t rows = (size_t)(ENCODE_SECONDS_X10 / 10.0 / RUNS / once / COLS) + 1;
+    if (rows > d->rows)
+        rows = d->rows;
+    for (int i = 0; i < RUNS; i++)
+        v[i] = encode(d, f, weight, rows);
+    return median(v);
+}
+
+static double time_decode(const struct data *d, const struct qs_format *f)
+{
+    const struct qs_const_parts src = { { d->bytes } };
+    double v[RUNS];
+    for (int i = 0; i < RUNS; i++) {
+        double start = seconds();
+        qs_format_ops(f->id)->decode(&src, d->rows, COLS, d->back, COLS);
+        v[i] = (seconds() - start) / (double)d->n;
+    }
+    return median(v);
+}
+
+/* Every row of the whole data gets the bytes of the first rows: decoders do the same work for all values. */
+static void fill_bytes(const struct data *d, const struct qs_format *f)
+{
+    const size_t row = qs_format_row_bytes(f, COLS), some = d->rows < 16 ? d->rows : 16;
+    (void)encode(d, f, d->importance, some);
+    for (size_t r = some; r < d->rows; r++)
+        memcpy(d->bytes + r * row, d->bytes + r % some * row, row);
+}
+
+static void measure(struct data *d, const struct qs_format *f, struct figures out[QS_LEVEL_COUNT])
+{
+    d->scratch = need(qs_format_scratch(f, d->rows, COLS) + 64);
+    for (int l = 0; l < QS_LEVEL_COUNT; l++) {
+        if (!qs_level_available((enum qs_level)l))
+            continue;
+        qs_level_limit((enum qs_level)l);
+        if (!(f->flags & QS_NEEDS_IMATRIX))
+            out[l].plain = time_encode(d, f, NULL);
+        if (f->flags & QS_USES_IMATRIX)
+            out[l].weighted = time_encode(d, f, d->importance);
+        fill_bytes(d, f);
+        out[l].decode = time_decode(d, f);
+    }
+    free(d->scratch);
+}
+
+static void print_encode(double t, double ref)
+{
+    if (t > 0)
+        printf(" %9.2f %5.1fx", t * 1e9, ref / t);
+    else
+        printf(" %9s %6s", "-", "");
+}
+
+static void print_text(const struct qs_format *f, const struct figures *x, double bytes_per_second)
+{
+    const double moved = qs_format_bpw(f) / 8 + sizeof(float);
+    for (int l = 0; l < QS_LEVEL_COUNT; l++) {
+        if (x[l].decode <= 0)
+            continue;
+        printf("%-8s %7.4f  %-5s %10.0f %5.0f%%", f->name, qs_format_bpw(f), qs_level_name((enum qs_level)l),
+               1e-6 / x[l].decode, 100 * moved / x[l].decode / bytes_per_second);
+        print_encode(x[l].plain, x[QS_LEVEL_REF].plain);
+        print_encode(x[l].weighted, x[QS_LEVEL_REF].weighted);
+        putchar('\n');
+    }
+}
+
+static void print_json(const struct qs_format *f, const struct figures *x, bool *comma)
+{
+    for (int l = 0; l < QS_LEVEL_COUNT; l++) {
+        if (x[l].decode <= 0)
+            continue;
+        printf("%s\n{\"type\": \"%s\", \"bpw\": %.4f, \"level\": \"%s\", \"decode_ns\": %.4f", *comma ? "," : "", f->name,
+               qs_format_bpw(f), qs_level_name((enum qs_level)l), x[l].decode * 1e9);
+        if (x[l].plain > 0)
+            printf(", \"encode_ns\": %.4f", x[l].plain * 1e9);
+        if (x[l].weighted > 0)
+            printf(", \"encode_weighted_ns\": %.4f", x[l].weighted * 1e9);
+        putchar('}');
+        *comma = true;
+    }
+}
+
+static bool wanted(const struct qs_format *f, int n, char **name)
+{
+    if (!qs_format_ops(f->id)->fit || (f->flags & (QS_NO_ENCODE | QS_INTERNAL)) || COLS % f->block != 0)
+        return false;
+    for (int i = 0; i < n; i++)
+        if (qs_format_by_name(name[i]) == f)
+            return true;
+    return n == 0;
+}
+
+static int usage(const char *why, const char *word)
+{
+    fprintf(stderr, "codecs: %s \"%s\"; usage: codecs [--json] [--million N] [TYPE...]\n", why, word);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    bool json = false, comma = false;
+    size_t million = 8;
+    int at = 1;
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (strcmp(argv[at], "--json") == 0) {
+            json = true;
+        } else if (strcmp(argv[at], "--million") == 0 && at + 1 < argc) {
+            char *end;
+            million = strtoul(argv[++at], &end, 10);
+            if (*end || million < 1 || million > 1000)
+                return usage("--million takes 1 to 1000, not", argv[at]);
+        } else {
+            return usage("there is no option", argv[at]);
+        }
+    }
+    for (int i = at; i < argc; i++)
+        if (!qs_format_by_name(argv[i]))
+            return usage("there is no type", argv[i]);
+    struct data d = make_data(million);
+    const double limit = bandwidth(&d);
+    if (json)
+        printf("{\"version\": 1, \"weights\": %zu, \"memory_bytes_per_second\": %.0f, \"codecs\": [", d.n, limit);
+    else
+        printf("memory %.1f GB/s, read and written together (memcpy); one thread; %zu weights\n"
+               "                           decode         encode           encode, weighted\n"
+               "type         bpw  level  M weights/s limit  ns/weight gain   ns/weight gain\n", limit * 1e-9, d.n);
+    for (size_t i = 0; i < qs_format_count(); i++) {
+        const struct qs_format *f = qs_format_at(i);
+        struct figures x[QS_LEVEL_COUNT] = { { 0, 0, 0 } };
+        if (!wanted(f, argc - at, argv + at))
+            continue;
+        measure(&d, f, x);
+        if (json)
+            print_json(f, x, &comma);
+        else
+            print_text(f, x, limit);
+        fflush(stdout);
+    }
+    if (json)
+        puts("\n]}");
+    free(d.x);
+    free(d.back);
+    free(d.bytes);
+    free(d.importance);
+    return ferror(stdout) ? 1 : 0;
+}

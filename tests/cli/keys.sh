@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# The JSON of every verb and the manual agree: no key that is not documented, none documented that never comes. Keys are
+# compared with their place ("tensors[].name"), as `gen_docs keys` lists what the manual says.
+. "$QS_SRCDIR/tests/cli/lib.sh"
+imatrix=$QS_SRCDIR/tests/format/data/demo-imatrix.gguf
+"$QS_BUILDDIR/src/gen_docs" keys > documented || fail 'gen_docs keys'
+printf 'preset = Q4_K_M\npin blk.0.ffn_down.weight = Q6_K\nrule attn_q = Q8_0\n' > r.recipe
+printf 'preset = Q5_K_M\n' > s.recipe
+head -c 17000000 "$demo" > cut.gguf
+quantscape quantize "$demo" -t Q4_K_M -o small.gguf -q > /dev/null || fail 'quantize'
+# Two metadata entries and a tensor type differ; one that only the other has.
+quantscape quantize "$demo" -t Q8_0 -o other.gguf --set general.name=str:other -q > /dev/null 2>&1 ||
+    quantscape quantize "$demo" -t Q8_0 -o other.gguf -q > /dev/null || fail 'quantize'
+
+# VERB | ARGUMENTS: what a verb prints in all its lines together has to hold all documented keys
+runs="info|$demo --metadata
+check|cut.gguf
+tensors|$demo
+types|
+survey|$demo -t Q8_0,Q4_K --no-cache -m token_embd|ffn_down --imatrix $imatrix
+survey|outliers.gguf -t Q8_0 --no-cache
+map|$demo --no-cache
+recipe check|r.recipe
+recipe show|r.recipe
+recipe resolve|r.recipe $demo
+recipe export|--llama s.recipe $demo
+recipe diff|r.recipe s.recipe $demo
+plan|$demo -t Q4_K_M --imatrix $imatrix
+plan|small.gguf -t Q8_0 --allow-requantize
+quantize|$demo -t Q4_K_M -o result.gguf --force --imatrix $imatrix
+quantize|small.gguf -t Q8_0 --allow-requantize -o parts.gguf --split-max-size 4MiB
+diff|$demo small.gguf
+diff|$demo other.gguf --headers-only"
+
+# One column of a tensor made larger: halves written over the file, so that there are outliers to be listed.
+cp "$demo" outliers.gguf
+run quantscape tensors "$demo" -m '^blk.0.attn_k.weight' --json
+offset=$(json 'tensors[0].offset')
+for ((row = 0; row < 128; row += 5)); do
+    printf '\000\114' | dd of=outliers.gguf bs=1 seek=$((offset + row * 512 + 14)) conv=notrunc status=none # 16.0
+done
+
+: > seen
+while IFS='|' read -r verb args; do
+    read -ra verb_words <<< "$verb"
+    read -ra words <<< "$args"
+    run quantscape "${verb_words[@]}" "${words[@]}" --json
+    "$QS_BUILDDIR/tests/cli/jsonq" "$out" @ | sort -u > paths || fail "$what: no JSON"
+    while read -r path; do
+        case $path in report | version | 'notes[]') continue ;; esac
+        printf '%s\t%s\n' "$verb" "$path" >> seen
+        plain=${path%_how}
+        if grep -qxF -e "$verb"$'\t'"$path" -e "$verb"$'\t'"$plain" -e "$verb"$'\t'"${plain%_se}" documented; then continue; fi
+        fail "$what: key $path is not documented"
+    done < paths
+    ok "$what: $(wc -l < paths) keys"
+done <<< "$runs"
+while IFS=$'\t' read -r verb path; do
+    case $verb:$path in quantize:result.resumed_bytes) continue ;; esac # only where a run goes on
+    case $'\n'$runs in *$'\n'"$verb|"*) ;; *) fail "$verb is not tested here"; continue ;; esac
+    if ! grep -qxF -e "$verb"$'\t'"$path" seen; then fail "$verb: documented key $path never comes"; fi
+done < documented
+ok "$(wc -l < documented) documented keys"
+
+# What is not measured is null, not left out.
+run quantscape diff "$demo" small.gguf --headers-only --json
+for key in diff.error diff.max_error 'tensors[0].error' 'tensors[0].cosine_distance' 'tensors[0].max_error'; do
+    expect_json "$key" null
+done
+finish
