@@ -112,7 +112,8 @@ static int search_failed(int code, struct qs_err *e)
     case PCRE2_ERROR_DEPTHLIMIT:
     case PCRE2_ERROR_HEAPLIMIT:
     case PCRE2_ERROR_JIT_STACKLIMIT:
-        (void)qs_fail(e, QS_ELIMIT, "a regular expression needs too many steps on this text: %s",
+    case PCRE2_ERROR_RECURSELOOP:
+        (void)qs_fail(e, QS_ELIMIT, "a regular expression takes too many steps: %s",
                       reason(code, why, sizeof why));
         break;
     case PCRE2_ERROR_NOMEMORY: (void)qs_fail(e, QS_ENOMEM, "out of memory in a regular expression"); break;

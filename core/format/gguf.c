@@ -239,7 +239,8 @@ static struct split read_split(const struct qs_gguf_kvs *kvs)
     struct split s = { 0, 1, -1 };
     qs_kv_u64(qs_gguf_kvs_get(kvs, "split.no"), &s.no);
     qs_kv_u64(qs_gguf_kvs_get(kvs, "split.count"), &s.count);
-    qs_kv_i64(qs_gguf_kvs_get(kvs, "split.tensors.count"), &s.tensors);
+    if (!qs_kv_i64(qs_gguf_kvs_get(kvs, "split.tensors.count"), &s.tensors) || s.tensors < 0)
+        s.tensors = -1;
     return s;
 }
 
@@ -259,10 +260,35 @@ static void find_split(struct qs_gguf *g, unsigned part, const char *field, cons
     qs_gguf_find(g, QS_FINDING_FATAL, QS_EFORMAT, part, QS_GGUF_NO_OFFSET, field, "%s", msg);
 }
 
-/* What a sibling says about itself must agree with its place. */
-static void agree(struct qs_gguf *g, unsigned part, const struct split *want, const struct split *have)
+/* Keys of a text value that two parts of one model cannot disagree about. Later parts may leave them out. */
+static void agree_about(struct qs_gguf *g, unsigned part, const char *key, const struct qs_gguf_kvs *first,
+                        const struct qs_gguf_kvs *later)
 {
+    const char *a, *b;
+    size_t n, m;
+    if (!qs_kv_str(qs_gguf_kvs_get(first, key), &a, &n) || !qs_kv_str(qs_gguf_kvs_get(later, key), &b, &m) ||
+        (n == m && memcmp(a, b, n) == 0))
+        return;
+    char msg[200], field[64];
+    snprintf(field, sizeof field, "metadata %s", key);
+    snprintf(msg, sizeof msg, "part %u says \"%.*s\", part 1 \"%.*s\": they are parts of different models", part + 1,
+             m > 40 ? 40 : (int)m, b, n > 40 ? 40 : (int)n, a);
+    find_split(g, part, field, msg);
+}
+
+/* What a sibling says about itself must agree with its place and with the first part. */
+static void agree(struct qs_gguf *g, unsigned part, const struct split *want, const struct qs_gguf_kvs *first,
+                  const struct qs_gguf_kvs *later)
+{
+    const struct split have_split = read_split(later), *have = &have_split;
     char msg[200];
+    agree_about(g, part, "general.architecture", first, later);
+    agree_about(g, part, "general.name", first, later);
+    if (have->tensors >= 0 && want->tensors >= 0 && have->tensors != want->tensors) {
+        snprintf(msg, sizeof msg, "part %u says %" PRId64 " tensors, part 1 %" PRId64 ": they are parts of different models",
+                 part + 1, have->tensors, want->tensors);
+        find_split(g, part, "metadata split.tensors.count", msg);
+    }
     if (have->no != part || have->count != want->count) {
         snprintf(msg, sizeof msg,
                  "the file calls itself part %" PRIu64 " of %" PRIu64 ", but stands as part %u of %" PRIu64,
@@ -272,7 +298,8 @@ static void agree(struct qs_gguf *g, unsigned part, const struct split *want, co
 }
 
 /* Part numbers are findings when absent, so that check names all of them; open stops at the first. */
-static int load_siblings(struct qs_gguf *g, const char *stem, size_t stem_len, const struct split *s, struct qs_err *e)
+static int load_siblings(struct qs_gguf *g, const char *stem, size_t stem_len, const struct split *s,
+                         const struct qs_gguf_kvs *first, struct qs_err *e)
 {
     unsigned missing = 0;
     for (unsigned i = 1; i < s->count; i++) {
@@ -291,8 +318,7 @@ static int load_siblings(struct qs_gguf *g, const char *stem, size_t stem_len, c
             if (++missing == 16)
                 i = (unsigned)s->count;
         } else if (rc == QS_OK && g->store->fatal_code == QS_OK) {
-            struct split have = read_split(&kvs);
-            agree(g, i, s, &have);
+            agree(g, i, s, first, &kvs);
         }
         qs_free(kvs.kv);
         qs_str_free(&path);
@@ -305,7 +331,22 @@ static int load_siblings(struct qs_gguf *g, const char *stem, size_t stem_len, c
     return QS_OK;
 }
 
-static int load_split(struct qs_gguf *g, const char *path, const struct split *s, struct qs_err *e)
+/* A file that stands alone: what it says of parts is not needed, but told. */
+static void judge_lone(struct qs_gguf *g, const struct split *s)
+{
+    if (s->count == 0)
+        qs_gguf_find(g, QS_FINDING_WARNING, QS_EFORMAT, 0, QS_GGUF_NO_OFFSET, "metadata split.count",
+                     "0 parts: the file is read as a whole model");
+    else if (s->count == 1 && s->no != 0)
+        qs_gguf_find(g, QS_FINDING_WARNING, QS_EFORMAT, 0, QS_GGUF_NO_OFFSET, "metadata split.no",
+                     "part %" PRIu64 " of 1: the file is read as a whole model", s->no + 1);
+    else if (s->tensors >= 0 && (uint64_t)s->tensors != g->n_tensors)
+        qs_gguf_find(g, QS_FINDING_WARNING, QS_EFORMAT, 0, QS_GGUF_NO_OFFSET, "metadata split.tensors.count",
+                     "says %" PRId64 " tensors, but the file holds %zu", s->tensors, g->n_tensors);
+}
+
+static int load_split(struct qs_gguf *g, const char *path, const struct split *s, const struct qs_gguf_kvs *kvs,
+                      struct qs_err *e)
 {
     char msg[200];
     size_t stem = split_stem(path, s->no, s->count);
@@ -317,7 +358,7 @@ static int load_split(struct qs_gguf *g, const char *path, const struct split *s
         find_split(g, 0, "metadata split.count", msg);
         return QS_OK;
     }
-    int rc = load_siblings(g, path, stem, s, e);
+    int rc = load_siblings(g, path, stem, s, kvs, e);
     if (rc == QS_OK && s->tensors >= 0 && (uint64_t)s->tensors != g->n_tensors && g->store->fatal_code == QS_OK) {
         snprintf(msg, sizeof msg, "says %" PRId64 " tensors, but the %u parts hold %zu", s->tensors, g->n_parts,
                  g->n_tensors);
@@ -370,7 +411,9 @@ static int load(const char *path, bool follow, struct qs_gguf **out, struct qs_e
         struct split s = read_split(&kvs);
         rc = follow ? first_of(path, &s, &first, e) : QS_OK;
         if (rc == QS_OK && !first && s.count > 1)
-            rc = load_split(g, path, &s, e);
+            rc = load_split(g, path, &s, &kvs, e);
+        else if (rc == QS_OK && !first)
+            judge_lone(g, &s);
     }
     if (rc == QS_OK && !first)
         rc = finish(g, &kvs, e);

@@ -275,10 +275,10 @@ static bool read_count(struct parser *ps, const char *what, uint64_t each, uint6
     if (!reading(ps))
         return false;
     if (n > (ps->r->size - ps->r->pos) / each && n <= QS_GGUF_MAX_ENTRIES)
-        return fatal(ps, QS_EFORMAT, at, "%" PRIu64 " entries do not fit into the %" PRIu64 " bytes that are left of the file "
+        return fatal(ps, QS_EFORMAT, at, "%" PRIu64 " of them do not fit into what is left of the file: %" PRIu64 " B "
                      "(cut short: fetch it again)", n, ps->r->size - ps->r->pos);
     if (n > (ps->r->size - ps->r->pos) / each)
-        return fatal(ps, QS_EFORMAT, at, "%" PRIu64 " cannot be: the file has only %" PRIu64 " bytes left", n,
+        return fatal(ps, QS_EFORMAT, at, "%" PRIu64 " cannot be: the file has only %" PRIu64 " B left", n,
                      ps->r->size - ps->r->pos);
     if (n > QS_GGUF_MAX_ENTRIES)
         return fatal(ps, QS_ELIMIT, at, "%" PRIu64 " is more than this program takes (%u)", n, QS_GGUF_MAX_ENTRIES);
@@ -310,7 +310,7 @@ static bool read_items(struct parser *ps, int item, uint64_t count, unsigned dep
     uint64_t least = size ? size : item == QS_GGUF_STRING ? 8 : 12;
     if (count > left / least)
         return fatal(ps, QS_EFORMAT, at - 8,
-                     "an array of %" PRIu64 " x %s cannot be: the file has only %" PRIu64 " bytes left%s", count,
+                     "an array of %" PRIu64 " x %s cannot be: the file has only %" PRIu64 " B left%s", count,
                      qs_gguf_type_name(item), left, count <= PLAUSIBLE_COUNT ? " (cut short: fetch it again)" : "");
     if (size) {
         const uint8_t *p = qs_reader_bytes(ps->r, count * size, "array");

@@ -324,6 +324,51 @@ static void test_split_check(void **state)
     qs_gguf_close(g);
 }
 
+/* One part of two, without tensors, about a model of this name. */
+static const char *part_of_two(const char *file, uint32_t no, const char *name, uint32_t tensors)
+{
+    struct qs_str s = QS_STR_INIT;
+    tf_head(&s, 3, 0, 5);
+    tf_kv_str(&s, "general.architecture", "llama");
+    tf_kv_str(&s, "general.name", name);
+    tf_kv_u32(&s, "split.no", no);
+    tf_kv_u32(&s, "split.count", 2);
+    tf_kv_u32(&s, "split.tensors.count", tensors);
+    const char *path = qs_test_file(file, s.data, s.len);
+    qs_str_free(&s);
+    return path;
+}
+
+static void test_split_of_two_models(void **state)
+{
+    (void)state;
+    struct qs_gguf *g;
+    struct qs_err e = QS_ERR_INIT;
+    const char *one = part_of_two("mix-00001-of-00002.gguf", 0, "a", 0);
+    part_of_two("mix-00002-of-00002.gguf", 1, "a", 0);
+    assert_int_equal(qs_gguf_open(one, &g, &e), QS_OK);
+    qs_gguf_close(g);
+    part_of_two("mix-00002-of-00002.gguf", 1, "b", 0);
+    expect_refusal(one, QS_EFORMAT, "part 2 says \"b\", part 1 \"a\": they are parts of different models");
+    part_of_two("mix-00002-of-00002.gguf", 1, "a", 7);
+    expect_refusal(one, QS_EFORMAT, "part 2 says 7 tensors, part 1 0");
+}
+
+static void test_lone_part(void **state)
+{
+    (void)state;
+    struct qs_gguf *g;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_str s = QS_STR_INIT;
+    tf_head(&s, 3, 0, 2);
+    tf_kv_str(&s, "general.architecture", "llama");
+    tf_kv_u32(&s, "split.count", 0);
+    assert_int_equal(qs_gguf_check(qs_test_file("lone.gguf", s.data, s.len), &g, &e), QS_OK);
+    assert_true(found(g, QS_FINDING_WARNING, "metadata split.count", "read as a whole model"));
+    qs_gguf_close(g);
+    qs_str_free(&s);
+}
+
 /* ---- not files ---- */
 
 static void test_not_files(void **state)
@@ -352,7 +397,8 @@ int main(void)
         cmocka_unit_test(test_many_names),    cmocka_unit_test(test_unknown_tensor_type),
         cmocka_unit_test(test_lint),          cmocka_unit_test(test_lint_silent),
         cmocka_unit_test(test_split),         cmocka_unit_test(test_split_broken),
-        cmocka_unit_test(test_split_check),   cmocka_unit_test(test_not_files),
+        cmocka_unit_test(test_split_check),   cmocka_unit_test(test_split_of_two_models),
+        cmocka_unit_test(test_lone_part),     cmocka_unit_test(test_not_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
