@@ -1,7 +1,8 @@
 /* str.c - a growing byte string, and the few ways sizes and times are said and read.
  *
- * Owns the memory behind struct qs_str. The first failed allocation sticks: later appends do nothing. Numbers are put
- * together from integers, so the locale's decimal sign never shows up. No shared state.
+ * Owns the memory behind struct qs_str. The first failed allocation sticks: later appends do nothing. Sizes and
+ * times are put together from integers; other numbers go by LC_NUMERIC, which the program leaves as it is in C. No
+ * shared state.
  */
 #include <math.h>
 #include <stdint.h>
@@ -134,6 +135,33 @@ const char *qs_fmt_bytes(char *buf, size_t n, unsigned long long bytes)
         (void)snprintf(buf, n, "%llu.%llu %s", tenths / 10, tenths % 10, units[u]);
     else
         (void)snprintf(buf, n, "%llu %s", (unsigned long long)(v + 0.5), units[u]);
+    return buf;
+}
+
+const char *qs_fmt_fixed(char *buf, size_t n, double value, int decimals)
+{
+    double least = 1;
+    for (int i = 0; i < decimals; i++)
+        least /= 10;
+    if (isnan(value))
+        (void)snprintf(buf, n, "-");
+    else if (isinf(value))
+        (void)snprintf(buf, n, value < 0 ? "-inf" : "inf");
+    else if (!(value < 0 || value > 0))
+        (void)snprintf(buf, n, "0");
+    else if (fabs(value) < least / 2)
+        (void)snprintf(buf, n, "<%.*f", decimals, least);
+    else
+        (void)snprintf(buf, n, fabs(value) < 1e15 ? "%.*f" : "%.*e", decimals, value);
+    return buf;
+}
+
+const char *qs_fmt_percent(char *buf, size_t n, double share, int decimals)
+{
+    (void)qs_fmt_fixed(buf, n, 100 * share, decimals);
+    const size_t len = strlen(buf);
+    if (isfinite(share) && len + 1 < n)
+        memcpy(buf + len, "%", 2);
     return buf;
 }
 

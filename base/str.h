@@ -30,6 +30,11 @@ char *qs_str_take(struct qs_str *s); /* hands over an allocated string (qs_free)
 
 /* Sizes for people: "5.44 MiB", "812 B" (powers of 1024). buf of >= 24 bytes. Returns buf. */
 const char *qs_fmt_bytes(char *buf, size_t n, unsigned long long bytes);
+/* "3.12": so many decimals. Zero is "0", what is too small for them "<0.01", NaN "-". buf of QS_FMT_MAX bytes. */
+#define QS_FMT_MAX 48
+const char *qs_fmt_fixed(char *buf, size_t n, double value, int decimals);
+/* A share as percent, likewise: 0.0312 -> "3.12%". */
+const char *qs_fmt_percent(char *buf, size_t n, double share, int decimals);
 /* "4.25GiB", "800 MiB", "1024", "8G" -> bytes. K/M/G/T and KiB.. are powers of 1024, KB.. powers of 1000. */
 int qs_parse_bytes(const char *text, unsigned long long *out, struct qs_err *e);
 /* Durations for people: "3.2 s", "4 min 10 s", "2 h 05 min". */

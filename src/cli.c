@@ -8,15 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/json.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "base/unicode.h"
-#include "core/report/text_fit.h"
 #include "core/model/model.h"
 #include "src/progress.h"
+#include "src/terminal.h"
 #include "src/verb.h"
 
 size_t qs_cli_args(const struct qs_cli *cli)
@@ -102,12 +102,7 @@ int qs_cli_output(struct qs_cli *cli, const char *path, const char *option, cons
 
 unsigned qs_cli_width(void)
 {
-    struct winsize ws;
-    if (!isatty(STDOUT_FILENO))
-        return 0;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0)
-        return ws.ws_col;
-    return 80;
+    return qs_terminal_width(STDOUT_FILENO);
 }
 
 /* Main tells about a failed write, once and at the end: buffered text may fail as late as that. */
@@ -143,25 +138,16 @@ int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_
 
 /* ---- messages ----------------------------------------------------------------------------------------------- */
 
-/* Columns for messages: 0, no limit, where standard error is no terminal. */
-static size_t message_width(void)
-{
-    struct winsize ws;
-    if (!isatty(STDERR_FILENO))
-        return 0;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 20 ? ws.ws_col : 80;
-}
-
 /* One line, whatever file names and arguments hold; on a terminal broken between words, never within one. */
 static void say(const char *kind, const char *msg)
 {
     struct qs_str line = QS_STR_INIT;
-    const size_t width = message_width();
+    const size_t width = qs_terminal_width(STDERR_FILENO);
     qs_str_addf(&line, "quantscape: %s", kind);
     qs_text_clean(&line, msg, !qs_locale_utf8());
     const char *text = line.failed ? msg : line.data;
     for (size_t indent = 0; *text; indent = 2) {
-        const size_t n = qs_text_line(text, width ? width - indent : 0, false);
+        const size_t n = qs_text_line(text, !width ? 0 : width > indent ? width - indent : 1, false);
         fprintf(stderr, "%*s%.*s\n", (int)indent, "", (int)n, text);
         text += n + strspn(text + n, " ");
     }

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "core/quant/preset.h"
 #include "kernels/format.h"
+#include "kernels/level.h"
 #include "src/verb.h"
 #include "ui/ui.h"
 
@@ -289,8 +290,6 @@ static void value_words(struct qs_str *out, const struct qs_opt *o)
         qs_str_add(out, "$types");
     else if (o->kind == QS_OPT_PRESET)
         qs_str_add(out, "$presets");
-    else if (strcmp(o->name, "level") == 0)
-        qs_str_add(out, "ref avx2");
 }
 
 static void header(struct qs_str *out)
@@ -620,6 +619,16 @@ static const char *text_fault(const char *text, bool line)
     return NULL;
 }
 
+static bool lists_levels(const struct qs_opt *o)
+{
+    struct qs_str levels = QS_STR_INIT;
+    for (int l = 0; l < QS_LEVEL_COUNT; l++)
+        qs_str_addf(&levels, "%s%s", l ? " " : "", qs_level_name((enum qs_level)l));
+    const bool same = !levels.failed && o->choices && strcmp(o->choices, levels.data) == 0;
+    qs_str_free(&levels);
+    return same;
+}
+
 /* `others`: a table whose names and letters are taken too; may be NULL. */
 static void check_options(struct qs_str *out, const char *where, const struct qs_opt *o, const struct qs_opt *others)
 {
@@ -631,6 +640,8 @@ static void check_options(struct qs_str *out, const char *where, const struct qs
             qs_str_addf(out, "%s --%s: a flag has no value name, everything else has one\n", where, o->name);
         if ((o->kind == QS_OPT_CHOICE) != (o->choices != NULL))
             qs_str_addf(out, "%s --%s: a choice has words to choose from, nothing else has\n", where, o->name);
+        if (strcmp(o->name, "level") == 0 && !lists_levels(o))
+            qs_str_addf(out, "%s --level: the words are not those of the levels there are\n", where);
         if (o->name[strspn(o->name, "abcdefghijklmnopqrstuvwxyz0123456789-")])
             qs_str_addf(out, "%s --%s: letters, digits and hyphens only\n", where, o->name);
         for (int pass = 0; pass < 2; pass++)

@@ -7,6 +7,7 @@
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,10 +28,8 @@ static int apply_common(struct qs_cli *cli)
     cli->threads = (unsigned)qs_cli_num(cli, "threads", 0);
     if (cli->json && cli->csv)
         return qs_cli_usage(cli, "--json and --csv exclude each other");
-    if (level) {
-        enum qs_level l;
-        if (!qs_level_parse(level, &l))
-            return qs_cli_usage(cli, "--level: there is no CPU level \"%s\" (ref, avx2)", level);
+    enum qs_level l;
+    if (level && qs_level_parse(level, &l)) { /* the table of options lets no other words through */
         if (!qs_level_available(l))
             return qs_cli_usage(cli, "--level: this machine or build has no %s", level);
         qs_level_limit(l);
@@ -234,11 +233,25 @@ static int close_output(struct qs_cli *cli, int rc)
     return rc;
 }
 
+/* Characters go by the locale; numbers stay as they are in C. A locale that is not installed here, as in a container,
+ * still says what the terminal takes. */
+static void set_locale(void)
+{
+    static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+    const char *wanted = NULL;
+    if (setlocale(LC_CTYPE, ""))
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !(wanted && *wanted); i++)
+        wanted = getenv(names[i]);
+    if (wanted && (strcasestr(wanted, "UTF-8") || strcasestr(wanted, "UTF8")))
+        setlocale(LC_CTYPE, "C.UTF-8");
+}
+
 int main(int argc, char **argv)
 {
     struct qs_cli cli = { .json = wants_json(argc, argv) };
     struct words w = { argv + 1, argc > 0 ? argc - 1 : 0 };
-    setlocale(LC_CTYPE, ""); /* numbers stay as they are in C */
+    set_locale();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error to be told, like a full disk */
     if (w.n > 0 && strcmp(w.word[0], "help") == 0) { /* "help VERB" is "VERB --help" */

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "base/unicode.h"
-#include "core/report/text_fit.h"
+#include "src/terminal.h"
 
 #define REDRAW_SECONDS 0.1
 
@@ -65,7 +65,7 @@ enum part { SHARE, TOTALS, RATE, ETA, MEMORY, ERROR_SO_FAR, ITEM, PARTS };
 static const enum part order_of_leaving[] = { TOTALS, ITEM, ERROR_SO_FAR, MEMORY, ETA, RATE };
 
 #define GAP 2
-#define MIN_ITEM 12 /* a name is shortened to this, not further */
+#define MIN_NAME 10 /* a name is shortened to this, not further: nobody would know it */
 
 static void add_share(struct qs_str *out, const struct qs_job_status *s, bool brief)
 {
@@ -87,8 +87,8 @@ static void add_totals(struct qs_str *out, const struct qs_job_status *s, bool u
         add_unit(out, s->unit);
 }
 
-/* "blk.3.ffn_down.weight -> Q6_K"; briefly "blk.3.ffn_down Q6_K". Of what is longer than `cells` the first word, a name,
- * is shortened in the middle. */
+/* "blk.3.ffn_down.weight -> Q6_K 7.17%"; briefly "blk.3.ffn_down Q6_K 7.17%". Of what is longer than `cells` the tensor's
+ * own error goes, then the first word, a name, is shortened in the middle. Nothing where there is no room for that. */
 static void add_item(struct qs_str *out, const char *item, bool brief, size_t cells, bool ascii)
 {
     static const char suffix[] = ".weight", arrow[] = " -> ";
@@ -96,25 +96,32 @@ static void add_item(struct qs_str *out, const char *item, bool brief, size_t ce
     qs_text_clean(&all, item, ascii);
     size_t n = strcspn(all.data, " ");
     const char *rest = all.data + n;
+    if (brief && n > sizeof suffix - 1 && strncmp(rest - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0)
+        n -= sizeof suffix - 1;
     qs_str_addn(&name, all.data, n);
-    if (brief && n > sizeof suffix - 1 && strcmp(name.data + n - (sizeof suffix - 1), suffix) == 0)
-        name.data[name.len = n - (sizeof suffix - 1)] = 0;
     if (brief && strncmp(rest, arrow, sizeof arrow - 1) == 0)
         rest += sizeof arrow - 2;
-    const size_t beside = qs_utf8_width(rest, strlen(rest));
-    qs_text_shorten(out, name.data, cells > beside ? cells - beside : 0, ascii);
-    if (beside < cells)
-        qs_str_add(out, rest);
+    size_t len = strlen(rest);
+    if (brief && len && rest[len - 1] == '%' && qs_utf8_width(name.data, name.len) + qs_utf8_width(rest, len) > cells)
+        while (len && rest[--len] != ' ')
+            ;
+    const size_t beside = qs_utf8_width(rest, len);
+    const size_t room = cells > beside ? cells - beside : 0;
+    if (room >= MIN_NAME || qs_utf8_width(name.data, name.len) <= room) {
+        qs_text_shorten(out, name.data, room, ascii);
+        qs_str_addn(out, rest, len);
+    }
     out->failed |= all.failed || name.failed;
     qs_str_free(&all);
     qs_str_free(&name);
 }
 
-/* Over all that is done: the job does not tell those of single tensors. */
-static void add_error(struct qs_str *out, double percent, bool brief)
+/* Over all that is done; that of a single tensor stands in the item, as the job says it. */
+static void add_error(struct qs_str *out, double share, bool brief)
 {
+    char buf[QS_FMT_MAX];
     qs_str_add(out, brief ? "err " : "error so far ");
-    qs_str_addf(out, percent < 0.095 ? "%.2g%%" : "%.2f%%", percent);
+    qs_str_add(out, qs_fmt_percent(buf, sizeof buf, share, 2));
 }
 
 /* How wordy the line is. */
@@ -139,7 +146,7 @@ static void make_parts(const struct qs_job_status *s, enum words words, bool asc
     if (s->memory > 0)
         qs_str_addf(&part[MEMORY], "%s%s", brief ? "" : "memory ", qs_fmt_bytes(buf, sizeof buf, s->memory));
     if (s->error >= 0)
-        add_error(&part[ERROR_SO_FAR], 100 * s->error, brief);
+        add_error(&part[ERROR_SO_FAR], s->error, brief);
     if (s->item[0])
         add_item(&part[ITEM], s->item, brief || words == SHORT_NAMES, 200, ascii);
 }
@@ -168,7 +175,7 @@ static void fit_parts(const struct qs_job_status *s, size_t width, bool ascii, s
         if (now <= width)
             return;
         qs_str_clear(&part[order_of_leaving[i]]);
-        if (order_of_leaving[i] == ITEM && item && now - item + MIN_ITEM <= width)
+        if (order_of_leaving[i] == ITEM && now - item < width)
             add_item(&part[ITEM], s->item, true, width - (now - item), ascii);
     }
 }
@@ -196,12 +203,6 @@ struct screen {
     size_t shown;        /* columns in use */
 };
 
-static unsigned columns(void)
-{
-    struct winsize ws;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 1 ? ws.ws_col : 80;
-}
-
 static void put_line(struct screen *sc, const char *text, size_t n)
 {
     size_t cells = qs_utf8_width(text, n);
@@ -219,9 +220,12 @@ static void draw(struct screen *sc, struct qs_job *job)
 {
     struct qs_job_status s;
     struct qs_str line = QS_STR_INIT;
+    const unsigned columns = qs_terminal_width(STDERR_FILENO);
     qs_job_status(job, &s);
+    if (!columns)
+        return;
     if (s.state == QS_JOB_RUNNING || s.state == QS_JOB_PAUSED) {
-        qs_progress_line(&s, columns() - 1, !qs_locale_utf8(), &line); /* the last column makes some terminals wrap */
+        qs_progress_line(&s, columns - 1, !qs_locale_utf8(), &line); /* the last column makes some terminals wrap */
         if (!line.failed)
             put_line(sc, line.data, line.len);
     }

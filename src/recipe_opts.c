@@ -6,9 +6,10 @@
 #include "src/recipe_opts.h"
 
 #include <string.h>
-#include <strings.h>
 
+#include "base/ascii.h"
 #include "base/mem.h"
+#include "core/quant/writer.h"
 
 /* "LEFT=TYPE", split at the last '='; left is a copy. */
 static int split(struct qs_cli *cli, const char *option, const char *text, char **left, int *type)
@@ -37,7 +38,7 @@ static int check_pins(struct qs_cli *cli)
         for (size_t k = 0; k < i; k++) {
             const char *a = qs_cli_nth(cli, "pin", k), *type_a = strrchr(a, '='), *type_b = strrchr(b, '=');
             if (type_a && type_b && type_a - a == type_b - b && !strncmp(a, b, (size_t)(type_a - a)) &&
-                strcasecmp(type_a, type_b) != 0)
+                !qs_ascii_equal(type_a, type_b))
                 return qs_cli_usage(cli, "--pin gives %.*s two types: %s and %s", (int)(type_a - a), a, type_a + 1,
                                     type_b + 1);
         }
@@ -126,4 +127,11 @@ int qs_cli_imatrix(struct qs_cli *cli, struct qs_imatrix **out)
     const char *path = qs_cli_str(cli, "imatrix", NULL);
     *out = NULL;
     return path && qs_imatrix_open(path, out, &e) ? qs_cli_fail(cli, &e) : QS_EXIT_DONE;
+}
+
+void qs_cli_warn_split(struct qs_cli *cli, const struct qs_plan *plan)
+{
+    const struct qs_encoding *large = qs_writer_too_large(plan, qs_cli_num(cli, "split-max-size", 0));
+    if (large)
+        qs_cli_warn(cli, "%s alone is larger than the size asked for; its part will be too", large->tensor->name);
 }

@@ -1,8 +1,9 @@
-/* recipe_opts.h - the options that make a recipe, shared by `plan` and `quantize`. */
+/* recipe_opts.h - the options that make a recipe and a plan, shared by `plan` and `quantize`. */
 #ifndef QS_SRC_RECIPE_OPTS_H
 #define QS_SRC_RECIPE_OPTS_H
 
 #include "core/format/imatrix.h"
+#include "core/quant/plan.h"
 #include "core/quant/recipe.h"
 #include "src/verb.h"
 
@@ -27,5 +28,7 @@
 int qs_cli_recipe(struct qs_cli *cli, struct qs_recipe **out);
 /* The importance matrix of --imatrix; NULL without the option. Exit codes as above. */
 int qs_cli_imatrix(struct qs_cli *cli, struct qs_imatrix **out);
+/* Warns of a tensor that is larger than --split-max-size: its part will be too. */
+void qs_cli_warn_split(struct qs_cli *cli, const struct qs_plan *plan);
 
 #endif

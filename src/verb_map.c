@@ -9,15 +9,16 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/text.h"
+#include "core/quant/preset.h"
 #include "core/quant/recipe.h"
 #include "core/quant/survey_types.h"
 #include "core/report/report_map.h"
-#include "core/report/text_fit.h"
 #include "src/verb.h"
 
 static const struct qs_opt options[] = {
     { .name = "type", .letter = 't', .kind = QS_OPT_PRESET, .arg = "TYPE",
-      .help = "the error each tensor has under this preset or file type (default: Q4_K_M)" },
+      .help = "the error each tensor has under this preset or file type (default: " QS_PRESET_DEFAULT ")" },
     { .name = "recipe", .letter = 'r', .kind = QS_OPT_FILE, .arg = "FILE", .help = "the same under a recipe file" },
     { .name = "uniform", .letter = 'u', .kind = QS_OPT_TYPE, .arg = "TYPE",
       .help = "the same with every tensor in one tensor type" },
@@ -104,7 +105,7 @@ static enum qs_heat_color choose_color(struct qs_cli *cli)
 
 static int choose_types(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
-    const char *preset = qs_cli_str(cli, "type", "Q4_K_M"), *path = qs_cli_str(cli, "recipe", NULL),
+    const char *preset = qs_cli_str(cli, "type", QS_PRESET_DEFAULT), *path = qs_cli_str(cli, "recipe", NULL),
                *one = qs_cli_str(cli, "uniform", NULL);
     const bool wanted = qs_cli_has(cli, "type") || path || one || w->heat.measure == QS_MAP_ERROR;
     if (!wanted || w->heat.measure == QS_MAP_OUTLIERS || w->heat.measure == QS_MAP_KURTOSIS)
@@ -143,7 +144,6 @@ static enum qs_map_measure measure_of(struct qs_cli *cli, const struct qs_model 
 
 static int prepare(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
-    static const int no_types[1] = { QS_F16 };
     int rc = qs_model_open(qs_cli_arg(cli, 0), &w->model, e);
     if (!rc && qs_cli_has(cli, "imatrix"))
         rc = qs_imatrix_open(qs_cli_str(cli, "imatrix", ""), &w->imatrix, e);
@@ -158,7 +158,6 @@ static int prepare(struct qs_cli *cli, struct work *w, struct qs_err *e)
         return rc;
     w->heat.measure = measure_of(cli, w->model);
     w->heat.scale = qs_cli_has(cli, "linear") ? 0 : qs_cli_has(cli, "log") ? 1 : -1;
-    w->args.types = no_types;
     rc = choose_types(cli, w, e);
     if (rc || w->heat.measure == QS_MAP_BITS)
         return rc;
@@ -267,7 +266,7 @@ const struct qs_verb qs_verb_map = {
         "(largest weight over standard deviation), its kurtosis, or its bits per weight. Cells show numbers where they "
         "fit and levels from 0 to 9 otherwise, so colour is never the only sign. Errors are measured on a sample of rows "
         "(marked ~) unless --whole is given, and come from the same cache as those of quantscape survey.",
-    .examples = "quantscape map model.gguf\terrors under Q4_K_M\n"
+    .examples = "quantscape map model.gguf\terrors under " QS_PRESET_DEFAULT "\n"
                 "quantscape map model.gguf --uniform Q2_K --linear\tevery tensor in Q2_K\n"
                 "quantscape map model.gguf --measure outliers --svg outliers.svg\ta picture\n",
     .opts = options,

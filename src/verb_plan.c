@@ -13,30 +13,25 @@ static const struct qs_opt options[] = {
 };
 
 /* What quantize would come to and stumble over with the name it takes without -o. */
-static int foretell(struct qs_cli *cli, struct qs_plan *plan, const char *path, unsigned *files, struct qs_err *e)
+static int foretell(struct qs_cli *cli, struct qs_plan *plan, const char *path, struct qs_writer_forecast *f,
+                    struct qs_err *e)
 {
     const struct qs_writer_args args = { .path = path, .imatrix_path = qs_cli_str(cli, "imatrix", NULL),
                                          .split_max_bytes = qs_cli_num(cli, "split-max-size", 0) };
-    struct qs_writer_forecast f;
-    const int rc = qs_writer_forecast(plan, &args, &f, e);
-    if (rc)
+    const int rc = qs_writer_forecast(plan, &args, cli->threads ? cli->threads : qs_cpu_count(), f, e);
+    if (rc || !f->refusal.code)
         return rc;
-    plan->file_bytes = f.bytes;
-    plan->claim = f.claim;
-    *files = f.n_files;
-    return f.refusal.code ? qs_plan_warn(plan, e, "quantize without -o would stop: %s", f.refusal.msg) : QS_OK;
+    return qs_plan_warn(plan, e, "quantize without -o would stop: %s", f->refusal.msg);
 }
 
 static int show(struct qs_cli *cli, struct qs_plan *plan, const char *path)
 {
     struct qs_err e = QS_ERR_INIT;
-    const struct qs_encoding *large = qs_writer_too_large(plan, qs_cli_num(cli, "split-max-size", 0));
-    unsigned files = 0;
-    if (large)
-        qs_cli_warn(cli, "%s alone is larger than the size asked for; its part will be too", large->tensor->name);
-    if (foretell(cli, plan, path, &files, &e))
+    struct qs_writer_forecast f;
+    qs_cli_warn_split(cli, plan);
+    if (foretell(cli, plan, path, &f, &e))
         return qs_cli_fail(cli, &e);
-    struct qs_report *r = qs_report_plan(plan, qs_cli_has(cli, "changes-only"), files);
+    struct qs_report *r = qs_report_plan(plan, qs_cli_has(cli, "changes-only"), &f);
     if (!r) {
         qs_fail_mem(&e, 0, "the report");
         return qs_cli_fail(cli, &e);
@@ -56,8 +51,6 @@ static int make(struct qs_cli *cli, const struct qs_model *m, const struct qs_re
     const struct qs_plan_args args = {
         .imatrix = im,
         .allow_requantize = qs_cli_has(cli, "allow-requantize"),
-        .out_path = path.data,
-        .threads = cli->threads ? cli->threads : qs_cpu_count(),
     };
     if (!rc)
         rc = qs_plan_make(m, recipe, &args, &plan, &e);

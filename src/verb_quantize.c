@@ -136,16 +136,12 @@ static int fill_args(struct qs_cli *cli, struct work *w, struct qs_err *e)
 
 static int make_plan(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
-    const struct qs_plan_args args = {
-        .imatrix = w->imatrix, .allow_requantize = qs_cli_has(cli, "allow-requantize"),
-        .threads = cli->threads ? cli->threads : qs_cpu_count(),
-    };
+    const struct qs_plan_args args = { .imatrix = w->imatrix, .allow_requantize = qs_cli_has(cli, "allow-requantize") };
     const int rc = qs_plan_make(w->model, w->recipe, &args, &w->plan, e);
     for (size_t i = 0; !rc && i < w->plan->n_warnings; i++)
         qs_cli_warn(cli, "%s", w->plan->warning[i]);
-    const struct qs_encoding *large = rc ? NULL : qs_writer_too_large(w->plan, w->args.split_max_bytes);
-    if (large)
-        qs_cli_warn(cli, "%s alone is larger than the size asked for; its part will be too", large->tensor->name);
+    if (!rc)
+        qs_cli_warn_split(cli, w->plan);
     return rc;
 }
 

@@ -32,8 +32,9 @@ const struct qs_opt qs_common_options[] = {
     { .name = "quiet", .letter = 'q', .help = "no progress, no remarks; errors only" },
     { .name = "threads", .letter = 'j', .kind = QS_OPT_NUM, .arg = "N", .min = 1, .max = 1024,
       .help = "compute with N threads instead of one per core" },
-    { .name = "level", .kind = QS_OPT_STR, .arg = "NAME",
-      .help = "use no CPU level above NAME (ref, avx2); results are the same" },
+    /* gen_docs compares the words with the levels there are (kernels/level.h). */
+    { .name = "level", .kind = QS_OPT_CHOICE, .arg = "NAME", .choices = "ref avx2",
+      .help = "use no CPU level above NAME; results are the same" },
     { .name = "help", .letter = 'h', .help = "show this help" },
     { .name = "version", .letter = 'V', .help = "show the version" },
     { .name = NULL }

@@ -1,10 +1,9 @@
 /* map_page.c - owns the survey behind the map page: error under the default preset, or bits of a quantized file. */
 #include "ui/map_page.h"
 
+#include "core/quant/preset.h"
 #include "core/report/report_map.h"
 #include "ui/term.h"
-
-#define PRESET "Q4_K_M"
 
 int qs_map_page_measure(struct qs_map_page *p, struct qs_model *m, struct qs_pool *pool, struct qs_job *job, struct qs_err *e)
 {
@@ -13,7 +12,7 @@ int qs_map_page_measure(struct qs_map_page *p, struct qs_model *m, struct qs_poo
     p->model = m;
     if (qs_model_is_quantized(m))
         return QS_OK;
-    int rc = qs_recipe_new(PRESET, &recipe, e);
+    int rc = qs_recipe_new(QS_PRESET_DEFAULT, &recipe, e);
     if (!rc)
         rc = qs_survey_types_recipe(recipe, m, false, &p->types, e);
     qs_recipe_free(recipe);
@@ -26,7 +25,7 @@ int qs_map_page_measure(struct qs_map_page *p, struct qs_model *m, struct qs_poo
 int qs_map_page_text(const struct qs_map_page *p, unsigned width, bool ascii, struct qs_str *out, struct qs_err *e)
 {
     const struct qs_heat_args args = { .measure = p->types.type ? QS_MAP_ERROR : QS_MAP_BITS, .type = p->types.type,
-                                       .what = p->types.type ? PRESET : NULL, .scale = -1 };
+                                       .what = p->types.type ? QS_PRESET_DEFAULT : NULL, .scale = -1 };
     const int colors = qs_term_colors();
     const struct qs_heat_style style = { .width = width, .ascii = ascii,
                                          .color = colors > 0xffff ? QS_HEAT_RGB : colors >= 256 ? QS_HEAT_256

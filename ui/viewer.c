@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <langinfo.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,12 +19,13 @@
 #include "base/pool.h"
 #include "base/regex.h"
 #include "base/str.h"
+#include "base/text.h"
 #include "base/unicode.h"
 #include "core/job/job.h"
 #include "core/model/model.h"
+#include "core/quant/preset.h"
 #include "core/report/report_info.h"
 #include "core/report/report_tensors.h"
-#include "core/report/text_fit.h"
 #include "ui/draw.h"
 #include "ui/map_page.h"
 #include "ui/pager.h"
@@ -88,8 +88,10 @@ static void key_next_match(struct viewer *v);
 static void key_previous_match(struct viewer *v);
 static void key_pause(struct viewer *v);
 
+#define CODE(key) (-(key)) /* a curses code: the numbers of codes are those of letters too */
+
 static const struct binding {
-    int key[4];        /* curses codes; 0 ends */
+    int key[4];        /* characters and CODEs; 0 ends */
     const char *label; /* as shown */
     const char *brief; /* in the footer; NULL: not there */
     unsigned rank;     /* of those in the footer: low ones are shown first where the screen is narrow */
@@ -100,20 +102,21 @@ static const struct binding {
     { { '2' }, "2", NULL, 0, "map: layers across, roles down, error of the default preset", key_map },
     { { '3' }, "3", NULL, 0, "tensors", key_tensors },
     { { '\t' }, "Tab", "Tab page", 3, "next page", key_next_page },
-    { { KEY_BTAB }, "Shift-Tab", NULL, 0, "previous page", key_previous_page },
-    { { 'j', KEY_DOWN }, "j Down", "j k line", 5, "one line down", key_down },
-    { { 'k', KEY_UP }, "k Up", NULL, 0, "one line up", key_up },
-    { { 'l', KEY_RIGHT }, "l Right", "h l sideways", 9, "eight columns right", key_right },
-    { { 'h', KEY_LEFT }, "h Left", NULL, 0, "eight columns left", key_left },
-    { { ' ', KEY_NPAGE, 'D' - '@' }, "Space PgDn Ctrl-D", "Space b screen", 6, "one screen down", key_page_down },
-    { { 'b', KEY_PPAGE, 'U' - '@' }, "b PgUp Ctrl-U", NULL, 0, "one screen up", key_page_up },
-    { { 'g', KEY_HOME }, "g Home", "g G ends", 8, "first line", key_top },
-    { { 'G', KEY_END }, "G End", NULL, 0, "last line", key_bottom },
+    { { CODE(KEY_BTAB) }, "Shift-Tab", NULL, 0, "previous page", key_previous_page },
+    { { 'j', CODE(KEY_DOWN) }, "j Down", "j k line", 5, "one line down", key_down },
+    { { 'k', CODE(KEY_UP) }, "k Up", NULL, 0, "one line up", key_up },
+    { { 'l', CODE(KEY_RIGHT) }, "l Right", "h l sideways", 9, "eight columns right", key_right },
+    { { 'h', CODE(KEY_LEFT) }, "h Left", NULL, 0, "eight columns left", key_left },
+    { { ' ', CODE(KEY_NPAGE), 'D' - '@' }, "Space PgDn Ctrl-D", "Space b screen", 6, "one screen down",
+      key_page_down },
+    { { 'b', CODE(KEY_PPAGE), 'U' - '@' }, "b PgUp Ctrl-U", NULL, 0, "one screen up", key_page_up },
+    { { 'g', CODE(KEY_HOME) }, "g Home", "g G ends", 8, "first line", key_top },
+    { { 'G', CODE(KEY_END) }, "G End", NULL, 0, "last line", key_bottom },
     { { '/' }, "/", "/ search", 4, "search by regular expression on this page", key_search },
     { { 'n' }, "n", "n N matches", 7, "next match", key_next_match },
     { { 'N' }, "N", NULL, 0, "previous match", key_previous_match },
     { { 'p' }, "p", "p pause", 10, "pause or go on measuring", key_pause },
-    { { '?', KEY_F(1) }, "? F1", "? help", 2, "this list", key_help },
+    { { '?', CODE(KEY_F(1)) }, "? F1", "? help", 2, "this list", key_help },
     { { 'q' }, "q", "q quit", 1, "quit", key_quit },
 };
 #define N_BINDINGS (sizeof bindings / sizeof *bindings)
@@ -129,18 +132,12 @@ bool qs_ui_key(unsigned i, const char **keys, const char **help)
 
 /* ---- pages ---- */
 
-/* What curses can print: it goes by the locale as it was set, not by its name. */
-static bool locale_utf8(void)
-{
-    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-}
-
 static void report_to(struct qs_report *r, unsigned width, struct qs_str *out)
 {
     if (!r || qs_report_failed(r))
         qs_str_add(out, "out of memory\n");
     else
-        qs_report_text_as(r, &(struct qs_text_style){ .width = width, .ascii = !locale_utf8() }, out);
+        qs_report_text_as(r, &(struct qs_text_style){ .width = width, .ascii = !qs_locale_utf8() }, out);
     qs_report_free(r);
 }
 
@@ -161,7 +158,7 @@ static void why_not_measured(const struct viewer *v, unsigned width, struct qs_s
 {
     struct qs_str text = QS_STR_INIT;
     qs_str_add(&text, "Nothing could be measured: ");
-    qs_text_clean(&text, v->map_err.msg, !locale_utf8());
+    qs_text_clean(&text, v->map_err.msg, !qs_locale_utf8());
     qs_draw_wrapped(out, text.data, 0, width);
     qs_str_free(&text);
 }
@@ -170,10 +167,11 @@ static void map_text(struct viewer *v, unsigned width, struct qs_str *out)
 {
     struct qs_err e = QS_ERR_INIT;
     if (!v->map_done)
-        qs_draw_wrapped(out, "The error of every tensor under Q4_K_M is being measured on a sample of its rows ...", 0, width);
+        qs_draw_wrapped(out, "The error of every tensor under " QS_PRESET_DEFAULT " is being measured on a sample of its "
+                        "rows ...", 0, width);
     else if (v->map_err.code)
         why_not_measured(v, width, out);
-    else if (qs_map_page_text(&v->map, width, !locale_utf8(), out, &e))
+    else if (qs_map_page_text(&v->map, width, !qs_locale_utf8(), out, &e))
         qs_draw_wrapped(out, e.msg, 0, width);
 }
 
@@ -303,7 +301,7 @@ static void draw_title(struct viewer *v)
     struct qs_str title = QS_STR_INIT, file = QS_STR_INIT;
     const size_t cells = (size_t)COLS, end = p->top + p->rows;
     char place[64] = "";
-    qs_text_clean(&file, name, !locale_utf8());
+    qs_text_clean(&file, name, !qs_locale_utf8());
     add_pages(v, true, &title);
     if (p->n_lines > p->rows)
         snprintf(place, sizeof place, " %zu-%zu of %zu ", p->top + 1, end, p->n_lines);
@@ -341,7 +339,7 @@ static void add_job(struct viewer *v, int detail, struct qs_str *out)
     qs_str_add(out, !v->paused ? "measuring" : st.state == QS_JOB_PAUSED ? "paused" : "pausing");
     if (detail > 1) {
         qs_str_addc(out, ' ');
-        qs_text_clean(out, st.item, !locale_utf8());
+        qs_text_clean(out, st.item, !qs_locale_utf8());
     }
     if (st.total)
         qs_str_addf(out, " %.0f %%", 100.0 * (double)st.done / (double)st.total);
@@ -379,7 +377,7 @@ static void draw_footer(struct viewer *v)
         qs_str_add(&s, "_");
         qs_draw_bar(LINES - 1, s.data, "");
     } else if (v->message[0]) {
-        qs_text_clean(&s, v->message, !locale_utf8());
+        qs_text_clean(&s, v->message, !qs_locale_utf8());
         qs_draw_bar(LINES - 1, s.data, "");
     } else {
         draw_keys(v);
@@ -430,12 +428,13 @@ static void look_at_job(struct viewer *v)
 
 /* ---- the loop ---- */
 
-static void dispatch(struct viewer *v, wint_t c)
+static void dispatch(struct viewer *v, wint_t c, bool code)
 {
+    const int key = code ? CODE((int)c) : (int)c;
     v->message[0] = 0;
     for (size_t i = 0; i < N_BINDINGS; i++)
         for (int k = 0; k < 4 && bindings[i].key[k]; k++)
-            if (bindings[i].key[k] == (int)c) {
+            if (bindings[i].key[k] == key) {
                 bindings[i].act(v);
                 return;
             }
@@ -451,16 +450,20 @@ static void take_keys(struct viewer *v)
         if (v->typing)
             type_key(v, c, kind == KEY_CODE_YES);
         else
-            dispatch(v, c);
+            dispatch(v, c, kind == KEY_CODE_YES);
     }
 }
+
+/* A job wakes the screen, but not for every change, and its time left changes by itself: while it runs, the screen looks
+ * again now and then. Curses writes what has changed, so nothing where nothing has. */
+#define LOOK_AGAIN_MS 100
 
 static void loop(struct viewer *v)
 {
     while (!v->quit && !qs_term_ending()) {
         look_at_job(v);
         draw(v);
-        qs_term_wait(v->pipe[0], -1);
+        qs_term_wait(v->pipe[0], v->job && !v->paused ? LOOK_AGAIN_MS : -1);
         take_keys(v);
     }
 }

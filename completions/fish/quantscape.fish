@@ -40,7 +40,7 @@ complete -c quantscape -l json -d 'print JSON; errors too, as {"error": {"code",
 complete -c quantscape -l csv -d 'print the main table as CSV'
 complete -c quantscape -l quiet -s q -d 'no progress, no remarks; errors only'
 complete -c quantscape -l threads -s j -x -d 'compute with N threads instead of one per core'
-complete -c quantscape -l level -x -a 'ref avx2' -d 'use no CPU level above NAME (ref, avx2); results are the same'
+complete -c quantscape -l level -x -a 'ref avx2' -d 'use no CPU level above NAME; results are the same'
 complete -c quantscape -l help -s h -d 'show this help'
 complete -c quantscape -l version -s V -d 'show the version'
 complete -c quantscape -n '__quantscape_verb_is "info"' -l metadata -s m -d 'list every metadata entry as well'

@@ -34,8 +34,10 @@ struct qs_job;
 
 typedef int qs_job_fn(struct qs_job *job, void *ctx, struct qs_err *e);
 
-/* Starts `fn` on a thread of its own. wake_fd: gets one byte after changes, at most 30 times a second
- * (the end of the job always); its owner makes it non-blocking; -1: nobody to wake. */
+/* Starts `fn` on a thread of its own. wake_fd: gets one byte after changes, at most 30 times a second (changes of the
+ * state and the end always); its owner makes it non-blocking; -1: nobody to wake. A change that comes too soon after
+ * another wakes nobody, then or later, and neither does time, which moves the rate and the ETA: who shows them looks
+ * again by itself about ten times a second while the job runs. */
 int qs_job_start(const char *title, qs_job_fn *fn, void *ctx, int wake_fd, struct qs_job **out, struct qs_err *e);
 
 void qs_job_status(struct qs_job *job, struct qs_job_status *out);

@@ -11,7 +11,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/unicode.h"
+#include "core/format/gguf_write.h"
 #include "core/model/model.h"
+
+#define GGUF_ALIGNMENT 32 /* where a file states none */
 
 struct qs_model_maps {
     pthread_mutex_t lock; /* over map[] being filled and the key */
@@ -245,6 +248,16 @@ const struct qs_gguf_part *qs_model_parts(const struct qs_model *m, unsigned *n)
 {
     *n = m->gguf ? m->gguf->n_parts : 0;
     return m->gguf ? m->gguf->part : NULL;
+}
+
+int qs_model_copy_metadata(const struct qs_model *m, struct qs_gguf_meta *to, struct qs_err *e)
+{
+    return m->gguf ? qs_gguf_meta_copy(to, m->gguf, e) : QS_OK;
+}
+
+uint32_t qs_model_alignment(const struct qs_model *m)
+{
+    return m->gguf ? m->gguf->alignment : GGUF_ALIGNMENT;
 }
 
 bool qs_tensor_is_quantized(const struct qs_tensor *t)

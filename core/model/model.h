@@ -71,6 +71,11 @@ size_t qs_model_index(const struct qs_model *m, const struct qs_tensor *t);
 const struct qs_kv *qs_model_kv(const struct qs_model *m, const char *key);
 const struct qs_kv *qs_model_metadata(const struct qs_model *m, size_t *n);
 const struct qs_gguf_part *qs_model_parts(const struct qs_model *m, unsigned *n);
+struct qs_gguf_meta; /* core/format/gguf_write.h */
+/* All of it, raw; nothing where the model has none. */
+int qs_model_copy_metadata(const struct qs_model *m, struct qs_gguf_meta *to, struct qs_err *e);
+/* Of tensor data in the source; 32, GGUF's own, where none is stated. */
+uint32_t qs_model_alignment(const struct qs_model *m);
 
 /* A matrix stored in a block format (neither floats nor integers); whether the model has any. */
 bool qs_tensor_is_quantized(const struct qs_tensor *t);
@@ -88,8 +93,8 @@ int qs_model_intact(const struct qs_model *m, struct qs_err *e);
 int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e);
 
 /* Walks all tensor data on the pool (NULL: on the caller's thread): weights of float types and scales of block types
- * that are NaN or Inf. fn is called, on the caller's thread, for each tensor with something to say: field "weights" or
- * "scales", how many, and a sentence. The job (may be NULL) counts bytes. QS_EIO: a file was cut short meanwhile. */
+ * that are NaN or Inf (scan.h). fn is called, on the caller's thread, for each tensor with something to say: field
+ * "weights" or "scales", how many, and a sentence. The job (may be NULL) counts bytes. QS_EIO: a file was cut short meanwhile. */
 typedef void qs_model_check_fn(void *ctx, const struct qs_tensor *t, const char *field, uint64_t count,
                                const char *msg);
 struct qs_job; struct qs_pool;

@@ -1,8 +1,10 @@
 /* encode.c - owns the per-thread scratch; turns rows of a stored tensor into rows of another type on all cores.
  *
- * Work is cut into chunks of whole rows whose size depends on the row length only, never on the number of threads, and
- * sums are kept per chunk and added in order: the numbers have the same bits for any thread count. A tensor that already
- * has the wanted type is copied, with no error by definition. Not for concurrent use: one encoder serves one caller.
+ * Work is cut into chunks of whole rows whose size follows from the rows and columns of the call, never from the number of
+ * threads; each row's sums go into its chunk's, in row order, and the chunks' into the total, in order. So the numbers of
+ * a call have the same bits for any thread count (those of one tensor, when every run cuts it into the same calls; bytes
+ * do not depend on cuts at all). A tensor that already has the wanted type is copied, with no error by definition. Refuses
+ * to make formats that are stored in several components. Not for concurrent use: one encoder serves one caller.
  */
 #include "core/quant/encode.h"
 
@@ -223,6 +225,10 @@ static int check_request(const struct qs_encoder *x, const struct qs_weight *src
     if (row > src->rows || n > src->rows - row || cols > x->max_cols)
         return qs_fail(e, QS_EINVAL, "rows %llu to %llu are outside the tensor", (unsigned long long)row,
                        (unsigned long long)(row + n));
+    const struct qs_format *stored = src->format->id == to->id ? src->format : to; /* whose bytes dst gets */
+    if (stored->n_components != 1)
+        return qs_fail(e, QS_EUNSUPPORTED, "type %s is stored in %u separate components: only types of a single one are "
+                       "made here", stored->name, (unsigned)stored->n_components);
     if (src->format->id == to->id)
         return QS_OK;
     if (!qs_format_ops(to->id)->fit)
@@ -244,7 +250,7 @@ static const float *importance_of(const struct qs_imatrix_entry *imp, const stru
     return (expert + 1) * cols <= imp->n ? imp->value + expert * cols : NULL;
 }
 
-/* By shape alone, never by the number of threads: chunks decide the order in which sums are added. */
+/* By the shape of the call alone, never by the number of threads: chunks decide the order in which sums are added. */
 static uint64_t rows_per_chunk(uint64_t rows, uint64_t cols)
 {
     uint64_t weights = rows * cols / CHUNKS_WANTED;

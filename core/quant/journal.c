@@ -1,4 +1,8 @@
-/* journal.c - owns the journal's descriptor, its lock and the records read from it. */
+/* journal.c - owns the journal's descriptor, its lock and the records read from it.
+ *
+ * Believes nothing by its name: a file that does not begin as this program writes it is left alone, as is whatever a
+ * symbolic link leads to. One thread at a time.
+ */
 #include "core/quant/journal.h"
 
 #include <errno.h>
@@ -64,10 +68,13 @@ static bool get_record(const uint8_t *p, struct qs_record *r)
 }
 
 /* Opens and locks; afterwards the path still names what was locked (a finished run removes its journal). */
-static int open_locked(const char *path, int *fd_out, struct qs_err *e)
+static int open_locked(const char *path, int *fd_out, uint64_t *size, struct qs_err *e)
 {
     for (int tries = 0; tries < 100; tries++) {
-        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+        if (fd < 0 && errno == ELOOP)
+            return qs_fail(e, QS_EEXISTS, "%s is a symbolic link, which no journal of ours is: remove it, or name another "
+                           "output with -o", path);
         if (fd < 0)
             return qs_fail_errno(e, errno, "cannot open the journal %s", path);
         const int rc = qs_file_lock(fd, path, e);
@@ -76,8 +83,9 @@ static int open_locked(const char *path, int *fd_out, struct qs_err *e)
             return rc;
         }
         struct stat by_fd, by_path;
-        if (!fstat(fd, &by_fd) && !stat(path, &by_path) && by_fd.st_ino == by_path.st_ino && by_fd.st_dev == by_path.st_dev) {
+        if (!fstat(fd, &by_fd) && !lstat(path, &by_path) && by_fd.st_ino == by_path.st_ino && by_fd.st_dev == by_path.st_dev) {
             *fd_out = fd;
+            *size = (uint64_t)by_fd.st_size;
             return QS_OK;
         }
         close(fd);
@@ -105,21 +113,47 @@ static int read_records(struct qs_journal *j, uint64_t size, struct qs_err *e)
     return QS_OK;
 }
 
-/* What an existing journal's head says: 1 ours, 0 empty or unreadable, -1 of other work. */
-static int read_head(struct qs_journal *j, uint64_t size, struct qs_key key, struct qs_err *e, int *rc)
+enum head { HEAD_NONE, HEAD_OURS, HEAD_OTHER_WORK, HEAD_FOREIGN };
+
+/* What the head of an existing file says. HEAD_NONE: it is empty, or holds the beginning of the head we would write, as
+ * after a run that was killed at once. */
+static int read_head(const struct qs_journal *j, uint64_t size, struct qs_key key, enum head *out, struct qs_err *e)
 {
-    uint8_t want[HEAD_BYTES], have[HEAD_BYTES];
-    if (size < HEAD_BYTES)
-        return 0;
-    *rc = qs_pread_all(j->fd, have, sizeof have, 0, j->path, e);
-    if (*rc)
-        return 0;
+    uint8_t want[HEAD_BYTES], have[HEAD_BYTES] = { 0 };
+    const size_t n = size < HEAD_BYTES ? (size_t)size : HEAD_BYTES;
+    const int rc = qs_pread_all(j->fd, have, n, 0, j->path, e);
+    if (rc)
+        return rc;
     put_head(want, key);
-    if (!memcmp(want, have, HEAD_BYTES))
-        return 1;
     uint64_t sum;
     memcpy(&sum, have + HEAD_BYTES - 8, 8);
-    return sum == checksum(have, HEAD_BYTES - 8) ? -1 : 0;
+    if (!memcmp(want, have, n))
+        *out = n < HEAD_BYTES ? HEAD_NONE : HEAD_OURS;
+    else if (n == HEAD_BYTES && !memcmp(magic, have, sizeof magic) && sum == checksum(have, HEAD_BYTES - 8))
+        *out = HEAD_OTHER_WORK;
+    else
+        *out = HEAD_FOREIGN;
+    return QS_OK;
+}
+
+static int refuse_others(const char *path, enum head head, struct qs_err *e)
+{
+    if (head == HEAD_OTHER_WORK)
+        return qs_fail(e, QS_EEXISTS, "%s: an unfinished run with another source, recipe, importance matrix or version left "
+                       "this; --restart discards it", path);
+    if (head == HEAD_FOREIGN)
+        return qs_fail(e, QS_EEXISTS, "%s is no journal of ours, or a damaged one: --restart discards it, -o names another "
+                       "output", path);
+    return QS_OK;
+}
+
+static int start_empty(const struct qs_journal *j, struct qs_key key, struct qs_err *e)
+{
+    uint8_t raw[HEAD_BYTES];
+    put_head(raw, key);
+    if (ftruncate(j->fd, 0))
+        return qs_fail_errno(e, errno, "cannot empty %s", j->path);
+    return qs_pwrite_all(j->fd, raw, sizeof raw, 0, j->path, e);
 }
 
 int qs_journal_open(const char *path, struct qs_key key, bool restart, struct qs_journal *out, bool *fresh, struct qs_err *e)
@@ -127,34 +161,23 @@ int qs_journal_open(const char *path, struct qs_key key, bool restart, struct qs
     struct qs_journal j = { .fd = -1, .path = qs_strdup(path) };
     if (!j.path)
         return qs_fail_mem(e, strlen(path), "a file name");
-    struct qs_file_stat st = { 0 };
-    int rc = open_locked(path, &j.fd, e);
+    uint64_t size = 0;
+    enum head head = HEAD_NONE;
+    int rc = open_locked(path, &j.fd, &size, e);
     if (!rc)
-        rc = qs_file_stat(path, &st, e);
-    int head = 0;
+        rc = read_head(&j, size, key, &head, e);
+    if (!rc && !restart)
+        rc = refuse_others(path, head, e);
+    const bool empty = restart || head != HEAD_OURS;
     if (!rc)
-        head = read_head(&j, st.size, key, e, &rc);
-    if (!rc && head < 0 && !restart)
-        rc = qs_fail(e, QS_EEXISTS, "%s: an unfinished run with another source, recipe, importance matrix or version left "
-                     "this; --restart discards it", path);
-    const bool empty = head <= 0 || restart;
-    if (!rc)
-        *fresh = empty;
-    if (!rc && empty) {
-        uint8_t raw[HEAD_BYTES];
-        put_head(raw, key);
-        if (ftruncate(j.fd, 0))
-            rc = qs_fail_errno(e, errno, "cannot empty %s", path);
-        if (!rc)
-            rc = qs_pwrite_all(j.fd, raw, sizeof raw, 0, path, e);
-    } else if (!rc) {
-        rc = read_records(&j, st.size, e);
-    }
-    if (rc)
+        rc = empty ? start_empty(&j, key, e) : read_records(&j, size, e);
+    if (rc) {
         qs_journal_close(&j, false);
-    else
-        *out = j;
-    return rc;
+        return rc;
+    }
+    *fresh = empty;
+    *out = j;
+    return QS_OK;
 }
 
 int qs_journal_append(struct qs_journal *j, const struct qs_record *r, size_t n, struct qs_err *e)

@@ -27,8 +27,9 @@ struct qs_journal {
     struct qs_record *record; size_t n, cap;
 };
 
-/* Opens or creates, locks, reads. QS_EBUSY: another process has it. QS_EEXISTS: it belongs to other work (other key) and
- * `restart` is false; with restart it is emptied. *fresh: there was nothing to resume. */
+/* Opens or creates, locks, reads. QS_EBUSY: another process has it. QS_EEXISTS: it belongs to other work (other key) or is
+ * no journal at all, and `restart` is false; with restart it is emptied. A symbolic link is refused always. What was not
+ * opened is not changed. *fresh: there was nothing to resume (nothing there, an empty file, a head torn while written). */
 int qs_journal_open(const char *path, struct qs_key key, bool restart, struct qs_journal *out, bool *fresh, struct qs_err *e);
 /* Appends and remembers. Not durable before qs_journal_sync. */
 int qs_journal_append(struct qs_journal *j, const struct qs_record *r, size_t n, struct qs_err *e);

@@ -57,7 +57,7 @@ static int describe_making(struct qs_gguf_meta *m, const struct qs_plan *plan, c
 /* Metadata of the first file, overrides not yet applied. */
 static int describe(struct qs_gguf_meta *m, const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_err *e)
 {
-    int rc = qs_gguf_meta_copy(m, plan->model->gguf, e);
+    int rc = qs_model_copy_metadata(plan->model, m, e);
     for (const char *const *k = (const char *const[]){ "split.no", "split.count", "split.tensors.count", NULL }; *k; k++)
         qs_gguf_meta_remove(m, *k);
     if (!rc && plan->file_type >= 0)
@@ -242,13 +242,13 @@ static int make_meta(const struct qs_plan *plan, const struct qs_writer_args *ar
                      struct qs_gguf_meta **out, struct qs_err *e)
 {
     struct qs_gguf_meta *m = qs_gguf_meta_new();
-    const uint32_t alignment = plan->model->gguf->alignment;
+    const uint32_t alignment = qs_model_alignment(plan->model);
     int rc = m ? QS_OK : qs_fail_mem(e, 0, "metadata");
     if (!rc && no == 0)
         rc = describe(m, plan, args, e);
     if (!rc && no == 0)
         rc = apply_edits(m, plan, args, e);
-    if (!rc && no > 0 && qs_gguf_kv(plan->model->gguf, "general.alignment"))
+    if (!rc && no > 0 && qs_model_kv(plan->model, "general.alignment"))
         rc = qs_gguf_meta_u32(m, "general.alignment", alignment, e);
     if (!rc && args->split_max_bytes)
         rc = state_split(m, no, count, plan->n, e);
@@ -264,7 +264,7 @@ static int measure_heads(const struct qs_plan *plan, const struct qs_writer_args
                          uint32_t *alignment, struct qs_err *e)
 {
     int rc = QS_OK;
-    *alignment = plan->model->gguf->alignment;
+    *alignment = qs_model_alignment(plan->model);
     for (unsigned no = 0; !rc && no < 2; no++) {
         struct qs_gguf_meta *m;
         struct qs_str header = QS_STR_INIT;

@@ -4,7 +4,7 @@
  * matrix stay the caller's and must outlive it. Refuses before any work starts what would fail or give garbage in the
  * middle: types that need importance weights and have none, importance of another size, sources that are quantized
  * already, damaged tensors. Everything else that a person should know is a warning, one line each. Pure but for the
- * allocations and one look at the free disk: any thread.
+ * allocations: any thread.
  */
 #include "core/quant/plan.h"
 
@@ -12,11 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/mem.h"
 #include "core/quant/importance.h"
 #include "core/quant/preset_rules.h"
-#include "core/quant/writer.h"
 
 #define TYPE_SLOTS 64 /* type numbers are below this */
 
@@ -317,7 +315,6 @@ static int warn_idle_options(struct planning *g)
     return rc;
 }
 
-/* Room on the disk is told by whoever knows what an unfinished run holds already: qs_writer_forecast, qs_writer_run. */
 static int warn_size(struct planning *g)
 {
     char need[24], have[24];
@@ -326,33 +323,6 @@ static int warn_size(struct planning *g)
         return QS_OK;
     return warn(g, "the result is larger than the source (%s against %s)", qs_fmt_bytes(need, sizeof need, p->bytes),
                 qs_fmt_bytes(have, sizeof have, p->source_bytes));
-}
-
-/* ---- needs -------------------------------------------------------------------------------------------------- */
-
-static void predict_memory(struct planning *g)
-{
-    const struct qs_plan *p = g->p;
-    uint64_t held = 0;
-    for (size_t i = 0; p->imatrix && i < p->imatrix->n_entries; i++)
-        held += p->imatrix->entry[i].n * sizeof(float);
-    unsigned n_parts;
-    const struct qs_gguf_part *part = qs_model_parts(p->model, &n_parts);
-    for (unsigned i = 0; i < n_parts; i++)
-        held += 2 * part[i].header_size; /* as read, and as it is written */
-    held += p->n * (sizeof *p->enc + sizeof *p->resolved->choice);
-    g->p->peak_memory = qs_writer_memory(p, g->args->threads ? g->args->threads : 1) + held;
-}
-
-static void look_at_disk(struct planning *g)
-{
-    struct qs_str dir = QS_STR_INIT;
-    if (!g->args->out_path)
-        return;
-    qs_path_dir(g->args->out_path, &dir);
-    if (dir.failed || qs_file_free_space(dir.data, &g->p->free_disk, NULL))
-        g->p->free_disk = 0;
-    qs_str_free(&dir);
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
@@ -381,11 +351,7 @@ static int make(struct planning *g, const struct qs_recipe *r)
         rc = warn_rules(g);
     if (!rc)
         rc = warn_idle_options(g);
-    if (rc)
-        return rc;
-    predict_memory(g);
-    look_at_disk(g);
-    return warn_size(g);
+    return rc ? rc : warn_size(g);
 }
 
 int qs_plan_make(const struct qs_model *m, const struct qs_recipe *r, const struct qs_plan_args *args,

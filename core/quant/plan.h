@@ -1,4 +1,7 @@
-/* plan.h - the recipe applied to a model: complete before any work starts. */
+/* plan.h - the recipe applied to a model: complete before any work starts.
+ *
+ * What writing it would take (files, memory, disk) is told by qs_writer_forecast.
+ */
 #ifndef QS_CORE_PLAN_H
 #define QS_CORE_PLAN_H
 
@@ -22,8 +25,6 @@ struct qs_encoding {             /* one tensor of the result */
 struct qs_plan_args {
     const struct qs_imatrix *imatrix;  /* may be NULL */
     bool allow_requantize;             /* sources below Q8_0 */
-    const char *out_path;              /* where the free disk is looked at; NULL: nowhere */
-    unsigned threads;                  /* for the memory estimate */
 };
 
 struct qs_plan {
@@ -35,12 +36,8 @@ struct qs_plan {
     struct qs_resolved *resolved;
     char **warning;  size_t n_warnings, cap_warnings; /* one line each */
     uint64_t bytes;                    /* tensor data */
-    uint64_t file_bytes;               /* with headers and padding, all parts; 0 until laid out by the writer */
     uint64_t source_bytes;
     double bpw;                        /* 8 * bytes / weights */
-    uint64_t peak_memory;              /* private bytes, predicted */
-    uint64_t claim;                    /* of them still to be claimed on the disk; set with file_bytes */
-    uint64_t free_disk;                /* 0: unknown */
     int file_type;
 };
 

@@ -12,6 +12,8 @@
 #include "base/err.h"
 #include "core/model/model.h"
 
+#define QS_PRESET_DEFAULT "Q4_K_M" /* where none is named */
+
 struct qs_preset {
     const char *name;    /* "Q4_K_M" */
     const char *alias;   /* "Q4_K" or NULL */

@@ -15,7 +15,6 @@
 #include "base/unicode.h"
 #include "core/quant/recipe_internal.h"
 
-#define DEFAULT_PRESET "Q4_K_M"
 #define NAME_MAX_BYTES 255
 #define PATTERN_MAX_BYTES 2000
 #define ITEMS_MAX 100000
@@ -70,7 +69,7 @@ void qs_recipe_set(struct qs_recipe *r, enum qs_recipe_setting s, int value)
 int qs_recipe_default(enum qs_recipe_setting s)
 {
     if (s == QS_SET_PRESET)
-        return preset_place(qs_preset_by_name(DEFAULT_PRESET));
+        return preset_place(qs_preset_by_name(QS_PRESET_DEFAULT));
     return s == QS_SET_OUTPUT_TYPE || s == QS_SET_TOKEN_EMBD_TYPE ? QS_TYPE_NONE : 0;
 }
 
@@ -128,7 +127,7 @@ struct qs_recipe *qs_recipe_empty(void)
 int qs_recipe_new(const char *preset, struct qs_recipe **out, struct qs_err *e)
 {
     const struct qs_preset *p = NULL;
-    int rc = qs_recipe_preset(preset ? preset : DEFAULT_PRESET, &p, e);
+    int rc = qs_recipe_preset(preset ? preset : QS_PRESET_DEFAULT, &p, e);
     if (rc)
         return rc;
     struct qs_recipe *r = qs_recipe_empty();
@@ -326,10 +325,12 @@ int qs_recipe_pin(struct qs_recipe *r, const char *tensor, int type, struct qs_e
     for (size_t i = 0; i < r->n_pins; i++) {
         if (strcmp(r->pin[i].pattern, tensor) != 0)
             continue;
-        if (type == QS_TYPE_NONE)
+        if (type == QS_TYPE_NONE) {
             remove_pin(r, i);
-        else
+        } else if (type != r->pin[i].type) {
             r->pin[i].type = type;
+            r->pin[i].line = 0; /* no longer what that line says */
+        }
         return QS_OK;
     }
     return type == QS_TYPE_NONE ? QS_OK : append(r, true, tensor, type, e);

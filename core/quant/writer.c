@@ -7,7 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -116,11 +116,6 @@ static uint64_t widest_row(const struct qs_plan *plan)
         if (!plan->enc[i].copy && plan->enc[i].tensor->ne[0] > most)
             most = plan->enc[i].tensor->ne[0];
     return most;
-}
-
-uint64_t qs_writer_memory(const struct qs_plan *plan, unsigned threads)
-{
-    return qs_encoder_memory(threads, widest_row(plan)) + QS_SINK_PIECES * largest_slice(plan);
 }
 
 static int cut_all(struct run *r, struct qs_err *e)
@@ -357,29 +352,35 @@ static int encode_slice(struct run *r, const struct qs_encoding *enc, const stru
     const uint64_t row = i * s->rows_per, n = min_u64(s->rows_per, enc->tensor->rows - row);
     p->len = (size_t)slice_bytes(enc, s, i);
     if (w->map && row + n < enc->tensor->rows) { /* let the system read the next slice meanwhile */
-        const uint64_t bytes = qs_format_row_bytes(w->format, (size_t)w->ne[0]);
-        qs_map_advise(w->map, (uint64_t)(w->parts.p[0] - qs_map_data(w->map)) + (row + n) * bytes, n * bytes, true);
+        const uint8_t *next = qs_weight_row(w, row + n).p[0]; /* mapped weights have one component */
+        qs_map_advise(w->map, (uint64_t)(next - qs_map_data(w->map)), n * (w->bytes / w->rows), true);
     }
     return qs_encode_rows(r->encoder, QS_PRIO_JOB, w, row, n, enc->type, enc->importance, p->data, &p->sums, NULL, e);
+}
+
+/* Slices are made of one component: those of files have no more, and the encoder refuses to make others. */
+static void scan_slice(const struct run *r, const struct qs_format *f, const struct qs_piece *p, double limit,
+                       struct qs_scan *out)
+{
+    const struct qs_const_parts parts = { .p = { p->data } };
+    const uint64_t blocks = p->len / f->component[0].bytes_per_block;
+    if (limit > 0)
+        qs_scan_values(r->pool, f, parts, blocks, limit, out);
+    else
+        qs_scan_stored(r->pool, f, parts, blocks, out);
 }
 
 /* What slice `i`, now in p, and those behind it became holds NaN or infinities: counts them. */
 static int tell_overflow(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i,
                          const struct qs_weight *w, struct qs_piece *p, struct qs_err *e)
 {
-    const uint64_t cols = enc->tensor->ne[0], row = i * s->rows_per;
-    struct qs_bad_weights bad = { 0 };
-    double largest = 0;
-    (void)qs_bad_first(qs_format_by_id(enc->type), p->data, min_u64(s->rows_per, enc->tensor->rows - row), cols, &bad);
-    bad.row += row;
+    const uint64_t cols = enc->tensor->ne[0];
+    struct qs_scan bad, row;
+    scan_slice(r, qs_format_by_id(enc->type), p, DBL_MAX, &bad);
+    bad.first += i * s->rows_per * cols;
     bad.n = p->sums.nonfinite;
-    float *x = qs_malloc((size_t)cols * sizeof *x);
-    if (!x)
-        return qs_fail_mem(e, cols * sizeof *x, "a row");
-    int rc = qs_weight_decode(w, bad.row, 1, x, e);
-    for (uint64_t c = 0; !rc && c < cols; c++)
-        largest = fabs((double)x[c]) > largest ? fabs((double)x[c]) : largest;
-    qs_free(x);
+    qs_scan_values(NULL, w->format, qs_weight_row(w, bad.first / cols), cols / w->format->block, DBL_MAX, &row);
+    int rc = qs_weight_intact(w, e);
     for (uint64_t k = i + 1; !rc && k < s->n; k++) {
         memset(&p->sums, 0, sizeof p->sums);
         rc = encode_slice(r, enc, s, k, w, p, e);
@@ -387,7 +388,7 @@ static int tell_overflow(struct run *r, const struct qs_encoding *enc, const str
         if (!rc)
             rc = qs_job_step(r->job, 0, e);
     }
-    return rc ? rc : qs_bad_result(enc->tensor, enc->type, &bad, "would be NaN or infinite", largest, e);
+    return rc ? rc : qs_bad_result(enc->tensor, enc->type, &bad, "would be NaN or infinite", row.largest, e);
 }
 
 /* Says where the first bad weight is, and how many there are in the whole tensor. */
@@ -396,9 +397,8 @@ static int tell_bad_weights(struct run *r, const struct qs_encoding *enc, const 
 {
     unsigned n_parts;
     const struct qs_tensor *t = enc->tensor;
-    struct qs_bad_weights bad;
-    double largest;
-    int rc = qs_bad_find(w, r->job, &bad, e);
+    struct qs_scan bad;
+    int rc = qs_scan_weight(w, r->pool, r->job, 0, false, &bad, e);
     if (!rc && bad.n)
         rc = qs_bad_source(t, qs_model_parts(r->plan->model, &n_parts)[t->part].path, &bad, e);
     if (!rc && enc->copy)
@@ -407,17 +407,25 @@ static int tell_bad_weights(struct run *r, const struct qs_encoding *enc, const 
         return rc;
     if (p->sums.nonfinite)
         return tell_overflow(r, enc, s, i, w, p, e);
-    rc = qs_bad_find_large(w, r->job, &bad, &largest, e);
-    return rc ? rc : qs_bad_result(t, enc->type, &bad, "would be lost", largest, e);
+    rc = qs_scan_weight(w, r->pool, r->job, QS_BAD_TOO_LARGE, false, &bad, e);
+    return rc ? rc : qs_bad_result(t, enc->type, &bad, "would be lost", bad.largest, e);
 }
 
-/* Refuses a slice with weights (copied: or scales) that are NaN or infinite, and one that lost weights too large. */
+/* Is the slice in p fit to be written? Copied: no scale or weight is NaN or infinite; encoded: nor lost by its size. */
+static bool slice_is_good(const struct run *r, const struct qs_encoding *enc, const struct qs_piece *p)
+{
+    struct qs_scan bad = { 0 };
+    if (!enc->copy)
+        return !p->sums.nonfinite && !qs_bad_lost(qs_format_by_id(enc->type), p->sums.max_abs);
+    if (enc->tensor->format)
+        scan_slice(r, enc->tensor->format, p, 0, &bad);
+    return !bad.n;
+}
+
 static int check_slice(struct run *r, const struct qs_encoding *enc, const struct slices *s, uint64_t i,
                        const struct qs_weight *w, struct qs_piece *p, struct qs_err *e)
 {
-    const bool good = enc->copy ? !qs_bad_count(r->pool, enc->tensor->format, p->data, p->len)
-                                : !p->sums.nonfinite && !qs_bad_lost(qs_format_by_id(enc->type), p->sums.max_abs);
-    if (good)
+    if (slice_is_good(r, enc, p))
         return QS_OK;
     struct qs_weight *own = NULL; /* of a copied tensor: that is not read through a mapping */
     int rc = w ? QS_OK : qs_model_weight(r->plan->model, enc->tensor, &own, e);
@@ -688,8 +696,8 @@ int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args,
         if (!rc)
             rc = fill_result(&r, started, out, e);
         if (rc == QS_ECANCELLED && !nothing_kept(&r))
-            qs_fail(e, QS_ECANCELLED, "cancelled; what is done is kept in %s.part and the same command goes on from there",
-                    args->path);
+            qs_fail(e, QS_ECANCELLED, "cancelled; what is done is kept in %s%s and the same command goes on from there",
+                    r.part[0], r.out->n_files > 1 ? " and the parts behind it" : "");
     }
     clean_up(&r);
     return rc;
@@ -714,14 +722,43 @@ const struct qs_encoding *qs_writer_too_large(const struct qs_plan *plan, uint64
     return NULL;
 }
 
-int qs_writer_forecast(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_writer_forecast *out,
-                       struct qs_err *e)
+/* What the encoders and the sink take, and what is held all the while. */
+static uint64_t predict_memory(const struct qs_plan *plan, const struct qs_outfiles *o, unsigned threads)
+{
+    uint64_t held = 0;
+    unsigned n_parts;
+    const struct qs_gguf_part *part = qs_model_parts(plan->model, &n_parts);
+    for (unsigned i = 0; i < n_parts; i++)
+        held += part[i].header_size;
+    for (unsigned f = 0; f < o->n_files; f++)
+        held += 2 * o->file[f].header.len; /* the second: its metadata while it is made */
+    for (size_t i = 0; plan->imatrix && i < plan->imatrix->n_entries; i++)
+        held += plan->imatrix->entry[i].n * sizeof(float);
+    held += plan->n * (sizeof *plan->enc + sizeof *plan->resolved->choice);
+    return held + qs_encoder_memory(threads ? threads : 1, widest_row(plan)) + QS_SINK_PIECES * largest_slice(plan);
+}
+
+static uint64_t free_disk(const char *path)
+{
+    struct qs_str dir = QS_STR_INIT;
+    uint64_t space = 0;
+    qs_path_dir(path, &dir);
+    if (dir.failed || qs_file_free_space(dir.data, &space, NULL))
+        space = 0;
+    qs_str_free(&dir);
+    return space;
+}
+
+int qs_writer_forecast(const struct qs_plan *plan, const struct qs_writer_args *args, unsigned threads,
+                       struct qs_writer_forecast *out, struct qs_err *e)
 {
     struct qs_outfiles *o;
     int rc = qs_outfiles_make(plan, args, &o, e);
     if (rc)
         return rc;
-    *out = (struct qs_writer_forecast){ .bytes = o->bytes, .claim = qs_outcheck_claim(o), .n_files = o->n_files };
+    *out = (struct qs_writer_forecast){ .bytes = o->bytes, .claim = qs_outcheck_claim(o), .n_files = o->n_files,
+                                        .memory = predict_memory(plan, o, threads),
+                                        .free_disk = args->path ? free_disk(args->path) : 0 };
     rc = args->path ? qs_outcheck_places(plan, args, o, &out->refusal) : QS_OK;
     if (!rc && args->path && !qs_file_exists(o->journal)) /* an unfinished run goes on */
         rc = qs_outcheck_existing(args, o, &out->refusal);

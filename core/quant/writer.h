@@ -56,18 +56,17 @@ void qs_writer_result_free(struct qs_writer_result *r);
 /* The first tensor that makes a part larger than asked for; NULL: none does. */
 const struct qs_encoding *qs_writer_too_large(const struct qs_plan *plan, uint64_t split_max_bytes);
 
-/* What writing would come to, without writing: for `plan` and tests. args->path NULL: sizes only. */
+/* What writing would come to, without writing: for `plan` and tests. args->path NULL: sizes and memory only. */
 struct qs_writer_forecast {
     uint64_t bytes;                /* of all files, exact */
     uint64_t claim;                /* of them still to be claimed on the disk: unfinished parts hold the rest */
     unsigned n_files;
+    uint64_t memory;               /* private bytes at the most, predicted: scratch, buffers, headers, importance matrix */
+    uint64_t free_disk;            /* where the output would lie; 0: unknown */
     struct qs_err refusal;         /* why qs_writer_run would refuse to start; QS_OK: nothing is known of */
 };
-int qs_writer_forecast(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_writer_forecast *out,
-                       struct qs_err *e);
-
-/* Private memory that writing this plan takes: scratch of the encoders and the writer's buffers. */
-uint64_t qs_writer_memory(const struct qs_plan *plan, unsigned threads);
+int qs_writer_forecast(const struct qs_plan *plan, const struct qs_writer_args *args, unsigned threads,
+                       struct qs_writer_forecast *out, struct qs_err *e);
 
 /* "MODEL.TYPE.gguf" beside the source. */
 int qs_writer_default_name(const struct qs_model *m, const struct qs_recipe *r, struct qs_str *out, struct qs_err *e);

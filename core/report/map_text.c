@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/unicode.h"
 #include "core/report/ramp.h"
 #include "core/report/report_map.h"
 #include "core/report/table_internal.h"
-#include "core/report/text_fit.h"
 
 #define INDENT 2
 #define MAX_LABEL 20
@@ -64,16 +64,12 @@ static void put_right(struct qs_str *out, const char *text, size_t width)
 static void number_text(const struct qs_heat *h, const struct qs_heat_cell *c, char *buf, size_t n)
 {
     struct qs_str s = QS_STR_INIT;
-    if (!c->tensor) {
-        snprintf(buf, n, "%s", "");
+    if (!c->tensor || isnan(c->value)) {
+        snprintf(buf, n, "%s", c->tensor ? "?" : "");
         return;
     }
-    if (isnan(c->value))
-        qs_str_add(&s, "?");
-    else
-        qs_fmt_num(&s, h->unit == QS_UNIT_PERCENT ? 100 * c->value : c->value,
-                   h->unit == QS_UNIT_PERCENT ? QS_UNIT_NONE : h->unit, 0);
-    snprintf(buf, n, "%s%s", c->how == QS_HOW_SAMPLED && !isnan(c->value) ? "~" : "", s.data);
+    qs_fmt_num(&s, c->value, h->unit, 0);
+    snprintf(buf, n, "%s%.*s", c->how == QS_HOW_SAMPLED ? "~" : "", (int)strcspn(s.data, "%"), s.data);
     qs_str_free(&s);
 }
 
@@ -223,38 +219,54 @@ static void print_summary(struct qs_str *out, const struct layout *l, const stru
     qs_str_free(&s);
 }
 
-static void print_rows(struct qs_str *out, const struct layout *l)
+static void put_label(struct qs_str *out, const struct layout *l, const struct qs_heat_row *row)
 {
-    for (size_t r = 0; r < l->h->n_rows; r++) {
-        const struct qs_heat_row *row = &l->h->row[r];
-        qs_text_blanks(out, INDENT);
-        put_left(out, row->label, l->label, l->style->ascii);
-        qs_text_blanks(out, 1);
-        for (size_t i = 0; i < l->columns; i++) {
-            const struct qs_heat_cell c = column_cell(l, row, i);
-            put_cell(out, l, &c, l->cell, l->numbers);
-        }
-        print_summary(out, l, row);
-        qs_text_end_line(out);
-    }
-    for (size_t r = 0; r < l->h->n_singles; r++) {
-        const struct qs_heat_row *row = &l->h->single[r];
-        const struct qs_format *f = qs_format_by_id(row->cell[0].type);
-        char text[32];
-        qs_text_blanks(out, INDENT);
-        put_left(out, row->label, l->label, l->style->ascii);
-        qs_text_blanks(out, 1);
-        put_cell(out, l, &row->cell[0], l->cell, l->numbers);
-        if (!l->numbers) {
-            number_text(l->h, &row->cell[0], text, sizeof text);
-            qs_str_addf(out, " %s%s", text, l->h->unit == QS_UNIT_PERCENT && text[0] != '?' ? "%" : "");
-        }
-        if (l->h->what[0] && f)
-            qs_str_addf(out, "  %s", f->name);
-        qs_text_end_line(out);
-    }
+    qs_text_blanks(out, INDENT);
+    put_left(out, row->label, l->label, l->style->ascii);
+    qs_text_blanks(out, 1);
 }
 
+/* A role: its tensors in all layers. */
+static void print_row(struct qs_str *out, const struct layout *l, const struct qs_heat_row *row)
+{
+    put_label(out, l, row);
+    for (size_t i = 0; i < l->columns; i++) {
+        const struct qs_heat_cell c = column_cell(l, row, i);
+        put_cell(out, l, &c, l->cell, l->numbers);
+    }
+    print_summary(out, l, row);
+    qs_text_end_line(out);
+}
+
+/* A tensor outside of the layers. */
+static void print_single(struct qs_str *out, const struct layout *l, const struct qs_heat_row *row)
+{
+    const struct qs_heat_cell *c = &row->cell[0];
+    const struct qs_format *f = qs_format_by_id(c->type);
+    put_label(out, l, row);
+    put_cell(out, l, c, l->cell, l->numbers);
+    if (!l->numbers) {
+        char text[32];
+        number_text(l->h, c, text, sizeof text);
+        qs_str_addf(out, " %s%s", text, l->h->unit == QS_UNIT_PERCENT && text[0] != '?' ? "%" : "");
+    }
+    if (l->h->what[0] && f)
+        qs_str_addf(out, "  %s", f->name);
+    qs_text_end_line(out);
+}
+
+/* A cell as a tensor of this level has it. */
+static void put_level(struct qs_str *out, const struct layout *l, unsigned level, size_t width)
+{
+    /* From the middle of the level, so that rounding cannot move it to the next. */
+    const double a = qs_heat_level_from(l->h, level), b = qs_heat_level_from(l->h, level + 1);
+    const struct qs_heat_cell c = { .tensor = l->h->item[0].tensor, .value = l->h->log ? sqrt(a * b) : (a + b) / 2 };
+    const size_t cells = l->cell == 1 && l->style->color == QS_HEAT_PLAIN ? 1 : width - 1;
+    qs_text_blanks(out, width - cells);
+    put_cell(out, l, &c, cells, false);
+}
+
+/* The levels and below each the value it begins at, on as many pairs of lines as it takes. */
 static void print_legend(struct qs_str *out, const struct layout *l)
 {
     struct qs_str text[QS_RAMP_LEVELS];
@@ -266,28 +278,22 @@ static void print_legend(struct qs_str *out, const struct layout *l)
         qs_fmt_num(&text[i], qs_heat_level_from(l->h, i), l->h->unit, 3);
         width = text[i].len + 1 > width ? text[i].len + 1 : width;
     }
-    const size_t per_line = (l->width > 8 + width ? (l->width - 8) / width : 1);
-    for (unsigned from = 0; from < QS_RAMP_LEVELS; from += (unsigned)per_line) {
-        const unsigned to = from + per_line < QS_RAMP_LEVELS ? from + (unsigned)per_line : QS_RAMP_LEVELS;
-        for (int line = 0; line < 2; line++) {
-            qs_str_add(out, line ? "  from  " : "  level ");
-            for (unsigned i = from; i < to; i++) {
-                if (line) {
-                    put_right(out, text[i].data, width);
-                    continue;
-                }
-                /* Just above the lower end, so that rounding cannot move it down a level. */
-                const double a = qs_heat_level_from(l->h, i), b = qs_heat_level_from(l->h, i + 1);
-                struct qs_heat_cell c = { .tensor = l->h->item[0].tensor, .value = l->h->log ? sqrt(a * b) : (a + b) / 2 };
-                const size_t cells = l->cell == 1 && l->style->color == QS_HEAT_PLAIN ? 1 : width - 1;
-                qs_text_blanks(out, width - cells);
-                put_cell(out, l, &c, cells, false);
-            }
-            qs_text_end_line(out);
-        }
+    const unsigned per_line = l->width > 8 + width ? (unsigned)((l->width - 8) / width) : 1;
+    for (unsigned from = 0; from < QS_RAMP_LEVELS; from += per_line) {
+        const unsigned to = from + per_line < QS_RAMP_LEVELS ? from + per_line : QS_RAMP_LEVELS;
+        qs_str_add(out, "  level ");
+        for (unsigned i = from; i < to; i++)
+            put_level(out, l, i, width);
+        qs_text_end_line(out);
+        qs_str_add(out, "  from  ");
+        for (unsigned i = from; i < to; i++)
+            put_right(out, text[i].data, width);
+        qs_text_end_line(out);
     }
-    for (unsigned i = 0; i < QS_RAMP_LEVELS; i++)
+    for (unsigned i = 0; i < QS_RAMP_LEVELS; i++) {
+        out->failed |= text[i].failed;
         qs_str_free(&text[i]);
+    }
 }
 
 /* One remark below the picture, on as many lines as it takes; the text is emptied. */
@@ -361,7 +367,10 @@ void qs_heat_text(const struct qs_heat *h, const struct qs_heat_style *style, st
     }
     if (h->n_rows)
         print_head(out, &l);
-    print_rows(out, &l);
+    for (size_t r = 0; r < h->n_rows; r++)
+        print_row(out, &l, &h->row[r]);
+    for (size_t r = 0; r < h->n_singles; r++)
+        print_single(out, &l, &h->single[r]);
     print_legend(out, &l);
     print_notes(out, &l);
 }

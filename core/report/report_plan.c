@@ -42,27 +42,27 @@ const char *qs_shape_text(const struct qs_tensor *t, char *buf, size_t n)
     return buf;
 }
 
-static void add_facts(struct qs_report *r, const struct qs_plan *p, unsigned n_files)
+static void add_facts(struct qs_report *r, const struct qs_plan *p, const struct qs_writer_forecast *w)
 {
     struct qs_section *f = qs_report_facts(r, "plan", "Plan");
-    const uint64_t claim = p->file_bytes ? p->claim : p->bytes; /* an unfinished run holds the rest */
     qs_fact_str(f, "source", "source", p->model->path ? qs_path_base(p->model->path) : "");
     qs_fact_str(f, "preset", "preset", p->recipe->preset->name);
     qs_fact_int(f, "tensors", "tensors", (int64_t)p->n, QS_UNIT_NONE);
     qs_fact_int(f, "weights", "weights", (int64_t)p->model->n_weights, QS_UNIT_WEIGHTS);
     qs_fact_int(f, "source_bytes", "tensors of the source", (int64_t)p->source_bytes, QS_UNIT_BYTES);
     qs_fact_int(f, "bytes", "tensors of the result", (int64_t)p->bytes, QS_UNIT_BYTES);
-    if (p->file_bytes) {
-        qs_fact_int(f, "file_bytes", n_files > 1 ? "files" : "file", (int64_t)p->file_bytes, QS_UNIT_BYTES);
-        qs_fact_int(f, "files", "number of files", n_files, QS_UNIT_NONE);
+    if (w) {
+        qs_fact_int(f, "file_bytes", w->n_files > 1 ? "files" : "file", (int64_t)w->bytes, QS_UNIT_BYTES);
+        qs_fact_int(f, "files", "number of files", w->n_files, QS_UNIT_NONE);
     }
     qs_fact_num(f, "bpw", "bits per weight", p->bpw, QS_UNIT_BPW, QS_HOW_EXACT);
     qs_fact_num(f, "ratio", "share of the source", p->source_bytes ? (double)p->bytes / (double)p->source_bytes : NAN,
                 QS_UNIT_PERCENT, QS_HOW_EXACT);
-    qs_fact_int(f, "peak_memory", "private memory needed", (int64_t)p->peak_memory, QS_UNIT_BYTES);
-    if (p->free_disk) {
-        qs_fact_int(f, "free_disk", "free disk", (int64_t)p->free_disk, QS_UNIT_BYTES);
-        qs_fact_bool(f, "fits_disk", "fits the disk", claim <= p->free_disk);
+    if (w)
+        qs_fact_int(f, "peak_memory", "private memory needed", (int64_t)w->memory, QS_UNIT_BYTES);
+    if (w && w->free_disk) {
+        qs_fact_int(f, "free_disk", "free disk", (int64_t)w->free_disk, QS_UNIT_BYTES);
+        qs_fact_bool(f, "fits_disk", "fits the disk", w->claim <= w->free_disk); /* an unfinished run holds the rest */
     }
     qs_fact_int(f, "warnings", "warnings", (int64_t)p->n_warnings, QS_UNIT_NONE);
     qs_section_note(f, "Nothing has been written. Memory is a prediction; file-backed pages are not counted.");
@@ -115,7 +115,7 @@ static void add_tensor(struct qs_section *s, const struct qs_encoding *enc, bool
     qs_cell_str(s, C_REASON, enc->reason);
 }
 
-struct qs_report *qs_report_plan(const struct qs_plan *p, bool changes_only, unsigned n_files)
+struct qs_report *qs_report_plan(const struct qs_plan *p, bool changes_only, const struct qs_writer_forecast *f)
 {
     struct qs_report *r = qs_report_new("plan");
     if (!r)
@@ -131,6 +131,6 @@ struct qs_report *qs_report_plan(const struct qs_plan *p, bool changes_only, uns
         qs_row(w);
         qs_cell_str(w, 0, p->warning[i]);
     }
-    add_facts(r, p, n_files); /* last: what remains on the screen */
+    add_facts(r, p, f); /* last: what remains on the screen */
     return r;
 }

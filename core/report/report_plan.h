@@ -2,12 +2,12 @@
 #ifndef QS_CORE_REPORT_PLAN_H
 #define QS_CORE_REPORT_PLAN_H
 
-#include "core/quant/plan.h"
+#include "core/quant/writer.h"
 #include "core/report/table.h"
 
-/* changes_only: of the tensors only those that are converted. n_files: of the result (0: not laid out). NULL: out of
- * memory. */
-struct qs_report *qs_report_plan(const struct qs_plan *plan, bool changes_only, unsigned n_files);
+/* changes_only: of the tensors only those that are converted. f: what writing it would take; NULL: left out. Returns NULL
+ * when out of memory. */
+struct qs_report *qs_report_plan(const struct qs_plan *plan, bool changes_only, const struct qs_writer_forecast *f);
 
 /* "4096 x 1024 x 8"; buf of >= 96 bytes. Returns buf. */
 const char *qs_shape_text(const struct qs_tensor *t, char *buf, size_t n);

@@ -52,7 +52,7 @@ void qs_fmt_int(struct qs_str *out, int64_t value, enum qs_unit unit)
 
 void qs_fmt_num(struct qs_str *out, double value, enum qs_unit unit, int digits)
 {
-    char buf[48];
+    char buf[QS_FMT_MAX];
     if (isnan(value)) {
         qs_str_add(out, "-");
         return;
@@ -75,7 +75,7 @@ void qs_fmt_num(struct qs_str *out, double value, enum qs_unit unit, int digits)
         return;
     case QS_UNIT_BPW:
         if (!digits) {
-            qs_str_addf(out, "%.2f", v);
+            qs_str_add(out, qs_fmt_fixed(buf, sizeof buf, v, 2));
             return;
         }
         break;

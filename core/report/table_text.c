@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "base/unicode.h"
 #include "core/report/table_internal.h"
-#include "core/report/text_fit.h"
 
 #define GAP 2           /* blanks between columns */
 #define INDENT 2
@@ -27,22 +27,6 @@ static bool is_blank(const struct qs_cell *c)
     return c->type == QS_CELL_NONE || (c->type == QS_CELL_NUM && isnan(c->num)) || (c->type == QS_CELL_STR && !c->str[0]);
 }
 
-/* Zero stays "0", and what is less than the last decimal is not called zero. */
-static void add_fixed(struct qs_str *out, double value, enum qs_unit unit, int decimals)
-{
-    const double v = unit == QS_UNIT_PERCENT ? 100 * value : value, least = pow(10, -decimals);
-    if (!isfinite(v) || (!(v < 0 || v > 0) && unit != QS_UNIT_BPW)) {
-        qs_fmt_num(out, value, unit, 0);
-        return;
-    }
-    if (fabs(v) < least / 2 && unit != QS_UNIT_BPW)
-        qs_str_addf(out, "<%.*f", decimals, least);
-    else
-        qs_str_addf(out, "%.*f", decimals, v);
-    if (unit == QS_UNIT_PERCENT)
-        qs_str_addc(out, '%');
-}
-
 static void add_cell(struct qs_str *out, const struct qs_column *col, const struct qs_cell *c, int decimals, bool ascii)
 {
     if (c->type == QS_CELL_NONE || (c->type == QS_CELL_NUM && isnan(c->num))) {
@@ -53,6 +37,7 @@ static void add_cell(struct qs_str *out, const struct qs_column *col, const stru
         qs_str_addc(out, '~');
     else if (c->how == QS_HOW_PREDICTED)
         qs_str_addc(out, '^');
+    char buf[QS_FMT_MAX];
     switch (c->type) {
     case QS_CELL_STR: qs_text_clean(out, c->str, ascii); break;
     case QS_CELL_INT: qs_fmt_int(out, c->i, col->unit); break;
@@ -60,7 +45,8 @@ static void add_cell(struct qs_str *out, const struct qs_column *col, const stru
         if (decimals == AS_IT_COMES)
             qs_fmt_num(out, c->num, col->unit, col->digits > 0 ? col->digits : 0);
         else
-            add_fixed(out, c->num, col->unit, decimals);
+            qs_str_add(out, col->unit == QS_UNIT_PERCENT ? qs_fmt_percent(buf, sizeof buf, c->num, decimals)
+                                                         : qs_fmt_fixed(buf, sizeof buf, c->num, decimals));
         break;
     case QS_CELL_BOOL: qs_str_add(out, c->i ? "yes" : "no"); break;
     case QS_CELL_NONE: break;

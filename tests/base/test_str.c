@@ -180,13 +180,29 @@ static void durations_in_words(void **state)
         assert_string_equal(qs_fmt_seconds(buf, sizeof buf, table[i].seconds), table[i].text);
 }
 
+static void numbers_in_words(void **state)
+{
+    (void)state;
+    static const struct { double value; int decimals; const char *fixed, *percent; } table[] = {
+        { 0.0312, 2, "0.03", "3.12%" },     { 0, 2, "0", "0%" },                      { -0.5, 1, "-0.5", "-50.0%" },
+        { 0.00004, 2, "<0.01", "<0.01%" },  { 0.004, 2, "<0.01", "0.40%" },           { 0.4, 0, "<1", "40%" },
+        { 12.345, 0, "12", "1234%" },       { 1e300, 2, "1.00e+300", "1.00e+302%" },  { (double)NAN, 2, "-", "-" },
+        { (double)INFINITY, 2, "inf", "inf" }, { -(double)INFINITY, 0, "-inf", "-inf" }, { 2.0625, 2, "2.06", "206.25%" },
+    };
+    char buf[QS_FMT_MAX];
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        assert_string_equal(qs_fmt_fixed(buf, sizeof buf, table[i].value, table[i].decimals), table[i].fixed);
+        assert_string_equal(qs_fmt_percent(buf, sizeof buf, table[i].value, table[i].decimals), table[i].percent);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(appends),         cmocka_unit_test(appends_itself),  cmocka_unit_test(long_formats),
         cmocka_unit_test(take_hands_over), cmocka_unit_test(failure_sticks),  cmocka_unit_test(sizes_in_words),
         cmocka_unit_test(sizes_from_words), cmocka_unit_test(durations_in_words),
-        cmocka_unit_test(folds_ascii_alone),
+        cmocka_unit_test(numbers_in_words), cmocka_unit_test(folds_ascii_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,10 @@ for words in '--threads 0' '--threads many' '--threads' '--threads=2000' '--leve
     expect_rc 2
     expect_one_error
 done
+run quantscape types --level sse9
+expect_one_error '--level .*ref.*avx2'
+run quantscape types --help
+expect_out '\(ref avx2\)'
 run quantscape nosuchverb --json
 expect_rc 2
 expect_json error.code usage

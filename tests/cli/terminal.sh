@@ -74,6 +74,12 @@ for verb in info 'plan -t Q4_K_M' map tensors survey; do
 done
 LC_ALL=C run quantscape info "$odd.none"
 expect_one_error 'mod.u.E8.le\.\.\.gguf\.none'
+# A locale that is not installed still says, by its name, whether the terminal takes UTF-8.
+for locale in xx_XX.UTF-8:1 xx_XX.utf8:1 xx_XX:0 xx_XX.ISO-8859-1:0; do
+    LC_ALL=${locale%:*} run quantscape info "$odd"
+    if LC_ALL=C grep -q '[^ -~]' "$out"; then utf8=1; else utf8=0; fi
+    if [ "$utf8" = "${locale#*:}" ]; then ok "the locale $locale"; else fail "the locale ${locale%:*} gives UTF-8: $utf8"; fi
+done
 
 # Ctrl-C, typed on a terminal when the work has begun: said at once, one message at the end, exit code 1.
 "$QS_BUILDDIR/tests/model/make_model" big.gguf layers=8 embd=2048 ff=8192 heads=16 kv_heads=4 vocab=8192 type=F32 \

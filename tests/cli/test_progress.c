@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/unicode.h"
 #include "src/progress.h"
 
@@ -56,13 +57,18 @@ static void test_line(void **state)
     expect(&s, 200, "3.00 MiB");
 }
 
-static void expect_line(unsigned width, const char *want)
+static void expect_whole(const struct qs_job_status *s, unsigned width, const char *want)
 {
-    struct qs_job_status s = status();
     struct qs_str line = QS_STR_INIT;
-    qs_progress_line(&s, width, true, &line);
+    qs_progress_line(s, width, true, &line);
     assert_string_equal(line.data, want);
     qs_str_free(&line);
+}
+
+static void expect_line(unsigned width, const char *want)
+{
+    const struct qs_job_status s = status();
+    expect_whole(&s, width, want);
 }
 
 /* Short words, then a shorter name, then whole parts: nothing is cut in the middle but a name. */
@@ -77,6 +83,46 @@ static void test_narrow(void **state)
     expect_line(45, "encode 44%  12.3 M weights/s  ETA 4.0 s");
     expect_line(30, "encode 44%  12.3 M weights/s");
     expect_line(20, "encode 44%");
+}
+
+/* The item of a tensor that is being written says its own error, which goes before the name is cut. */
+static void test_item_with_error(void **state)
+{
+    struct qs_job_status s = status();
+    (void)state;
+    snprintf(s.item, sizeof s.item, "blk.3.ffn_down.weight -> Q6_K 7.17%%");
+    expect_whole(&s, 119, "encode  44%  12.3 M weights/s  ETA 4.0 s  memory 45.0 MiB  error so far 3.12%  "
+                          "blk.3.ffn_down.weight -> Q6_K 7.17%");
+    expect_whole(&s, 87, "encode 44%  12.3 M weights/s  ETA 4.0 s  45.0 MiB  err 3.12%  blk.3.ffn_down Q6_K 7.17%");
+    expect_whole(&s, 86, "encode 44%  12.3 M weights/s  ETA 4.0 s  45.0 MiB  err 3.12%  blk.3.ffn_down Q6_K");
+    expect_whole(&s, 79, "encode 44%  12.3 M weights/s  ETA 4.0 s  45.0 MiB  err 3.12%  blk.3...down Q6_K");
+    s.eta = 700; /* no room for ten characters of the name: none of it */
+    expect_whole(&s, 79, "encode 44%  12.3 M weights/s  ETA 11 min 40 s  45.0 MiB  err 3.12%");
+    s.error = 0.00001;
+    expect_whole(&s, 200, "encode  44%  3.91 M of 8.90 M weights  12.3 M weights/s  ETA 11 min 40 s  memory 45.0 MiB  "
+                          "error so far <0.01%  blk.3.ffn_down.weight -> Q6_K 7.17%");
+}
+
+/* Whatever allocation fails, the line is whole or says that it is not. */
+static void test_no_memory(void **state)
+{
+    const struct qs_job_status s = status();
+    struct qs_str whole = QS_STR_INIT;
+    bool failed = true;
+    (void)state;
+    qs_progress_line(&s, 79, true, &whole);
+    for (unsigned n = 1; failed; n++) {
+        struct qs_str line = QS_STR_INIT;
+        qs_mem_fail_after(n);
+        qs_progress_line(&s, 79, true, &line);
+        qs_mem_fail_after(0);
+        failed = line.failed;
+        assert_true(n > 1 || failed);
+        if (!failed)
+            assert_string_equal(line.data, whole.data);
+        qs_str_free(&line);
+    }
+    qs_str_free(&whole);
 }
 
 static void test_width(void **state)
@@ -134,7 +180,8 @@ static void test_interrupt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_line), cmocka_unit_test(test_narrow), cmocka_unit_test(test_width), cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_line), cmocka_unit_test(test_narrow), cmocka_unit_test(test_item_with_error),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_width), cmocka_unit_test(test_interrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include "base/pool.h"
 #include "core/job/job.h"
 #include "core/model/model.h"
+#include "core/model/scan.h"
 #include "tests/format/tf.h"
 #include "tests/model/make_model.h"
 
@@ -315,9 +316,11 @@ static void test_not_numbers(void **state)
         struct seen seen = { 0 };
         assert_int_equal(qs_model_check_data(m, k ? pool : NULL, NULL, see, &seen, &e), QS_OK);
         assert_int_equal(seen.n, 2);
-        assert_string_equal(seen.text[0], "blk.0.attn_k.weight: weights: 2 of 2048 weights are NaN or infinite");
+        assert_string_equal(seen.text[0], "blk.0.attn_k.weight: weights: 2 of 2048 weights are NaN or infinite, "
+                            "the first at row 7, column 3 (counted from 0)");
         assert_int_equal(seen.count[0], 2);
-        assert_string_equal(seen.text[1], "output_norm.weight: weights: 1 of 64 weights is NaN or infinite");
+        assert_string_equal(seen.text[1], "output_norm.weight: weights: 1 of 64 weights is NaN or infinite, the "
+                            "first at row 0, column 0 (counted from 0)");
     }
     qs_model_close(m);
 
@@ -336,8 +339,50 @@ static void test_not_numbers(void **state)
     struct seen seen = { 0 };
     assert_int_equal(qs_model_check_data(m, pool, NULL, see, &seen, &e), QS_OK);
     assert_int_equal(seen.n, 1);
-    assert_non_null(strstr(seen.text[0], "blk.0.ffn_up.weight: scales: 1 of 256 blocks of Q8_0"));
+    assert_non_null(strstr(seen.text[0], "blk.0.ffn_up.weight: scales: 1 of 256 blocks of Q8_0 has a scale that is NaN or "
+                                         "infinite, the first at row 0, column 32 "));
     qs_model_close(m);
+    qs_pool_free(pool);
+}
+
+/* Counts and places do not depend on the pool; the smallest place wins, though pieces come in any order. */
+static void test_scan(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_pool *pool;
+    struct qs_weight *w;
+    struct qs_parts parts;
+    struct qs_scan s;
+    char buf[QS_SCAN_TEXT];
+    const uint64_t ne[4] = { 1000, 400, 5, 1 }; /* 8 MB: several pieces, rows across their edges */
+    const size_t bad[] = { 1234567, 777003, 1999999 };
+    assert_int_equal(qs_pool_new(3, &pool, &e), QS_OK);
+    assert_int_equal(qs_weight_heap(qs_format_by_id(QS_F32), ne, &w, &parts, &e), QS_OK);
+    float *x = (float *)(void *)parts.p[0];
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(qs_scan_weight(w, k ? pool : NULL, NULL, 0, false, &s, &e), QS_OK);
+        assert_int_equal(s.n, 0);
+    }
+    x[bad[0]] = NAN, x[bad[1]] = INFINITY, x[bad[2]] = NAN;
+    x[900000] = -3e12f, x[5] = 2e10f;
+    for (int k = 0; k < 2; k++) {
+        struct qs_pool *p = k ? pool : NULL;
+        assert_int_equal(qs_scan_weight(w, p, NULL, 0, false, &s, &e), QS_OK);
+        assert_int_equal(s.n, 3);
+        assert_int_equal(s.first, bad[1]);
+        assert_int_equal(qs_scan_weight(w, p, NULL, 1e10, false, &s, &e), QS_OK);
+        assert_int_equal(s.n, 5);
+        assert_int_equal(s.first, 5);
+        assert_true(s.largest == (double)3e12f);
+        qs_scan_values(p, w->format, qs_weight_row(w, 900), 1000, 1e10, &s); /* row 900 alone */
+        assert_true(s.n == 1 && s.first == 0);
+    }
+    const struct qs_tensor t = { .ne = { 1000, 400, 5, 1 }, .format = w->format, .n = 2000000, .rows = 2000 };
+    s = (struct qs_scan){ .n = 3, .first = 777003 };
+    assert_string_equal(qs_scan_text(&t, &s, buf, sizeof buf),
+                        "3 of 2000000 weights are NaN or infinite, the first at expert 1, row 377, column 3 (counted from 0)");
+    qs_weight_unref(w);
     qs_pool_free(pool);
 }
 
@@ -438,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_hparams),
         cmocka_unit_test(test_hparams_by_layer),
+        cmocka_unit_test(test_scan),
         cmocka_unit_test(test_names_refused),
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_replaced),

@@ -221,7 +221,10 @@ static void test_edits(void **state)
     (void)state;
     struct qs_recipe *r =
         parse("# top\npreset = Q4_K_M # why\npin a = Q6_K # keep\npin b = Q5_K\n# tail\nrule x = Q8_0\n");
+    assert_int_equal(qs_recipe_pin(r, "a", QS_Q6_K, &e), QS_OK);
+    assert_int_equal(r->pin[0].line, 3); /* what that line says */
     assert_int_equal(qs_recipe_pin(r, "a", QS_Q8_0, &e), QS_OK);
+    assert_int_equal(r->pin[0].line, 0); /* no longer */
     assert_int_equal(qs_recipe_pin(r, "b", QS_TYPE_NONE, &e), QS_OK);
     assert_int_equal(qs_recipe_pin(r, "nobody", QS_TYPE_NONE, &e), QS_OK);
     assert_int_equal(qs_recipe_pin(r, "c d", QS_F16, &e), QS_OK);

@@ -22,6 +22,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "core/quant/bad_weights.h"
 #include "core/quant/journal.h"
 #include "core/quant/outfiles.h"
 #include "core/quant/writer.h"
@@ -52,7 +53,7 @@ static char source[512]; /* small model made once */
 
 static int open_plan(struct bench *b, const char *path, const char *preset, unsigned threads, struct qs_err *e)
 {
-    const struct qs_plan_args args = { .threads = threads };
+    const struct qs_plan_args args = { 0 };
     memset(b, 0, sizeof *b);
     int rc = qs_model_open(path, &b->model, e);
     if (!rc)
@@ -140,7 +141,7 @@ static void test_bytes_are_those_of_the_encoder(void **state)
 
     struct qs_writer_forecast f;
     struct qs_file_stat st;
-    assert_int_equal(qs_writer_forecast(b.plan, &args, &f, &e), QS_OK);
+    assert_int_equal(qs_writer_forecast(b.plan, &args, 2, &f, &e), QS_OK);
     assert_int_equal(f.refusal.code, QS_EEXISTS); /* it is there by now */
     assert_int_equal(qs_file_stat(out, &st, &e), QS_OK);
     assert_int_equal(f.bytes, st.size);
@@ -205,6 +206,64 @@ static void test_threads_do_not_change_bytes(void **state)
         close_plan(&b);
     }
     assert_same_file(out[0], out[1]);
+}
+
+/* Sums are added in the same order whatever the number of threads: all bits are the same. */
+static void test_threads_do_not_change_sums(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    struct bench b;
+    setup_plan(&b, source, "Q4_K_M", 1);
+    const struct qs_tensor *t = qs_model_find(b.model, "blk.0.ffn_up.weight");
+    struct qs_weight *w;
+    assert_non_null(t);
+    assert_int_equal(qs_model_weight(b.model, t, &w, &e), QS_OK);
+    uint8_t *dst = qs_malloc(t->size);
+    struct qs_error_sums want = { 0 };
+    for (unsigned threads = 1; threads <= 4; threads++) {
+        struct qs_pool *pool;
+        struct qs_encoder *x;
+        struct qs_error_sums sums = { 0 };
+        assert_int_equal(qs_pool_new(threads, &pool, &e), QS_OK);
+        assert_int_equal(qs_encoder_new(pool, t->ne[0], &x, &e), QS_OK);
+        assert_int_equal(qs_encode_rows(x, QS_PRIO_JOB, w, 0, t->rows, QS_Q4_0, NULL, dst, &sums, NULL, &e), QS_OK);
+        if (threads == 1)
+            want = sums;
+        assert_true(want.n == t->n && want.err2 > 0);
+        assert_memory_equal(&want, &sums, sizeof sums);
+        qs_encoder_free(x);
+        qs_pool_free(pool);
+    }
+    qs_free(dst);
+    qs_weight_unref(w);
+    close_plan(&b);
+}
+
+/* One dst holds one component: what is stored in several is refused, not written wrongly. */
+static void test_components_are_refused(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_pool *pool;
+    struct qs_encoder *x;
+    struct qs_format two = *qs_format_by_id(QS_F16);
+    two.n_components = 2;
+    two.component[1] = (struct qs_component){ "more", 2 };
+    const uint64_t ne[4] = { 32, 2, 1, 1 };
+    struct qs_weight *w;
+    struct qs_parts parts;
+    uint8_t dst[512] = { 0 };
+    assert_int_equal(qs_pool_new(1, &pool, &e), QS_OK);
+    assert_int_equal(qs_encoder_new(pool, 32, &x, &e), QS_OK);
+    assert_int_equal(qs_weight_heap(&two, ne, &w, &parts, &e), QS_OK);
+    memset(parts.p[0], 1, 128);
+    assert_int_equal(qs_encode_rows(x, QS_PRIO_JOB, w, 0, 2, QS_F16, NULL, dst, NULL, NULL, &e), QS_EUNSUPPORTED);
+    assert_non_null(strstr(e.msg, "2 separate components"));
+    assert_int_equal(dst[0], 0);
+    qs_weight_unref(w);
+    qs_encoder_free(x);
+    qs_pool_free(pool);
 }
 
 static void test_split_parts_hold_the_same_tensors(void **state)
@@ -369,11 +428,11 @@ static void test_bad_weights_end_it(void **state)
     (void)state;
     static const char up[] = "blk.0.ffn_up.weight", down[] = "blk.1.ffn_down.weight";
     static const struct { struct spoil spoil; const char *preset, *says[2]; bool resumed; } cases[] = {
-        { { up, 3, 17, NAN }, "Q4_K_M", { "1 of 131072 weights are NaN or infinite", "row 3, column 17 " }, false },
-        { { up, 511, 255, INFINITY }, "Q8_0", { "1 of 131072 weights are NaN", "row 511, column 255 " }, false },
-        { { down, 200, 511, -INFINITY }, "COPY", { "1 of 131072 weights are NaN", "row 200, column 511 " }, true },
-        { { "blk.1.ffn_norm.weight", 0, 9, NAN }, "Q4_K_M", { "1 of 256 weights are", "row 0, column 9 " }, true },
-        { { "blk.1.attn_v.weight", 100, 40, INFINITY }, "Q8_0", { "1 of 1024 blocks of Q8_0 have a scale that is NaN",
+        { { up, 3, 17, NAN }, "Q4_K_M", { "1 of 131072 weights is NaN or infinite", "row 3, column 17 " }, false },
+        { { up, 511, 255, INFINITY }, "Q8_0", { "1 of 131072 weights is NaN", "row 511, column 255 " }, false },
+        { { down, 200, 511, -INFINITY }, "COPY", { "1 of 131072 weights is NaN", "row 200, column 511 " }, true },
+        { { "blk.1.ffn_norm.weight", 0, 9, NAN }, "Q4_K_M", { "1 of 256 weights is", "row 0, column 9 " }, true },
+        { { "blk.1.attn_v.weight", 100, 40, INFINITY }, "Q8_0", { "1 of 1024 blocks of Q8_0 has a scale that is NaN",
                                                                   "row 100, column 32 " }, false },
         { { up, 5, 44, 1e37f }, "Q4_K_M", { "256 of 131072 weights would be NaN or infinite as Q4_K", "row 5, column 0 " }, false },
         { { up, 5, 44, 1e37f }, "F16", { "1 of 131072 weights would be NaN or infinite as F16", "row 5, column 44 " }, true },
@@ -406,6 +465,20 @@ static void test_bad_weights_end_it(void **state)
         assert_false(qs_file_exists(out));
         assert_nothing_left(out);
         close_plan(&b);
+    }
+}
+
+/* Only types that cannot hold such weights lose them: their absolute error is large where they hold them, too. */
+static void test_lost_by_size(void **state)
+{
+    (void)state;
+    static const struct { int type; bool lost; } type[] = {
+        { QS_F32, false }, { QS_BF16, false }, { QS_MXFP4, false }, { QS_NVFP4, true }, { QS_Q8_0, true }, { QS_Q6_K, true },
+        { QS_IQ4_XS, true }, { QS_TQ2_0, true },
+    };
+    for (size_t i = 0; i < sizeof type / sizeof *type; i++) {
+        assert_int_equal(qs_bad_lost(qs_format_by_id(type[i].type), 1e20), type[i].lost);
+        assert_false(qs_bad_lost(qs_format_by_id(type[i].type), 1e6));
     }
 }
 
@@ -481,6 +554,86 @@ static void test_foreign_part_is_kept(void **state)
     args.restart = true;
     assert_int_equal(write_to(&b, &args, &e), QS_OK);
     close_plan(&b);
+}
+
+/* A file that is there under the journal's name and is none of ours: nothing is done to it without --restart. */
+static void test_foreign_journal_is_kept(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    char out[512], journal[520];
+    static char letter[300];
+    memset(letter, 'x', sizeof letter);
+    memcpy(letter, "QSJRNL01", 8); /* even one that begins like ours */
+    setup_plan(&b, source, "Q8_0", 1);
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("fj.gguf"));
+    snprintf(journal, sizeof journal, "%s.part.journal", out);
+    struct qs_writer_args args = { .path = out };
+    static const size_t sizes[] = { 9, 47, 48, 300 };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *now;
+        size_t n;
+        qs_test_write(journal, letter, sizes[i]);
+        args.restart = false;
+        assert_int_equal(write_to(&b, &args, &e), QS_EEXISTS);
+        assert_non_null(strstr(e.msg, journal));
+        assert_non_null(strstr(e.msg, "--restart"));
+        assert_false(qs_file_exists(with(out, ".part")));
+        read_file(journal, &now, &n);
+        assert_int_equal(n, sizes[i]);
+        assert_memory_equal(now, letter, n);
+        qs_free(now);
+        args.restart = true;
+        assert_int_equal(write_to(&b, &args, &e), QS_OK);
+        assert_nothing_left(out);
+        assert_int_equal(unlink(out), 0);
+    }
+    /* Links are not followed, whatever is asked for. */
+    char *now;
+    size_t n;
+    const char *target = qs_test_file("fj.precious", letter, sizeof letter);
+    assert_int_equal(symlink(target, journal), 0);
+    assert_int_equal(write_to(&b, &args, &e), QS_EEXISTS);
+    assert_non_null(strstr(e.msg, "symbolic link"));
+    assert_int_equal(unlink(journal), 0);
+    read_file(qs_test_tmp_path("fj.precious"), &now, &n);
+    assert_int_equal(n, sizeof letter);
+    assert_memory_equal(now, letter, n);
+    qs_free(now);
+    close_plan(&b);
+}
+
+/* A head that was torn while it was written is the beginning of what is written again; another work's is not. */
+static void test_torn_head_of_the_journal(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_journal j;
+    bool fresh;
+    char path[512], *head;
+    size_t n;
+    snprintf(path, sizeof path, "%s", qs_test_tmp_path("torn.journal"));
+    const struct qs_key key = { 7, 8 }, other = { 9, 8 };
+    assert_int_equal(qs_journal_open(path, key, false, &j, &fresh, &e), QS_OK);
+    assert_true(fresh);
+    qs_journal_close(&j, false);
+    read_file(path, &head, &n);
+    assert_int_equal(n, 48);
+    for (size_t cut = 0; cut < n; cut++) {
+        qs_test_write(path, head, cut);
+        assert_int_equal(qs_journal_open(path, other, false, &j, &fresh, &e), cut <= 8 ? QS_OK : QS_EEXISTS);
+        if (cut <= 8)
+            qs_journal_close(&j, false);
+        qs_test_write(path, head, cut);
+        assert_int_equal(qs_journal_open(path, key, false, &j, &fresh, &e), QS_OK);
+        assert_true(fresh && j.n == 0);
+        qs_journal_close(&j, false);
+    }
+    assert_int_equal(qs_journal_open(path, key, false, &j, &fresh, &e), QS_OK);
+    assert_false(fresh);
+    qs_journal_close(&j, false);
+    qs_free(head);
 }
 
 /* ---- kills ---- */
@@ -679,6 +832,7 @@ static void test_cancelled_it_goes_on(void **state)
     qs_job_cancel(job);
     assert_int_equal(qs_job_wait(job, &e), QS_ECANCELLED);
     assert_non_null(strstr(e.msg, "goes on from there"));
+    assert_non_null(strstr(e.msg, with(out, ".part and the same command")));
     assert_false(qs_file_exists(out));
     assert_true(journal_records(out) >= 1);
     struct qs_writer_result *x;
@@ -688,6 +842,29 @@ static void test_cancelled_it_goes_on(void **state)
     qs_job_free(job);
     assert_same_file(want, out);
     assert_nothing_left(out);
+    close_plan(&b);
+}
+
+/* The message of a cancelled run names a file that is there. */
+static void test_cancelled_split_names_its_part(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct qs_err e = QS_ERR_INIT;
+    setup_plan(&b, source, "Q8_0", 2);
+    const struct qs_writer_args args = { .path = qs_test_tmp_path("cs.gguf"), .split_max_bytes = 300000, .sync_bytes = 1 };
+    struct cancel_at c = { &b, &args };
+    struct qs_job *job;
+    assert_int_equal(qs_job_start("write", writing, &c, -1, &job, &e), QS_OK);
+    qs_job_cancel(job);
+    assert_int_equal(qs_job_wait(job, &e), QS_ECANCELLED);
+    qs_job_free(job);
+    const char *from = strstr(e.msg, "kept in "), *to = strstr(e.msg, " and the parts behind it");
+    if (!from || !to || !strstr(e.msg, "cs-00001-of-0000"))
+        fail_msg("%s", e.msg);
+    char name[512];
+    snprintf(name, sizeof name, "%.*s", (int)(to - from - 8), from + 8);
+    assert_true(qs_file_exists(name));
     close_plan(&b);
 }
 
@@ -734,11 +911,18 @@ static void test_forecast_counts_what_is_there(void **state)
     snprintf(out, sizeof out, "%s", qs_test_tmp_path("forecast.gguf"));
     setup_plan(&b, source, "Q4_K_M", 2);
     const struct qs_writer_args args = { .path = out };
-    assert_int_equal(qs_writer_forecast(b.plan, &args, &before, &e), QS_OK);
+    assert_int_equal(qs_writer_forecast(b.plan, &args, 2, &before, &e), QS_OK);
     assert_int_equal(before.refusal.code, QS_OK);
     assert_int_equal(before.claim, before.bytes);
+    assert_true(before.free_disk > 0);
+    assert_true(before.memory > qs_encoder_memory(2, 512));
+    assert_int_equal(qs_writer_forecast(b.plan, &args, 5, &after, &e), QS_OK); /* a scratch for each thread */
+    assert_int_equal(after.memory - before.memory, 3 * (qs_encoder_memory(1, 512) - qs_encoder_memory(0, 512)));
+    const struct qs_writer_args sizes = { .split_max_bytes = 0 };
+    assert_int_equal(qs_writer_forecast(b.plan, &sizes, 2, &after, &e), QS_OK);
+    assert_true(after.free_disk == 0 && after.memory > 0 && after.bytes == before.bytes);
     leave_unfinished(out, "Q4_K_M");
-    assert_int_equal(qs_writer_forecast(b.plan, &args, &after, &e), QS_OK);
+    assert_int_equal(qs_writer_forecast(b.plan, &args, 2, &after, &e), QS_OK);
     assert_int_equal(after.bytes, before.bytes);
     assert_true(after.claim < before.claim);
     close_plan(&b);
@@ -981,8 +1165,9 @@ static void test_memory_is_bounded(void **state)
         const int rc = write_to(&b, &args, &e);
         if (rc)
             dprintf(2, "%s\n", e.msg);
-        if (qs_mem_peak() > b.plan->peak_memory + (32u << 20))
-            _exit(3); /* the plan's prediction must hold */
+        struct qs_writer_forecast f;
+        if (qs_writer_forecast(b.plan, &args, 2, &f, &e) || qs_mem_peak() > f.memory + (32u << 20))
+            _exit(3); /* the prediction must hold */
         _exit(rc ? 2 : 0);
     }
     int status;
@@ -1005,18 +1190,24 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_are_those_of_the_encoder),
         cmocka_unit_test(test_threads_do_not_change_bytes),
+        cmocka_unit_test(test_threads_do_not_change_sums),
+        cmocka_unit_test(test_components_are_refused),
         cmocka_unit_test(test_split_parts_hold_the_same_tensors),
         cmocka_unit_test(test_metadata_overrides),
         cmocka_unit_test(test_edits_that_break_a_file_are_refused),
         cmocka_unit_test(test_copy_keeps_how_it_was_made),
         cmocka_unit_test(test_bad_weights_end_it),
+        cmocka_unit_test(test_lost_by_size),
         cmocka_unit_test(test_existing_output_is_kept),
         cmocka_unit_test(test_source_is_never_the_output),
         cmocka_unit_test(test_foreign_part_is_kept),
+        cmocka_unit_test(test_foreign_journal_is_kept),
+        cmocka_unit_test(test_torn_head_of_the_journal),
         cmocka_unit_test(test_killed_anywhere_it_goes_on),
         cmocka_unit_test(test_killed_split_goes_on),
         cmocka_unit_test(test_stopped_between_renames),
         cmocka_unit_test(test_cancelled_it_goes_on),
+        cmocka_unit_test(test_cancelled_split_names_its_part),
         cmocka_unit_test(test_other_work_is_refused_and_restart_discards),
         cmocka_unit_test(test_forecast_counts_what_is_there),
         cmocka_unit_test(test_damaged_part_is_noticed),

@@ -122,6 +122,39 @@ press q
 shows 'ended with 0'
 terminal_is_sane 'quitting'
 
+# The numbers of function keys are those of letters too: typed letters do nothing but what the table says.
+start 40 10 "$demo"
+shows 'q quit'
+press 3
+press G
+shows 'Tensors. .* 100%'
+press h h h h h h h h l
+shows '^ .* 100%'
+sed 1,9!d "$out" > before
+for letter in 'ą:the right arrow' 'š:Shift-Tab' 'œ:Page Up' 'ă:the up arrow'; do
+    press -l "${letter%%:*}"
+    press / # shown when what was typed before has been read
+    shows '^/_'
+    if sed 1,9!d "$out" | cmp -s before -; then ok "${letter%%:*} is not ${letter#*:}"; else fail "${letter%%:*} acts as ${letter#*:}"; fi
+    press Enter
+    shows 'q quit'
+done
+
+# Paused, nothing is written. (Many tensors, so that the work lasts.)
+"$QS_BUILDDIR/tests/model/make_model" many.gguf layers=200 embd=256 ff=1024 heads=4 kv_heads=4 vocab=512 type=F32 \
+    fill=sparse || exit 99
+start 80 24 "$scratch/many.gguf" --threads 1 --level ref
+if shows 'measuring .*%'; then
+    press p
+    shows 'paused .*%'
+    t pipe-pane 'cat > piped'
+    sleep 0.5
+    t pipe-pane
+    if [ -s "$scratch/piped" ]; then fail "paused: $(wc -c < "$scratch/piped") bytes are written"; else ok 'paused, nothing is written'; fi
+    press p
+    shows 'measuring .*%'
+fi
+
 for signal in TERM HUP SEGV ABRT; do
     start 80 24 "$demo"
     shows 'q quit' || continue
