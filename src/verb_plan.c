@@ -51,6 +51,7 @@ static int make(struct qs_cli *cli, const struct qs_model *m, const struct qs_re
     const struct qs_plan_args args = {
         .imatrix = im,
         .allow_requantize = qs_cli_has(cli, "allow-requantize"),
+        .foretell = true,
     };
     if (!rc)
         rc = qs_plan_make(m, recipe, &args, &plan, &e);
@@ -93,6 +94,7 @@ static const struct qs_key_doc keys[] = {
     { "plan.peak_memory", "private memory that writing needs, predicted, in bytes" },
     { "plan.free_disk", "free bytes where the source lies" },
     { "plan.fits_disk", "whether the result fits there, counting what an unfinished run holds already" },
+    { "plan.writable", "false: quantize refuses this plan, whatever the output is called; a warning says why" },
     { "plan.warnings", "how many warnings" },
     { "tensors[].name", "tensor" },
     { "tensors[].shape", "columns x rows x experts" },
@@ -123,7 +125,7 @@ const struct qs_verb qs_verb_plan = {
         "Applies a preset or a recipe to a model and prints type, bytes and reason of every tensor, with the size of "
         "the "
         "result, the memory and the disk it needs, and whatever should be minded: also what would keep quantize from "
-        "starting. Nothing is written; only headers are read, so weights that are NaN show up in check and quantize "
+        "starting (missing importance weights, a source that is quantized already), as a warning. Nothing is written; only headers are read, so weights that are NaN show up in check and quantize "
         "only.\n\n"
         "Presets follow llama.cpp's choice tensor by tensor. Pins beat the options for output and embeddings, these "
         "beat "

@@ -206,6 +206,7 @@ void qs_gguf_lint(struct qs_gguf *g)
         }
     }
     lint_arch(g);
+    qs_gguf_lint_numbers(g);
     lint_tokenizer(g);
     lint_file_type(g);
     lint_quantization(g);

@@ -58,6 +58,7 @@ int qs_gguf_place(struct qs_gguf *g, unsigned part, size_t first_tensor, struct 
 
 /* Remarks that only a person wants (gguf_check.c). */
 void qs_gguf_lint(struct qs_gguf *g);
+void qs_gguf_lint_numbers(struct qs_gguf *g); /* part of it (gguf_numbers.c) */
 
 static inline uint32_t qs_le32(const uint8_t *p)
 {

@@ -26,7 +26,8 @@ struct qs_model_maps {
 
 /* ---- numbers that describe the model ---- */
 
-/* arch.suffix as a number; an array gives its maximum, *varied says whether its elements differ. */
+/* arch.suffix as a number; an array gives its maximum, *varied says whether its elements differ. What no 32 bits hold
+ * (nor llama.cpp reads) counts as not stated. */
 static uint64_t read_hp(const struct qs_gguf *g, const char *arch, const char *suffix, bool *varied)
 {
     char key[256];
@@ -37,7 +38,7 @@ static uint64_t read_hp(const struct qs_gguf *g, const char *arch, const char *s
     const struct qs_kv *kv = qs_gguf_kv(g, key);
     uint64_t v = 0;
     if (!kv || qs_kv_u64(kv, &v) || kv->type != QS_GGUF_ARRAY || kv->count > 65536)
-        return v;
+        return v <= INT32_MAX ? v : 0;
     double first = 0, most = 0, x;
     for (uint64_t i = 0; i < kv->count && qs_kv_array_f64(kv, i, &x); i++) {
         if (i == 0)
@@ -47,7 +48,7 @@ static uint64_t read_hp(const struct qs_gguf *g, const char *arch, const char *s
         if (x > most)
             most = x;
     }
-    return most < 9e15 ? (uint64_t)most : 0;
+    return most <= INT32_MAX ? (uint64_t)most : 0;
 }
 
 static void clean_text(const struct qs_kv *kv, char *out, size_t cap)

@@ -64,6 +64,29 @@ static int warn(struct planning *g, const char *fmt, ...)
     return rc;
 }
 
+/* What keeps a plan from being carried out: an error, or for those who only want to look a warning and a blocker. */
+static int block(struct planning *g, const char *fmt, ...) QS_PRINTF(2, 3);
+
+static int block(struct planning *g, const char *fmt, ...)
+{
+    struct qs_str s = QS_STR_INIT;
+    va_list ap;
+    va_start(ap, fmt);
+    qs_str_addv(&s, fmt, ap);
+    va_end(ap);
+    int rc;
+    if (s.failed)
+        rc = qs_fail_mem(g->e, 0, "the plan's warnings");
+    else if (!g->args->foretell)
+        rc = qs_fail(g->e, QS_EINVAL, "%s", s.data);
+    else
+        rc = warn(g, "quantize would stop: %s", s.data);
+    if (!rc && !g->p->blocker.code)
+        qs_fail(&g->p->blocker, QS_EINVAL, "%s", s.data);
+    qs_str_free(&s);
+    return rc;
+}
+
 /* Counts tensors of one kind and remembers the first. */
 struct found {
     size_t n;
@@ -133,14 +156,13 @@ static int check_sources(struct planning *g)
         if (!enc->copy && qs_tensor_is_quantized(enc->tensor))
             note(enc->tensor->type == QS_Q8_0 ? &q8 : &lower, enc);
     }
-    if (lower.n && !g->args->allow_requantize)
-        return qs_fail(g->e, QS_EINVAL,
-                       "%s is %s already%s: converting it again loses quality twice. Start from an F16, "
-                       "BF16 or F32 file, or allow it with --allow-requantize",
-                       lower.first->tensor->name, lower.first->tensor->format->name,
-                       lower.n > 1 ? ", as are others" : "");
     int rc = QS_OK;
-    if (lower.n)
+    if (lower.n && !g->args->allow_requantize)
+        rc = block(g,
+                   "%s is %s already%s: converting it again loses quality twice. Start from an F16, "
+                   "BF16 or F32 file, or allow it with --allow-requantize",
+                   lower.first->tensor->name, lower.first->tensor->format->name, lower.n > 1 ? ", as are others" : "");
+    else if (lower.n)
         rc =
             warn(g,
                  "%zu tensor%s quantized already (%s is %s) and converted again: errors are against this file, not the "
@@ -198,13 +220,11 @@ static int check_needs(struct planning *g)
         return QS_OK;
     const char *tail = f.n == 1 ? "" : ", as do others";
     if (g->p->imatrix)
-        return qs_fail(g->e, QS_EINVAL,
-                       "%s as %s needs importance weights%s, and the importance matrix has none for it",
-                       f.first->tensor->name, qs_type_name(f.first->type), tail);
-    return qs_fail(g->e, QS_EINVAL,
-                   "%s as %s needs importance weights%s: give an importance matrix with --imatrix, or take "
-                   "another preset",
-                   f.first->tensor->name, qs_type_name(f.first->type), tail);
+        return block(g, "%s as %s needs importance weights%s, and the importance matrix has none for it",
+                     f.first->tensor->name, qs_type_name(f.first->type), tail);
+    return block(g,
+                 "%s as %s needs importance weights%s: give an importance matrix with --imatrix, or take another preset",
+                 f.first->tensor->name, qs_type_name(f.first->type), tail);
 }
 
 /* Entries that belong to no tensor hint at a matrix of another model. */

@@ -25,6 +25,8 @@ struct qs_encoding {             /* one tensor of the result */
 struct qs_plan_args {
     const struct qs_imatrix *imatrix;  /* may be NULL */
     bool allow_requantize;             /* sources below Q8_0 */
+    bool foretell;                     /* missing importance weights and sources below Q8_0 block the plan instead of
+                                        * refusing it: all of it can be looked at, and nobody writes it */
 };
 
 struct qs_plan {
@@ -39,10 +41,12 @@ struct qs_plan {
     uint64_t source_bytes;
     double bpw;                        /* 8 * bytes / weights */
     int file_type;
+    struct qs_err blocker;             /* why this plan must not be carried out, the first such reason; QS_OK: none */
 };
 
 /* Errors (before any work): types that need importance weights and have none (tensor named), sources below Q8_0 without
- * allow_requantize, importance of the wrong size, strict fallbacks, rules that match nothing. */
+ * allow_requantize, importance of the wrong size, strict fallbacks, rules that match nothing. With args->foretell the
+ * first two are warnings ("quantize would stop: ...") and stand in plan->blocker. */
 int qs_plan_make(const struct qs_model *m, const struct qs_recipe *r, const struct qs_plan_args *args,
                  struct qs_plan **out, struct qs_err *e);
 void qs_plan_free(struct qs_plan *p);

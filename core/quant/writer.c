@@ -688,6 +688,8 @@ int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args,
     struct run r = { .plan = plan, .args = args, .pool = pool, .job = job, .journal = { .fd = -1 } };
     if (args->modelfile && args->split_max_bytes)
         return qs_fail(e, QS_EUNSUPPORTED, "--modelfile: Ollama reads single files only, not split output");
+    if (plan->blocker.code)
+        return qs_fail(e, plan->blocker.code, "%s", plan->blocker.msg);
     int rc = prepare(&r, e);
     if (!rc) {
         rc = carry_out(&r, e);

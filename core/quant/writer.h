@@ -48,7 +48,7 @@ struct qs_writer_result {
     uint64_t resumed_bytes;        /* found finished from an earlier run */
 };
 
-/* Runs on the caller's thread (inside a job). */
+/* Runs on the caller's thread (inside a job). Refuses a plan with a blocker, with its words. */
 int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_pool *pool, struct qs_job *job,
                   struct qs_writer_result **out, struct qs_err *e);
 void qs_writer_result_free(struct qs_writer_result *r);

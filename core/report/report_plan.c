@@ -64,6 +64,7 @@ static void add_facts(struct qs_report *r, const struct qs_plan *p, const struct
         qs_fact_int(f, "free_disk", "free disk", (int64_t)w->free_disk, QS_UNIT_BYTES);
         qs_fact_bool(f, "fits_disk", "fits the disk", w->claim <= w->free_disk); /* an unfinished run holds the rest */
     }
+    qs_fact_bool(f, "writable", "quantize would start", p->blocker.code == QS_OK);
     qs_fact_int(f, "warnings", "warnings", (int64_t)p->n_warnings, QS_UNIT_NONE);
     qs_section_note(f, "Nothing has been written. Memory is a prediction; file-backed pages are not counted.");
 }

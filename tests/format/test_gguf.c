@@ -1,4 +1,5 @@
 /* test_gguf.c - reading GGUF headers: every value type, versions, look-ups, split models, findings. */
+#include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -235,6 +236,43 @@ static void test_lint(void **state)
     qs_str_free(&s);
 }
 
+/* Numbers that contradict the tensors, each other, or sense. */
+static void test_lint_numbers(void **state)
+{
+    (void)state;
+    struct qs_str s = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_gguf *g;
+    tf_head(&s, 3, 3, 10);
+    tf_kv_str(&s, "general.architecture", "llama");
+    tf_kv_u32(&s, "llama.block_count", 9);
+    tf_text(&s, "llama.context_length"), tf_u32(&s, QS_GGUF_U64), tf_u64(&s, UINT64_MAX);
+    tf_text(&s, "llama.vocab_size"), tf_u32(&s, QS_GGUF_F32), tf_f32(&s, 2.5f);
+    tf_kv_u32(&s, "llama.embedding_length", 5);
+    tf_kv_u32(&s, "llama.attention.head_count", 0);
+    tf_text(&s, "llama.rope.freq_base"), tf_u32(&s, QS_GGUF_F32), tf_f32(&s, NAN);
+    tf_kv_u32(&s, "tokenizer.ggml.bos_token_id", 2);
+    tf_kv_u32(&s, "tokenizer.ggml.eos_token_id", 1);
+    tf_text(&s, "tokenizer.ggml.tokens"), tf_u32(&s, QS_GGUF_ARRAY), tf_u32(&s, QS_GGUF_STRING), tf_u64(&s, 2);
+    tf_text(&s, "a"), tf_text(&s, "b");
+    tf_tensor(&s, "token_embd.weight", 2, (uint64_t[]){ 8, 2 }, 0, 0);
+    tf_tensor(&s, "blk.0.attn_q.weight", 2, (uint64_t[]){ 8, 8 }, 0, 64);
+    tf_tensor(&s, "blk.1.attn_q.weight", 2, (uint64_t[]){ 8, 8 }, 0, 320);
+    tf_pad(&s, 32, 576);
+    assert_int_equal(qs_gguf_check(qs_test_file("numbers.gguf", s.data, s.len), &g, &e), QS_OK);
+    assert_true(found(g, QS_FINDING_WARNING, "llama.block_count", "says 9 layers, the tensors are of 2"));
+    assert_true(found(g, QS_FINDING_WARNING, "llama.context_length", "cannot be"));
+    assert_true(found(g, QS_FINDING_WARNING, "llama.vocab_size", "is not a count"));
+    assert_true(found(g, QS_FINDING_WARNING, "llama.embedding_length", "says 5, rows of token_embd.weight have 8"));
+    assert_true(found(g, QS_FINDING_WARNING, "llama.attention.head_count", "says 0"));
+    assert_true(found(g, QS_FINDING_WARNING, "llama.rope.freq_base", "not a positive number"));
+    assert_true(found(g, QS_FINDING_WARNING, "tokenizer.ggml.bos_token_id", "says 2, but there are 2 tokens"));
+    assert_false(found(g, QS_FINDING_WARNING, "tokenizer.ggml.eos_token_id", ""));
+    assert_true(found(g, QS_FINDING_WARNING, "tokenizer.ggml.model", "although there are tokens"));
+    qs_gguf_close(g);
+    qs_str_free(&s);
+}
+
 /* A well-made file has nothing to say about. */
 static void test_lint_silent(void **state)
 {
@@ -396,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_every_type),    cmocka_unit_test(test_type_names),
         cmocka_unit_test(test_many_names),    cmocka_unit_test(test_unknown_tensor_type),
         cmocka_unit_test(test_lint),          cmocka_unit_test(test_lint_silent),
+        cmocka_unit_test(test_lint_numbers),
         cmocka_unit_test(test_split),         cmocka_unit_test(test_split_broken),
         cmocka_unit_test(test_split_check),   cmocka_unit_test(test_split_of_two_models),
         cmocka_unit_test(test_lone_part),     cmocka_unit_test(test_not_files),
