@@ -270,9 +270,11 @@ static int check_folder(const char *path, const char *name, const char *another,
         rc = qs_fail(e, QS_ENOTFOUND, "cannot write '%s': the folder '%s' does not exist%s", name, dir.data, another);
     else if (stat(dir.data, &st) == 0 && !S_ISDIR(st.st_mode))
         rc = qs_fail(e, QS_EINVAL, "cannot write '%s': '%s' is no folder%s", name, dir.data, another);
-    else if (faccessat(AT_FDCWD, dir.data, W_OK | X_OK, AT_EACCESS) != 0)
-        rc = qs_fail_errno(e, errno, "cannot write '%s': no file can be made in the folder '%s'%s", name, dir.data,
-                           another);
+    else if (faccessat(AT_FDCWD, dir.data, W_OK | X_OK, AT_EACCESS) != 0) {
+        rc = qs_fail_errno(e, errno, "cannot write '%s': no file can be made in the folder '%s'", name, dir.data);
+        if (e)
+            qs_fail(e, (enum qs_code)rc, "%s%s", e->msg, another); /* the advice stands behind the reason */
+    }
     qs_str_free(&dir);
     return rc;
 }

@@ -47,13 +47,25 @@ static size_t text_start(const char *s, size_t n, size_t cells)
     return at;
 }
 
+#define COMMON_TAIL ".weight" /* nearly every tensor's name ends so: it tells nobody anything */
+
 void qs_text_shorten(struct qs_str *out, const char *s, size_t cells, bool ascii)
 {
     const char *const mark = ascii ? ".." : "\xE2\x80\xA6";
-    const size_t n = strlen(s), width = qs_utf8_width(s, n), mark_cells = ascii ? 2 : 1;
+    size_t n = strlen(s), width = qs_utf8_width(s, n);
+    const size_t mark_cells = ascii ? 2 : 1, common = sizeof COMMON_TAIL - 1;
     if (width <= cells || cells <= mark_cells) {
         qs_str_addn(out, s, text_start(s, n, cells));
         return;
+    }
+    if (n > common && strcmp(s + n - common, COMMON_TAIL) == 0) {
+        n -= common;
+        width -= common;
+        if (width + mark_cells <= cells) {
+            qs_str_addn(out, s, n);
+            qs_str_add(out, mark);
+            return;
+        }
     }
     const size_t kept = cells - mark_cells, head = kept - kept * 2 / 5;
     size_t tail = text_start(s, n, width - (kept - head));

@@ -12,7 +12,8 @@ bool qs_locale_utf8(void);
 /* Harmless text (base/unicode.h); in ASCII mode what is not ASCII becomes \u{...}, and an ellipsis two points. */
 void qs_text_clean(struct qs_str *out, const char *s, bool ascii);
 
-/* Appends clean text of at most `cells` cells: both ends are kept, the start more of it, a mark stands for the middle. */
+/* Appends clean text of at most `cells` cells: both ends are kept, the start more of it, a mark stands for the middle;
+ * of a tensor's name the common ".weight" goes first. */
 void qs_text_shorten(struct qs_str *out, const char *s, size_t cells, bool ascii);
 
 /* Bytes of the first line of clean text broken at blanks to `width` cells (0: no limit); a word that is wider than a

@@ -45,7 +45,7 @@ static int check_pins(struct qs_cli *cli)
     return QS_EXIT_DONE;
 }
 
-/* Options that cannot both be meant. What a recipe file says by itself is not this file's business. */
+/* Options that cannot both be meant, alone or with what a recipe file says; the file by itself is judged by its reader. */
 static int check_sense(struct qs_cli *cli, const struct qs_recipe *r)
 {
     const bool asked = qs_cli_has(cli, "leave-output") || qs_cli_has(cli, "output-type");

@@ -206,24 +206,55 @@ static int list(struct qs_cli *cli, const struct qs_heat *h, struct qs_err *e)
     return exit_code;
 }
 
+/* Options that exclude each other, or that would have no effect. */
+static int check_options(struct qs_cli *cli)
+{
+    const char *measured = qs_cli_str(cli, "measure", "");
+    const bool weights_alone = strcmp(measured, "outliers") == 0 || strcmp(measured, "kurtosis") == 0;
+    const int targets = qs_cli_has(cli, "type") + qs_cli_has(cli, "recipe") + qs_cli_has(cli, "uniform");
+    if (targets > 1)
+        return qs_cli_usage(cli, "--type, --recipe and --uniform exclude each other");
+    if (targets && weights_alone)
+        return qs_cli_usage(cli, "--measure %s looks at the weights alone: --type, --recipe and --uniform have no part in it",
+                            measured);
+    if (qs_cli_has(cli, "whole") && (weights_alone || strcmp(measured, "bits") == 0))
+        return qs_cli_usage(cli, "--whole goes with --measure error: nothing is sampled for %s", measured);
+    if (qs_cli_has(cli, "log") && qs_cli_has(cli, "linear"))
+        return qs_cli_usage(cli, "--log and --linear exclude each other");
+    if (qs_cli_has(cli, "svg") && (cli->json || cli->csv))
+        return qs_cli_usage(cli, "--svg and --%s exclude each other", cli->json ? "json" : "csv");
+    if (qs_cli_has(cli, "force") && !qs_cli_has(cli, "svg"))
+        return qs_cli_usage(cli, "--force goes with --svg: nothing else is written");
+    return QS_EXIT_DONE;
+}
+
+/* A model that is quantized already has less to show, and says so. */
+static void remark(struct qs_cli *cli, const struct work *w)
+{
+    if (!qs_model_is_quantized(w->model))
+        return;
+    if (w->heat.measure == QS_MAP_ERROR)
+        qs_cli_note(cli, "the model is quantized already: errors are against this file, not the original");
+    else if (w->heat.measure == QS_MAP_BITS && !qs_cli_has(cli, "measure"))
+        qs_cli_note(cli, "the model is quantized already: these are its bits per weight; -t PRESET measures errors against "
+                         "this file");
+}
+
 static int run(struct qs_cli *cli)
 {
     struct work w = { 0 };
     struct qs_heat *h = NULL;
     struct qs_err e = QS_ERR_INIT;
-    const int targets = qs_cli_has(cli, "type") + qs_cli_has(cli, "recipe") + qs_cli_has(cli, "uniform");
-    if (targets > 1)
-        return qs_cli_usage(cli, "--type, --recipe and --uniform exclude each other");
-    if (qs_cli_has(cli, "log") && qs_cli_has(cli, "linear"))
-        return qs_cli_usage(cli, "--log and --linear exclude each other");
-    if (qs_cli_has(cli, "svg") && (cli->json || cli->csv))
-        return qs_cli_usage(cli, "--svg and --%s exclude each other", cli->json ? "json" : "csv");
+    if (check_options(cli) != QS_EXIT_DONE)
+        return QS_EXIT_USAGE;
     if (qs_cli_has(cli, "uniform") && qs_recipe_type(qs_cli_str(cli, "uniform", ""), &w.uniform, &e))
         return qs_cli_usage(cli, "--uniform: %s", e.msg);
     int rc = prepare(cli, &w, &e);
     if (!rc)
         rc = qs_heat_make(w.model, w.survey, &w.heat, &h, &e);
     int exit_code = QS_EXIT_DONE;
+    if (!rc)
+        remark(cli, &w);
     if (rc)
         exit_code = qs_cli_fail(cli, &e);
     else if (cli->json || cli->csv)
@@ -246,6 +277,16 @@ static const struct qs_key_doc keys[] = {
     { "map.high", "value at the light end" },
     { "map.not_drawn", "tensors of one dimension or unknown type" },
     { "map.without_row", "tensors that a picture has no row for; absent when there are none" },
+    { "map.folded", "cells that stand for several tensors (experts stored one by one): the worst known of them" },
+    { "map.folded_unknown", "of these, cells with tensors whose value is not known" },
+    { "folded[].row", "of such a cell: its row; the table is absent when there is none" },
+    { "folded[].layer", "its column; null outside of blocks" },
+    { "folded[].worst", "the tensor shown" },
+    { "folded[].value", "its value, with value_how and, where sampled, value_se" },
+    { "folded[].level", "0 to 9, its colour" },
+    { "folded[].tensors", "tensors that the cell stands for" },
+    { "folded[].unknown", "of these, tensors whose value is not known" },
+    { "folded[].note", "the same in words" },
     { "tensors[].name", "tensor" },
     { "tensors[].row", "row of the map" },
     { "tensors[].layer", "column of the map; null outside of blocks" },
@@ -265,7 +306,8 @@ const struct qs_verb qs_verb_map = {
         "One cell a tensor, coloured by its relative RMS error under a preset, a recipe or one type, by its outliers "
         "(largest weight over standard deviation), its kurtosis, or its bits per weight. Cells show numbers where they "
         "fit and levels from 0 to 9 otherwise, so colour is never the only sign. Errors are measured on a sample of rows "
-        "(marked ~) unless --whole is given, and come from the same cache as those of quantscape survey.",
+        "(marked ~) unless --whole is given, and come from the same cache as those of quantscape survey. Of a model that "
+        "is quantized already the bits per weight are drawn, unless a preset, recipe or type is given.",
     .examples = "quantscape map model.gguf\terrors under " QS_PRESET_DEFAULT "\n"
                 "quantscape map model.gguf --uniform Q2_K --linear\tevery tensor in Q2_K\n"
                 "quantscape map model.gguf --measure outliers --svg outliers.svg\ta picture\n",

@@ -11,6 +11,7 @@
 #include "core/quant/writer.h"
 #include "core/report/report_quantize.h"
 #include "base/mem.h"
+#include "base/unicode.h"
 #include "src/recipe_opts.h"
 
 static const struct qs_opt options[] = {
@@ -99,6 +100,9 @@ static int check_edits(struct qs_cli *cli)
     for (size_t i = 0; i < n && exit_code == QS_EXIT_DONE; i++) {
         const char *text = i < n_set ? qs_cli_nth(cli, "override-kv", i) : qs_cli_nth(cli, "remove-kv", i - n_set);
         const int len = (int)(i < n_set ? strcspn(text, "=") : strlen(text));
+        const size_t bad = qs_utf8_invalid_at(text, strlen(text));
+        if (i >= n_set && bad < strlen(text))
+            exit_code = qs_cli_usage(cli, "--remove-kv: no valid UTF-8 at byte %zu of KEY", bad + 1);
         if (i < n_set && qs_gguf_meta_override(m, text, &e) != QS_OK)
             exit_code = e.code == QS_ENOMEM ? qs_cli_fail(cli, &e) : qs_cli_usage(cli, "%s", e.msg);
         for (size_t k = 0; k < i && exit_code == QS_EXIT_DONE; k++) {
@@ -224,7 +228,7 @@ const struct qs_verb qs_verb_quantize = {
         "bytes. The source is never written to; an existing output is kept unless --force is given, "
         "and a file that is read is never written over.\n\n"
         "Weights that are NaN or infinite, and weights so large that they would become so, are an error that names the "
-        "tensor: llama.cpp loads no such file.\n\n"
+        "tensor: a model with such weights computes NaN.\n\n"
         "Types that need an importance matrix are refused without one, before anything is written. A source that is "
         "quantized already is copied where the type stays the same; from Q8_0 it is converted with a warning, from lower "
         "types only with --allow-requantize. Errors are always against the source file.",

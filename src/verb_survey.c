@@ -171,7 +171,7 @@ static const struct qs_key_doc keys[] = {
     { "channels[].name", "tensor; outliers only, at most 64 rows and 64 columns of a tensor" },
     { "channels[].axis", "row or column" },
     { "channels[].index", "number of the row or column" },
-    { "channels[].max_abs", "its largest weight" },
+    { "channels[].max_abs", "its largest weight, crossings with outliers of the other axis left out" },
     { "channels[].max_sigma", "the same in standard deviations of the tensor" },
     { "channels[].ratio", "the same over that of the median row or column" },
     { NULL, NULL }

@@ -96,6 +96,9 @@ void qs_gguf_close(struct qs_gguf *g);
  * fatal ones) are in *out, which holds what could be parsed. Reading tensor data is core/model's check. */
 int qs_gguf_check(const char *path, struct qs_gguf **out, struct qs_err *e);
 
+/* Keys behind "ARCHITECTURE." without which llama.cpp loads no model; ends with NULL. */
+const char *const *qs_gguf_needed_keys(void);
+
 /* Look-ups by exact key. Numbers convert between integer types when the value fits, else `otherwise`. */
 const struct qs_kv *qs_gguf_kv(const struct qs_gguf *g, const char *key);
 bool qs_kv_u64(const struct qs_kv *kv, uint64_t *out);            /* scalar integers and bools, non-negative */

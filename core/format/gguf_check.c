@@ -25,9 +25,14 @@ static bool str_is(const struct qs_kv *kv, const char *word)
 
 /* ---- the model's numbers ---- */
 
+const char *const *qs_gguf_needed_keys(void)
+{
+    static const char *const needed[] = { "block_count", "context_length", "embedding_length", NULL };
+    return needed;
+}
+
 static void lint_arch(struct qs_gguf *g)
 {
-    static const char *const needed[] = {"block_count", "context_length", "embedding_length"};
     const struct qs_kv *kv = qs_gguf_kv(g, "general.architecture");
     const char *s;
     size_t n;
@@ -40,9 +45,9 @@ static void lint_arch(struct qs_gguf *g)
             "is not a short text: no program can run the file");
         return;
     }
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+    for (const char *const *needed = qs_gguf_needed_keys(); *needed; needed++) {
         char key[160];
-        snprintf(key, sizeof key, "%.*s.%s", (int)n, s, needed[i]);
+        snprintf(key, sizeof key, "%.*s.%s", (int)n, s, *needed);
         if (qs_gguf_kv(g, key))
             continue;
         char field[96];

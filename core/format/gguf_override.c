@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/unicode.h"
 #include "core/format/gguf_internal.h"
 #include "core/format/gguf_write.h"
 
@@ -93,6 +94,9 @@ static int set(struct qs_gguf_meta *m, const char *key, int type, const char *va
 
 int qs_gguf_meta_override(struct qs_gguf_meta *m, const char *text, struct qs_err *e)
 {
+    const size_t bytes = strlen(text), bad = qs_utf8_invalid_at(text, bytes);
+    if (bad < bytes)
+        return qs_fail(e, QS_EINVAL, "--override-kv: no valid UTF-8 at byte %zu of KEY=TYPE:VALUE", bad + 1);
     const char *equals = strchr(text, '=');
     const char *colon = equals ? strchr(equals, ':') : NULL;
     if (!equals || equals == text || !colon)

@@ -218,9 +218,9 @@ int qs_gguf_layout(const struct qs_gguf_meta *m, struct qs_gguf_out *tensor, siz
                    struct qs_str *header, uint64_t *file_size, struct qs_err *e)
 {
     static const char zeros[64];
-    if (alignment < 8 || (alignment & (alignment - 1)) != 0 || alignment > QS_GGUF_MAX_ALIGNMENT)
-        return qs_fail(e, QS_EINVAL, "an alignment of %" PRIu32 " is not a power of two from 8 to %u", alignment,
-                       QS_GGUF_MAX_ALIGNMENT);
+    if (alignment < QS_GGUF_OUT_ALIGNMENT_MIN || (alignment & (alignment - 1)) != 0 || alignment > QS_GGUF_MAX_ALIGNMENT)
+        return qs_fail(e, QS_EINVAL, "an alignment of %" PRIu32 " is not a power of two from %u to %u", alignment,
+                       QS_GGUF_OUT_ALIGNMENT_MIN, QS_GGUF_MAX_ALIGNMENT);
     qs_str_clear(header);
     qs_str_addn(header, "GGUF", 4);
     add_u32(header, 3);

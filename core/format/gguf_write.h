@@ -24,6 +24,9 @@ int qs_gguf_meta_type(const struct qs_gguf_meta *m, const char *key); /* enum qs
 /* "key=type:value" as llama.cpp's --override-kv: int, float, bool, str; also u8..f64 by our names. Numbers must fit. */
 int qs_gguf_meta_override(struct qs_gguf_meta *m, const char *text, struct qs_err *e);
 
+#define QS_GGUF_OUT_ALIGNMENT_MIN 8u /* files with less can be read, and are not written */
+#define QS_GGUF_OUT_ALIGNMENT 32u    /* what is written then, and everywhere by default */
+
 struct qs_gguf_out { /* one tensor of the file to be written */
     const char *name;
     unsigned n_dims;
@@ -34,7 +37,7 @@ struct qs_gguf_out { /* one tensor of the file to be written */
 };
 
 /* Header bytes (magic, version 3, metadata, tensor table, padding) for these tensors, whose data follow in this order,
- * each aligned. `alignment`: power of two >= 8. Fills tensor[i].offset and *file_size. */
+ * each aligned. `alignment`: power of two >= QS_GGUF_OUT_ALIGNMENT_MIN. Fills tensor[i].offset and *file_size. */
 int qs_gguf_layout(const struct qs_gguf_meta *m, struct qs_gguf_out *tensor, size_t n, uint32_t alignment,
                    struct qs_str *header, uint64_t *file_size, struct qs_err *e);
 

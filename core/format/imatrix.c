@@ -1,7 +1,7 @@
 /* imatrix.c - importance matrices: llama.cpp's two file forms, read.
  *
  * Owns the entries and their values. A file that begins with "GGUF" is read as GGUF, anything else as the legacy form.
- * Refuses counts that the file cannot hold, entries without their partner, values that are negative or not finite,
+ * Refuses counts that the file cannot hold, entries without their partner, values that are negative, not finite or absurd,
  * names that stand twice. An entry that no tensor of the model wants, or of another size, is the caller's business.
  * Immutable after open.
  */
@@ -121,6 +121,7 @@ static int read_entry(struct qs_reader *r, uint32_t i, struct qs_imatrix *m, siz
         return qs_fail_mem(e, (uint64_t)nval * 4, "an importance matrix");
     const uint8_t *p = qs_reader_bytes(r, (uint64_t)nval * 4, "values");
     x->count = ncall;
+    x->unseen = ncall == 0;
     for (uint32_t k = 0; k < nval; k++) /* stored as mean times calls; without calls as it is, as llama.cpp reads it */
         x->value[k] = ncall ? get_f32(p + 4 * (size_t)k) / (float)ncall : get_f32(p + 4 * (size_t)k);
     return QS_OK;
@@ -273,16 +274,33 @@ static int read_gguf(const void *bytes, size_t n, struct qs_imatrix *m, struct q
 
 /* ---- both ---- */
 
-static int check_entries(const struct qs_imatrix *m, struct qs_err *e)
+/* Looks at the values: notes an entry of zeros alone. */
+static int check_values(struct qs_imatrix_entry *x, struct qs_err *e)
+{
+    x->zero = true;
+    for (size_t k = 0; k < x->n; k++) {
+        if (!(x->value[k] >= 0 && x->value[k] <= 3.4e38f))
+            return qs_fail(e, QS_EFORMAT, "importance matrix: entry %s: value %zu is negative or no finite number",
+                           x->name, k);
+        if (x->value[k] > QS_IMATRIX_MAX)
+            return qs_fail(e, QS_EFORMAT,
+                           "importance matrix: entry %s: value %zu is %.3g: values above %g make encoders overflow, and "
+                           "no mean of squared activations is that large",
+                           x->name, k, (double)x->value[k], (double)QS_IMATRIX_MAX);
+        x->zero &= !(x->value[k] > 0);
+    }
+    return QS_OK;
+}
+
+static int check_entries(struct qs_imatrix *m, struct qs_err *e)
 {
     for (size_t i = 0; i < m->n_entries; i++) {
-        const struct qs_imatrix_entry *x = &m->entry[i];
+        struct qs_imatrix_entry *x = &m->entry[i];
         if (i > 0 && strcmp(x[-1].name, x->name) == 0)
             return qs_fail(e, QS_EFORMAT, "importance matrix: entry %s stands twice", x->name);
-        for (size_t k = 0; k < x->n; k++)
-            if (!(x->value[k] >= 0 && x->value[k] <= 3.4e38f))
-                return qs_fail(e, QS_EFORMAT, "importance matrix: entry %s: value %zu is negative or no finite number",
-                               x->name, k);
+        const int rc = check_values(x, e);
+        if (rc)
+            return rc;
     }
     return QS_OK;
 }

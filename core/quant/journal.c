@@ -168,11 +168,13 @@ int qs_journal_open(const char *path, struct qs_key key, bool restart, struct qs
         rc = read_head(&j, size, key, &head, e);
     if (!rc && !restart)
         rc = refuse_others(path, head, e);
-    const bool empty = restart || head != HEAD_OURS;
+    const bool empty = restart || head != HEAD_OURS, began = rc == QS_OK && empty;
     if (!rc)
         rc = empty ? start_empty(&j, key, e) : read_records(&j, size, e);
-    if (rc) {
-        qs_journal_close(&j, false);
+    if (rc) { /* what could not be begun holds no record: away with it; what was refused stays */
+        struct stat st;
+        const bool ours = head == HEAD_NONE || restart;
+        qs_journal_close(&j, began && ours && !fstat(j.fd, &st) && st.st_size <= HEAD_BYTES);
         return rc;
     }
     *fresh = empty;

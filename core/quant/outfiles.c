@@ -17,6 +17,13 @@
 #define QS_VERSION "unknown"
 #endif
 
+/* As in the source, which may be laid out more tightly than programs write. */
+static uint32_t alignment_of(const struct qs_plan *plan)
+{
+    const uint32_t a = qs_model_alignment(plan->model);
+    return a < QS_GGUF_OUT_ALIGNMENT_MIN ? QS_GGUF_OUT_ALIGNMENT : a;
+}
+
 static bool copies_all(const struct qs_plan *plan)
 {
     for (size_t i = 0; i < plan->n; i++)
@@ -60,6 +67,8 @@ static int describe(struct qs_gguf_meta *m, const struct qs_plan *plan, const st
     int rc = qs_model_copy_metadata(plan->model, m, e);
     for (const char *const *k = (const char *const[]){ "split.no", "split.count", "split.tensors.count", NULL }; *k; k++)
         qs_gguf_meta_remove(m, *k);
+    if (!rc && alignment_of(plan) != qs_model_alignment(plan->model))
+        rc = qs_gguf_meta_u32(m, "general.alignment", alignment_of(plan), e);
     if (!rc && plan->file_type >= 0)
         rc = qs_gguf_meta_u32(m, "general.file_type", (uint32_t)plan->file_type, e);
     if (!rc)
@@ -96,13 +105,41 @@ static const char *kind_of(int type)
     }
 }
 
+/* Of a model's own keys: the last part of its name is `tail`. */
+static bool is_of_arch(const char *key, const char *arch, const char *tail)
+{
+    const size_t n = strlen(arch);
+    return n && !strncmp(key, arch, n) && key[n] == '.' && !strcmp(key + n + 1, tail);
+}
+
+/* Why no program could load the file without this key; NULL: it can be left out. Beside the keys that every model needs:
+ * those from which the sizes of its tensors follow, and what its layers compute with. */
+static const char *why_needed(const struct qs_plan *plan, const char *key)
+{
+    static const char *const layers[] = { "feed_forward_length", "attention.head_count", "attention.head_count_kv",
+                                          "attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon", NULL };
+    static const char *const always[] = { "general.architecture", "tokenizer.ggml.model", "tokenizer.ggml.tokens", NULL };
+    const char *arch = plan->model->hp.arch;
+    for (const char *const *k = always; *k; k++)
+        if (!strcmp(key, *k))
+            return k == always ? "no program can open a model without it" : "llama.cpp needs it to load a model";
+    for (const char *const *k = qs_gguf_needed_keys(); *k; k++)
+        if (is_of_arch(key, arch, *k))
+            return "llama.cpp needs it to load a model";
+    for (const char *const *k = layers; *k; k++)
+        if (is_of_arch(key, arch, *k))
+            return "llama.cpp needs it to load this model";
+    return NULL;
+}
+
 static int remove_key(struct qs_gguf_meta *m, const struct qs_plan *plan, const char *key, struct qs_err *e)
 {
     const char *why = why_owned(plan, key);
     if (why)
         return qs_fail(e, QS_EINVAL, "--remove-kv %s: this key cannot be edited: %s", key, why);
-    if (!strcmp(key, "general.architecture"))
-        return qs_fail(e, QS_EINVAL, "--remove-kv %s: no program can open a model without it", key);
+    const char *needed = why_needed(plan, key);
+    if (needed)
+        return qs_fail(e, QS_EINVAL, "--remove-kv %s: %s", key, needed);
     if (!qs_gguf_meta_remove(m, key))
         return qs_fail(e, QS_EINVAL, "--remove-kv %s: the model states no such key", key);
     return QS_OK;
@@ -121,6 +158,22 @@ static int check_kind(const struct qs_gguf_meta *m, const struct qs_gguf_meta *o
                    qs_gguf_type_name(now), kind_of(then), qs_gguf_type_name(then));
 }
 
+static int check_architecture(const struct qs_plan *plan, const char *name, struct qs_err *e)
+{
+    const char *now;
+    size_t n;
+    if (!*name)
+        return qs_fail(e, QS_EINVAL, "--override-kv general.architecture: no program can open a model without a name there");
+    if (!qs_kv_str(qs_model_kv(plan->model, "general.architecture"), &now, &n) || n == 0)
+        return QS_OK; /* nobody could load it so far */
+    return n == strlen(name) && !memcmp(now, name, n)
+               ? QS_OK
+               : qs_fail(e, QS_EINVAL,
+                         "--override-kv general.architecture: tensors and metadata of this model are those of %s: no "
+                         "program loads them as another",
+                         plan->model->hp.arch);
+}
+
 static int override_key(struct qs_gguf_meta *m, const struct qs_plan *plan, const char *text, struct qs_err *e)
 {
     struct qs_gguf_meta *one = qs_gguf_meta_new(); /* the entry by itself: is it well-formed, and of what type? */
@@ -131,8 +184,8 @@ static int override_key(struct qs_gguf_meta *m, const struct qs_plan *plan, cons
         rc = qs_fail(e, QS_EINVAL, "--override-kv %s: this key cannot be edited: %s", key, why);
     if (!rc)
         rc = check_kind(m, one, key, e);
-    if (!rc && !strcmp(key, "general.architecture") && !strcmp(text + strlen(key), "=str:"))
-        rc = qs_fail(e, QS_EINVAL, "--override-kv %s: no program can open a model without a name there", key);
+    if (!rc && !strcmp(key, "general.architecture"))
+        rc = check_architecture(plan, strchr(text + strlen(key), ':') + 1, e); /* well-formed: it has one */
     if (!rc)
         rc = qs_gguf_meta_override(m, text, e);
     qs_gguf_meta_free(one);
@@ -242,7 +295,7 @@ static int make_meta(const struct qs_plan *plan, const struct qs_writer_args *ar
                      struct qs_gguf_meta **out, struct qs_err *e)
 {
     struct qs_gguf_meta *m = qs_gguf_meta_new();
-    const uint32_t alignment = qs_model_alignment(plan->model);
+    const uint32_t alignment = alignment_of(plan);
     int rc = m ? QS_OK : qs_fail_mem(e, 0, "metadata");
     if (!rc && no == 0)
         rc = describe(m, plan, args, e);
@@ -264,7 +317,7 @@ static int measure_heads(const struct qs_plan *plan, const struct qs_writer_args
                          uint32_t *alignment, struct qs_err *e)
 {
     int rc = QS_OK;
-    *alignment = qs_model_alignment(plan->model);
+    *alignment = alignment_of(plan);
     for (unsigned no = 0; !rc && no < 2; no++) {
         struct qs_gguf_meta *m;
         struct qs_str header = QS_STR_INIT;

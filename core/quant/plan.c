@@ -187,7 +187,29 @@ static bool uses_importance(int type)
     return f && (f->flags & QS_USES_IMATRIX);
 }
 
-static int take_importance(struct planning *g, struct found *missing, struct found *unseen)
+static bool takes_importance(const struct qs_plan *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->enc[i].copy && uses_importance(p->enc[i].type))
+            return true;
+    return false;
+}
+
+static bool converts(const struct qs_plan *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->enc[i].copy)
+            return true;
+    return false;
+}
+
+/* Does the matrix say nothing about the whole tensor: no token reached it, or all its values are 0? */
+static bool idle(const struct qs_imatrix_entry *x)
+{
+    return x->zero || x->unseen >= x->experts;
+}
+
+static int take_importance(struct planning *g, struct found *missing, struct found *unseen, struct found *nothing)
 {
     for (size_t i = 0; i < g->p->n; i++) {
         struct qs_encoding *enc = &g->p->enc[i];
@@ -199,8 +221,8 @@ static int take_importance(struct planning *g, struct found *missing, struct fou
         if (rc)
             return rc;
         enc->importance = x;
-        if (x && x->unseen && uses_importance(enc->type))
-            note(unseen, enc);
+        if (x && (x->unseen || x->zero) && uses_importance(enc->type))
+            note(idle(x) ? nothing : unseen, enc);
         if (!x && uses_importance(enc->type) && !embeds(t) && qs_mix_kind_of(t->name) != QS_MIX_OUTPUT)
             note(missing, enc);
     }
@@ -238,14 +260,18 @@ static size_t strangers(const struct planning *g)
 
 static int check_importance(struct planning *g)
 {
-    struct found missing = { 0, NULL }, unseen = { 0, NULL };
-    int rc = take_importance(g, &missing, &unseen);
+    struct found missing = { 0, NULL }, unseen = { 0, NULL }, nothing = { 0, NULL };
+    int rc = take_importance(g, &missing, &unseen, &nothing);
     if (!rc)
         rc = check_needs(g);
     if (rc || !g->p->imatrix)
         return rc;
     size_t strange = strangers(g);
-    if (missing.n)
+    if (!takes_importance(g->p))
+        rc = warn(g, "the importance matrix is not used: %s",
+                  converts(g->p) ? "no tensor is converted to a type that takes importance weights"
+                                  : "every tensor is copied as it is");
+    if (missing.n && !rc)
         rc = warn(g, "no importance weights for %zu tensor%s (%s ...): encoded without", missing.n, plural(missing.n),
                   missing.first->tensor->name);
     if (unseen.n && !rc)
@@ -254,6 +280,10 @@ static int check_importance(struct planning *g)
                   "with equal weights",
                   unseen.n, plural(unseen.n), unseen.first->tensor->name, unseen.first->importance->unseen,
                   (unsigned long long)unseen.first->tensor->ne[2]);
+    if (nothing.n && !rc)
+        rc = warn(g, "the importance matrix saw no token for %zu tensor%s (%s%s): its weights say nothing about %s",
+                  nothing.n, plural(nothing.n), nothing.first->tensor->name, nothing.n == 1 ? "" : " ...",
+                  nothing.n == 1 ? "it" : "them");
     if (strange && !rc)
         rc = warn(g, "%zu of %zu entries of the importance matrix belong to no tensor of this model", strange,
                   g->p->imatrix->n_entries);
@@ -303,8 +333,8 @@ static int warn_rules(struct planning *g)
             continue;
         if (item->line)
             snprintf(line, sizeof line, "%.256s:%u: ", r->name ? r->name : "recipe", item->line);
-        rc = warn(g, "%srule %.200s decides nothing: all %u tensor%s it matches are decided before it, or are never "
-                  "quantized", line, item->pattern, match->matched, plural(match->matched));
+        rc = warn(g, "%srule %.200s decides nothing: it matches %u tensor%s, decided before it or never quantized", line,
+                  item->pattern, match->matched, plural(match->matched));
     }
     return rc;
 }

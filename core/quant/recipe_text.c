@@ -3,7 +3,7 @@
  * One line is one thing: a setting, a pin, a rule, a comment or nothing. '#' starts a comment at the beginning of a
  * line or after a blank. The type stands behind the last '='. Names and patterns that begin or end with a blank, begin
  * with '#' or '"', or hold a blank followed by '#' are written in double quotes, where "" is one quote. Refuses:
- * invalid UTF-8, control characters, unknown words, anything twice. Takes CRLF and a byte order mark.
+ * invalid UTF-8, control characters, unknown words, anything twice, settings that exclude each other. Takes CRLF and a byte order mark.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -291,6 +291,28 @@ static int compare_pins(const void *va, const void *vb)
     return d ? d : a->line < b->line ? -1 : a->line > b->line;
 }
 
+/* Settings that cannot both be meant are an error in the later line. */
+static int refuse_contradictions(struct reader *x)
+{
+    const struct qs_recipe *r = x->r;
+    const unsigned *seen = x->seen;
+    enum qs_recipe_setting a, b;
+    const char *why;
+    if (r->leave_output && r->output_type != QS_TYPE_NONE) {
+        a = QS_SET_LEAVE_OUTPUT;
+        b = QS_SET_OUTPUT_TYPE;
+        why = "leave-output keeps the output tensor as it is, output-type gives it another type";
+    } else if (r->pure && r->preset->base == QS_TYPE_NONE) {
+        a = QS_SET_PRESET;
+        b = QS_SET_PURE;
+        why = "pure gives every tensor the preset's base type, and this preset has none";
+    } else {
+        return QS_OK;
+    }
+    x->line = seen[a] > seen[b] ? seen[a] : seen[b];
+    return qs_fail(x->e, QS_EINVAL, "%s (line %u): they exclude each other", why, seen[a] > seen[b] ? seen[b] : seen[a]);
+}
+
 /* A name pinned twice is an error in the second line. */
 static int refuse_twins(struct reader *x)
 {
@@ -338,6 +360,8 @@ int qs_recipe_parse(const char *name, const char *text, size_t len, struct qs_re
     }
     if (!rc)
         rc = at_line(&x, refuse_twins(&x));
+    if (!rc)
+        rc = at_line(&x, refuse_contradictions(&x));
     if (rc)
         qs_recipe_free(x.r);
     else

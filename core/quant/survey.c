@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/regex.h"
+#include "core/quant/bad_weights.h"
 #include "core/quant/encode.h"
 #include "core/quant/importance.h"
 #include "core/quant/stats.h"
@@ -125,8 +126,11 @@ static int pick_rows(struct lab *l, const struct qs_tensor *t, uint64_t k, uint6
     return QS_OK;
 }
 
-static int gather(struct lab *l, const struct qs_tensor *t, uint64_t k, uint64_t seed, struct qs_err *e)
+/* The k picked rows of the source as floats, taken once. */
+static int need_sample(struct lab *l, const struct qs_tensor *t, uint64_t k, uint64_t seed, struct qs_err *e)
 {
+    if (l->sample)
+        return QS_OK;
     struct qs_parts parts = { { NULL } };
     const uint64_t ne[4] = { t->ne[0], k, 1, 1 };
     int rc = pick_rows(l, t, k, seed, e);
@@ -176,42 +180,34 @@ static double error_se(const struct qs_error_sums *row, size_t k, uint64_t n_row
     return sqrt(var) / (2 * sqrt(ratio));
 }
 
-/* Rows that were just encoded to l->dst, `nonfinite` weights of them not finite before or after: whether finite weights
- * became infinite. A number that leaves those out would look good where the result is useless. Rows that hold NaN or Inf
- * themselves are no overflow: the distribution counts them. */
-static int find_overflow(const struct lab *l, const struct qs_weight *src, const struct qs_format *f, uint64_t row, uint64_t rows,
-                         uint64_t nonfinite, bool *found, struct qs_err *e)
+/* Whether finite weights of rows that were just encoded are finite no more (per_row: their sums). A number that leaves
+ * those out would look good where the result is useless. Only rows that have such weights are decoded again, to see
+ * whether they had them before: one NaN makes its block NaN, and in some encoders its row, so that of a row of a block type
+ * with NaN or Inf in it nothing is said here; the distribution counts those. */
+static int find_overflow(const struct qs_weight *src, const struct qs_format *f, uint64_t row, size_t rows,
+                         const struct qs_error_sums *per_row, bool *found, struct qs_err *e)
 {
     const size_t cols = (size_t)src->ne[0];
-    const struct qs_const_parts made = { .p = { l->dst } };
-    qs_scan_fn *const scan = qs_format_ops(f->id)->scan;
-    if (*found || (!nonfinite && (!scan || !scan(&made, (size_t)rows, cols))))
-        return QS_OK;
-    float *x = qs_malloc(cols * sizeof *x);
-    if (!x)
-        return qs_fail_mem(e, cols * sizeof *x, "a row of weights");
-    uint64_t before = 0;
+    float *x = NULL;
     int rc = QS_OK;
-    for (uint64_t r = 0; !rc && r < rows; r++) {
+    for (size_t r = 0; !rc && !*found && r < rows; r++) {
+        uint64_t before = 0;
+        if (!per_row[r].nonfinite)
+            continue;
+        if (!x && !(x = qs_malloc(cols * sizeof *x)))
+            return qs_fail_mem(e, cols * sizeof *x, "a row of weights");
         rc = qs_weight_decode(src, row + r, 1, x, e);
         for (size_t c = 0; !rc && c < cols; c++)
             before += !isfinite(x[c]);
+        *found = !rc && (before == 0 || (f->block == 1 && per_row[r].nonfinite > before));
     }
     qs_free(x);
-    *found = !before;
     return rc;
 }
 
-/* Some encoders' searches overflow before their scales do and end with zeros: nothing is left of such weights either. (What
- * is far below a type's smallest step becomes zero as well, but is not that large.) */
-static bool lost_by_size(const struct qs_survey_cell *c)
+static void overflows(struct qs_survey_cell *c, enum qs_how how)
 {
-    return c->error > 0.99 && c->max_error > 1e10;
-}
-
-static void overflows(struct qs_survey_cell *c)
-{
-    *c = (struct qs_survey_cell){ .gap = QS_GAP_OVERFLOW, .error = NAN, .error_se = NAN, .max_error = NAN, .weighted = NAN,
+    *c = (struct qs_survey_cell){ .gap = QS_GAP_OVERFLOW, .how = how, .error = NAN, .error_se = NAN, .max_error = NAN, .weighted = NAN,
                                   .mean_square = NAN };
 }
 
@@ -235,18 +231,17 @@ static int measure_sample(struct lab *l, const struct qs_tensor *t, const struct
                     to++;
             }
         }
-        const uint64_t before = total.nonfinite;
         rc = qs_encode_rows(l->encoder, QS_PRIO_JOB, l->sample, from, to - from, f->id, imp ? &own : NULL, l->dst, &total,
                             l->per_row + from, e);
         if (!rc)
-            rc = find_overflow(l, l->sample, f, from, to - from, total.nonfinite - before, &overflow, e);
+            rc = find_overflow(l->sample, f, from, to - from, l->per_row + from, &overflow, e);
     }
     if (rc)
         return rc;
     cell_from_sums(out, &total, QS_HOW_SAMPLED);
     out->error_se = error_se(l->per_row, l->n_picked, t->rows, &total);
-    if (overflow || lost_by_size(out))
-        overflows(out);
+    if (overflow || qs_bad_lost(f, total.max_abs))
+        overflows(out, QS_HOW_SAMPLED);
     return qs_job_step(l->job, l->n_picked * t->ne[0], e);
 }
 
@@ -256,20 +251,22 @@ static int measure_whole(struct lab *l, const struct qs_tensor *t, const struct 
     struct qs_error_sums total = { 0 };
     const uint64_t slice = t->ne[0] >= SLICE_WEIGHTS ? 1 : SLICE_WEIGHTS / t->ne[0];
     bool overflow = false;
-    int rc = need_dst(l, f, slice < t->rows ? slice : t->rows, t->ne[0], e);
+    const uint64_t most = slice < t->rows ? slice : t->rows;
+    int rc = need_dst(l, f, most, t->ne[0], e);
+    if (!rc && !qs_grow(&l->per_row, &l->per_row_cap, (size_t)most, sizeof *l->per_row))
+        rc = qs_fail_mem(e, most * sizeof *l->per_row, "errors of rows");
     for (uint64_t row = 0; !rc && row < t->rows; row += slice) {
         const uint64_t n = t->rows - row < slice ? t->rows - row : slice;
-        const uint64_t before = total.nonfinite;
-        rc = qs_encode_rows(l->encoder, QS_PRIO_JOB, l->source, row, n, f->id, imp, l->dst, &total, NULL, e);
+        rc = qs_encode_rows(l->encoder, QS_PRIO_JOB, l->source, row, n, f->id, imp, l->dst, &total, l->per_row, e);
         if (!rc)
-            rc = find_overflow(l, l->source, f, row, n, total.nonfinite - before, &overflow, e);
+            rc = find_overflow(l->source, f, row, (size_t)n, l->per_row, &overflow, e);
         if (!rc)
             rc = qs_job_step(l->job, n * t->ne[0], e);
     }
     if (!rc)
         cell_from_sums(out, &total, QS_HOW_WHOLE);
-    if (!rc && (overflow || lost_by_size(out)))
-        overflows(out);
+    if (!rc && (overflow || qs_bad_lost(f, total.max_abs)))
+        overflows(out, QS_HOW_WHOLE);
     return rc;
 }
 
@@ -319,8 +316,8 @@ static int measure(struct lab *l, const struct qs_model *m, const struct qs_tens
     int rc = need_encoder(l, t->ne[0], e);
     if (!rc && !l->source)
         rc = qs_model_weight(m, t, &l->source, e);
-    if (!rc && k && !l->sample)
-        rc = gather(l, t, k, seed, e);
+    if (!rc && k)
+        rc = need_sample(l, t, k, seed, e);
     if (!rc)
         rc = k ? measure_sample(l, t, qs_format_by_id(type), imp, out, e)
                : measure_whole(l, t, qs_format_by_id(type), imp, out, e);
@@ -330,25 +327,22 @@ static int measure(struct lab *l, const struct qs_model *m, const struct qs_tens
     return rc;
 }
 
-/* The mean square alone, as a cell of the tensor's own type. */
+/* The mean square alone, as a cell of the tensor's own type. counted: the job has been told of these weights. */
 static int measure_square(struct lab *l, const struct qs_model *m, const struct qs_tensor *t, uint64_t sample_weights,
-                          uint64_t seed, struct qs_survey_cell *out, struct qs_err *e)
+                          uint64_t seed, bool counted, struct qs_survey_cell *out, struct qs_err *e)
 {
     const uint64_t k = sample_rows(t, sample_weights);
-    struct qs_survey_stats whole;
     double sum = 0;
     uint64_t n = 0;
     *out = (struct qs_survey_cell){ .known = true, .how = k ? QS_HOW_SAMPLED : QS_HOW_WHOLE, .weighted = NAN };
     out->sample = weights_to_measure(t, sample_weights);
     int rc = l->source ? QS_OK : qs_model_weight(m, t, &l->source, e);
+    if (!rc && !k)
+        return qs_stats_mean_square(l->source, l->pool, l->job, counted, &out->mean_square, e);
     if (!rc)
-        rc = k ? gather(l, t, k, seed, e) : qs_stats_run(l->source, l->pool, l->job, &whole, e);
+        rc = need_sample(l, t, k, seed, e);
     if (rc)
         return rc;
-    if (!k) {
-        out->mean_square = whole.sd * whole.sd + whole.mean * whole.mean;
-        return QS_OK;
-    }
     const float *x = (const float *)(const void *)l->sample->parts.p[0];
     for (uint64_t i = 0; i < out->sample; i++)
         if (isfinite(x[i])) {
@@ -357,7 +351,7 @@ static int measure_square(struct lab *l, const struct qs_model *m, const struct 
         }
     out->mean_square = n ? sum / (double)n : (double)NAN;
     rc = qs_weight_intact(l->source, e);
-    return rc ? rc : qs_job_step(l->job, out->sample, e);
+    return rc ? rc : qs_job_step(l->job, counted ? out->sample : 0, e);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------------- */
@@ -368,7 +362,7 @@ struct run {
     struct qs_survey *s;
     struct lab lab;
     struct qs_survey_cache *cache;
-    uint64_t sample_weights;
+    bool *square_counted; /* per row: its mean square is measured by itself, and is in the job's total */
 };
 
 static int by_bpw(const void *a, const void *b)
@@ -442,10 +436,23 @@ static struct qs_key tensor_key(const struct qs_tensor *t)
     return k;
 }
 
-static struct qs_cell_id cell_id(const struct run *r, const struct qs_tensor *t, int type)
+struct qs_cell_id qs_survey_cell_id(const struct qs_survey *s, const struct qs_tensor *t, int type)
 {
-    const bool whole = !sample_rows(t, r->sample_weights);
-    return (struct qs_cell_id){ tensor_key(t), type, whole ? 0 : r->sample_weights, whole ? 0 : r->args->seed };
+    const struct qs_survey_row *row = qs_survey_row_of(s, t);
+    const bool whole = !sample_rows(t, s->sample_weights);
+    return (struct qs_cell_id){
+        .tensor = tensor_key(t), .type = type, .method = QS_METHOD_REFERENCE,
+        .statistics = row ? row->statistics : (struct qs_key){ 0, 0 }, .sample_weights = whole ? 0 : s->sample_weights,
+        .seed = whole ? 0 : s->seed, .encoder = QS_ENCODER_VERSION,
+    };
+}
+
+/* Of the mean square alone, which has no statistics: a cell of the tensor's own type, for that is never measured. */
+static struct qs_cell_id square_id(const struct run *r, const struct qs_tensor *t)
+{
+    struct qs_cell_id id = qs_survey_cell_id(r->s, t, t->type);
+    id.statistics = (struct qs_key){ 0, 0 };
+    return id;
 }
 
 static bool wanted(const struct run *r, const struct qs_tensor *t, int type)
@@ -497,8 +504,9 @@ static void find_square(struct qs_survey_row *row, size_t n_types)
 
 /* Fills in what needs no measuring and what the cache has; adds the weights that are to be measured in all, and those
  * that are left. */
-static int start_row(struct run *r, struct qs_survey_row *row, uint64_t *total, uint64_t *left, struct qs_err *e)
+static int start_row(struct run *r, size_t n, uint64_t *total, uint64_t *left, struct qs_err *e)
 {
+    struct qs_survey_row *const row = &r->s->row[n];
     const struct qs_tensor *t = row->tensor;
     const struct qs_imatrix_entry *imp;
     struct qs_survey_cell square;
@@ -506,6 +514,8 @@ static int start_row(struct run *r, struct qs_survey_row *row, uint64_t *total, 
     if (rc)
         return rc;
     set_square(row, NAN, QS_HOW_WHOLE);
+    if (imp)
+        row->statistics = r->args->imatrix->key;
     if (r->args->stats) {
         const bool have = qs_survey_cache_stats(r->cache, tensor_key(t), &row->stats);
         r->s->cells_reused += have;
@@ -513,34 +523,41 @@ static int start_row(struct run *r, struct qs_survey_row *row, uint64_t *total, 
         *left += have ? 0 : t->n;
     }
     for (size_t i = 0; i < r->s->n_types; i++) {
-        const uint64_t n = cell_start(t, r->s->type[i], imp != NULL, r->sample_weights, &row->cell[i]);
-        const struct qs_cell_id id = cell_id(r, t, r->s->type[i]);
-        if (!n || !wanted(r, t, r->s->type[i]))
+        const uint64_t weights = cell_start(t, r->s->type[i], imp != NULL, r->s->sample_weights, &row->cell[i]);
+        const struct qs_cell_id id = qs_survey_cell_id(r->s, t, r->s->type[i]);
+        if (!weights || !wanted(r, t, r->s->type[i]))
             continue;
         const bool have = qs_survey_cache_cell(r->cache, &id, &row->cell[i]);
         r->s->cells_reused += have;
-        *total += n;
-        *left += have ? 0 : n;
+        *total += weights;
+        *left += have ? 0 : weights;
     }
-    if (lacks_square(r, row)) {
-        const struct qs_cell_id id = cell_id(r, t, t->type);
+    r->square_counted[n] = lacks_square(r, row);
+    if (r->square_counted[n]) {
+        const struct qs_cell_id id = square_id(r, t);
         const bool have = qs_survey_cache_cell(r->cache, &id, &square);
         r->s->cells_reused += have;
-        *total += weights_to_measure(t, r->sample_weights);
-        *left += have ? 0 : weights_to_measure(t, r->sample_weights);
+        *total += weights_to_measure(t, r->s->sample_weights);
+        *left += have ? 0 : weights_to_measure(t, r->s->sample_weights);
         if (have)
             set_square(row, square.mean_square, square.how);
     }
     return QS_OK;
 }
 
-static int run_square(struct run *r, struct qs_survey_row *row, struct qs_err *e)
+/* One that turned out to be missing only now, because every type measured overflowed, is not in the job's total. */
+static int run_square(struct run *r, size_t n, struct qs_err *e)
 {
+    struct qs_survey_row *const row = &r->s->row[n];
     const struct qs_tensor *t = row->tensor;
-    const struct qs_cell_id id = cell_id(r, t, t->type);
+    const struct qs_cell_id id = square_id(r, t);
     struct qs_survey_cell c;
+    if (!r->square_counted[n] && qs_survey_cache_cell(r->cache, &id, &c)) {
+        set_square(row, c.mean_square, c.how);
+        return QS_OK;
+    }
     qs_job_item(r->lab.job, "%s", t->name);
-    const int rc = measure_square(&r->lab, r->m, t, r->sample_weights, r->args->seed, &c, e);
+    const int rc = measure_square(&r->lab, r->m, t, r->s->sample_weights, r->s->seed, r->square_counted[n], &c, e);
     if (rc)
         return rc;
     set_square(row, c.mean_square, c.how);
@@ -550,8 +567,9 @@ static int run_square(struct run *r, struct qs_survey_row *row, struct qs_err *e
     return QS_OK;
 }
 
-static int run_row(struct run *r, struct qs_survey_row *row, struct qs_err *e)
+static int run_row(struct run *r, size_t n, struct qs_err *e)
 {
+    struct qs_survey_row *const row = &r->s->row[n];
     const struct qs_tensor *t = row->tensor;
     const struct qs_imatrix_entry *imp = NULL;
     int rc = qs_importance_for(r->args->imatrix, t, &imp, e);
@@ -570,16 +588,16 @@ static int run_row(struct run *r, struct qs_survey_row *row, struct qs_err *e)
         if (!needs_measuring(r, row, i))
             continue;
         qs_job_item(r->lab.job, "%s -> %s", t->name, qs_format_by_id(type)->name);
-        rc = measure(&r->lab, r->m, t, type, imp, r->sample_weights, r->args->seed, &row->cell[i], e);
+        rc = measure(&r->lab, r->m, t, type, imp, r->s->sample_weights, r->s->seed, &row->cell[i], e);
         if (!rc) {
-            const struct qs_cell_id id = cell_id(r, t, type);
+            const struct qs_cell_id id = qs_survey_cell_id(r->s, t, type);
             qs_survey_cache_put_cell(r->cache, &id, &row->cell[i]);
             r->s->cells_measured++;
         }
     }
     find_square(row, r->s->n_types);
     if (!rc && isnan(row->mean_square) && lacks_square(r, row))
-        rc = run_square(r, row, e);
+        rc = run_square(r, n, e);
     lab_leave_tensor(&r->lab);
     return rc;
 }
@@ -603,15 +621,18 @@ static int run_all(struct run *r, struct qs_err *e)
         rc = choose_rows(r, e);
     if (rc)
         return rc;
+    r->square_counted = qs_calloc(r->s->n_rows + 1, sizeof *r->square_counted);
+    if (!r->square_counted)
+        return qs_fail_mem(e, r->s->n_rows, "a survey");
     open_cache(r);
     for (size_t i = 0; !rc && i < r->s->n_rows; i++)
-        rc = start_row(r, &r->s->row[i], &total, &left, e);
+        rc = start_row(r, i, &total, &left, e);
     if (rc)
         return rc;
     qs_job_phase(r->lab.job, "survey", "weights", total);
     qs_job_skip(r->lab.job, total - left);
     for (size_t i = 0; !rc && i < r->s->n_rows; i++)
-        rc = run_row(r, &r->s->row[i], e);
+        rc = run_row(r, i, e);
     return rc;
 }
 
@@ -622,14 +643,14 @@ int qs_survey_run(struct qs_model *m, const struct qs_survey_args *args, struct 
     r.s = qs_calloc(1, sizeof *r.s);
     if (!r.s)
         return qs_fail_mem(e, sizeof *r.s, "a survey");
-    r.sample_weights = args->whole ? 0 : args->sample_weights ? args->sample_weights : DEFAULT_SAMPLE;
     r.s->model = m;
-    r.s->sample_weights = r.sample_weights;
+    r.s->sample_weights = args->whole ? 0 : args->sample_weights ? args->sample_weights : DEFAULT_SAMPLE;
     r.s->seed = args->seed;
     r.s->weighted = args->imatrix != NULL;
     r.s->errors = args->errors;
     const int rc = run_all(&r, e);
     lab_free(&r.lab);
+    qs_free(r.square_counted);
     qs_survey_cache_free(r.cache);
     if (rc)
         qs_survey_free(r.s);

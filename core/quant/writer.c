@@ -388,7 +388,8 @@ static int tell_overflow(struct run *r, const struct qs_encoding *enc, const str
         if (!rc)
             rc = qs_job_step(r->job, 0, e);
     }
-    return rc ? rc : qs_bad_result(enc->tensor, enc->type, &bad, "would be NaN or infinite", row.largest, e);
+    return rc ? rc : qs_bad_result(enc->tensor, enc->type, &bad, "would be NaN or infinite", row.largest, enc->importance,
+                                   e);
 }
 
 /* Says where the first bad weight is, and how many there are in the whole tensor. */
@@ -408,7 +409,7 @@ static int tell_bad_weights(struct run *r, const struct qs_encoding *enc, const 
     if (p->sums.nonfinite)
         return tell_overflow(r, enc, s, i, w, p, e);
     rc = qs_scan_weight(w, r->pool, r->job, QS_BAD_TOO_LARGE, false, &bad, e);
-    return rc ? rc : qs_bad_result(t, enc->type, &bad, "would be lost", bad.largest, e);
+    return rc ? rc : qs_bad_result(t, enc->type, &bad, "would be lost", bad.largest, enc->importance, e);
 }
 
 /* Is the slice in p fit to be written? Copied: no scale or weight is NaN or infinite; encoded: nor lost by its size. */

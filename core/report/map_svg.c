@@ -65,6 +65,9 @@ static void add_cell(struct qs_str *out, const struct qs_heat *h, const struct q
         qs_fmt_num(&value, c->std_error, h->unit, 2);
         qs_str_addf(out, ", sampled, standard error %s", value.data);
     }
+    char note[64];
+    if (*qs_heat_cell_note(c, note, sizeof note))
+        qs_str_addf(out, ", %s", note);
     qs_str_addf(out, ", %s</title></rect>\n", f ? f->name : "?");
     out->failed |= value.failed;
     qs_str_free(&value);

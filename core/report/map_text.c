@@ -333,6 +333,11 @@ static void print_notes(struct qs_str *out, const struct layout *l)
         qs_str_addf(&note, "each column is %zu layers, the worst of them shown", l->per_column);
         put_note(out, l, &note);
     }
+    char folded[160];
+    if (*qs_heat_folded_note(h, folded, sizeof folded)) {
+        qs_str_add(&note, folded);
+        put_note(out, l, &note);
+    }
     if (h->sampled) {
         qs_str_addf(&note, "~ %u of %zu values measured on a sample of rows", h->sampled, h->n_items);
         put_note(out, l, &note);

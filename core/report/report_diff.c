@@ -138,11 +138,17 @@ int qs_report_diff(const struct qs_model *a, const struct qs_model *b, const str
 {
     struct qs_regex *re = NULL;
     struct totals totals = { 0 }, again = { 0 };
+    uint64_t matched = 0;
     int rc = v->match ? qs_regex_compile(v->match, 0, &re, e) : QS_OK;
     if (rc)
         return rc;
     struct qs_report *r = qs_report_new("diff");
     rc = add_tensors(r, d, v, &totals, re, false, e);
+    for (int s = 0; s <= QS_DIFF_ONLY_B; s++)
+        matched += totals.state[s];
+    if (!rc && v->match && !matched)
+        rc = qs_fail(e, QS_ENOTFOUND, "--match '%s' matches none of the %zu tensors of %s and %s", v->match, d->n_rows, a->path,
+                     b->path);
     if (!rc) {
         add_facts(r, a, b, d, &totals, v->headers_only, v->data);
         if (v->data || d->n_kv)

@@ -102,6 +102,8 @@ static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_su
     } else if (row && row->stats.known) {
         c.value = args->measure == QS_MAP_OUTLIERS ? row->stats.max_sigma : row->stats.kurtosis;
     }
+    c.tensors = 1;
+    c.known = !isnan(c.value);
     return c;
 }
 
@@ -207,6 +209,27 @@ static bool is_drawn(const struct qs_tensor *t)
     return t->n_dims >= 2 && t->format && qs_format_ops(t->format->id)->decode && t->n > 0 && t->layer < 4096;
 }
 
+/* Joins a tensor to the cell where others may be already. */
+static void fold(struct qs_heat *h, const struct qs_heat_cell *c, struct qs_heat_cell *at)
+{
+    const unsigned tensors = at->tensors + c->tensors, known = at->known + c->known;
+    if (!at->tensor || qs_heat_worse(h, c, at))
+        *at = *c;
+    h->folded += tensors == 2;
+    at->tensors = tensors;
+    at->known = known;
+}
+
+static void count_folded_unknown(struct qs_heat *h)
+{
+    for (size_t r = 0; r < h->n_rows + h->n_singles; r++) {
+        const bool single = r >= h->n_rows;
+        const struct qs_heat_cell *cell = single ? h->single[r - h->n_rows].cell : h->row[r].cell;
+        for (size_t i = 0; i < (single ? 1 : h->n_layers); i++)
+            h->folded_unknown += cell[i].tensors > 1 && cell[i].known < cell[i].tensors;
+    }
+}
+
 static int place_all(struct places *p, const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
                      struct qs_err *e)
 {
@@ -227,10 +250,9 @@ static int place_all(struct places *p, const struct qs_model *m, const struct qs
             h->without_row++;
             continue;
         }
-        struct qs_heat_cell *at = &row->cell[t->layer < 0 ? 0 : t->layer];
-        if (!at->tensor || qs_heat_worse(h, &c, at))
-            *at = c;
+        fold(h, &c, &row->cell[t->layer < 0 ? 0 : t->layer]);
     }
+    count_folded_unknown(h);
     if (h->n_rows)
         qsort(h->row, h->n_rows, sizeof *h->row, by_role);
     if (h->n_singles)
@@ -309,7 +331,77 @@ void qs_heat_free(struct qs_heat *h)
     qs_free(h);
 }
 
+/* ---- notes --------------------------------------------------------------------------------------------------- */
+
+const char *qs_heat_cell_note(const struct qs_heat_cell *c, char *buf, size_t n)
+{
+    const unsigned unknown = c->tensors - c->known;
+    buf[0] = 0;
+    if (c->tensors < 2)
+        return buf;
+    if (!unknown)
+        snprintf(buf, n, "worst of %u", c->tensors);
+    else if (c->known)
+        snprintf(buf, n, "worst of %u, %u of %u unknown", c->known, unknown, c->tensors);
+    else
+        snprintf(buf, n, "%u of %u unknown", unknown, c->tensors);
+    return buf;
+}
+
+const char *qs_heat_folded_note(const struct qs_heat *h, char *buf, size_t n)
+{
+    buf[0] = 0;
+    if (!h->folded)
+        return buf;
+    snprintf(buf, n, "%u cell%s for several tensors, the worst of those known shown", h->folded,
+             h->folded == 1 ? " stands" : "s stand");
+    if (h->folded_unknown) {
+        const size_t len = strlen(buf);
+        snprintf(buf + len, n - len, "; in %u of them some are unknown", h->folded_unknown);
+    }
+    return buf;
+}
+
 /* ---- as a list ----------------------------------------------------------------------------------------------- */
+
+static void add_folded_row(struct qs_section *t, const struct qs_heat *h, const char *label, const struct qs_heat_cell *c)
+{
+    char note[64];
+    if (c->tensors < 2)
+        return;
+    qs_row(t);
+    qs_cell_str(t, 0, label);
+    if (c->tensor->layer >= 0)
+        qs_cell_int(t, 1, c->tensor->layer);
+    qs_cell_str(t, 2, c->tensor->name);
+    qs_cell_num(t, 3, c->value);
+    qs_cell_how(t, 3, c->how, c->std_error);
+    if (!isnan(c->value))
+        qs_cell_int(t, 4, qs_heat_level(h, c->value));
+    qs_cell_int(t, 5, c->tensors);
+    qs_cell_int(t, 6, c->tensors - c->known);
+    qs_cell_str(t, 7, qs_heat_cell_note(c, note, sizeof note));
+}
+
+static void add_folded(struct qs_report *r, const struct qs_heat *h)
+{
+    const struct qs_column columns[] = {
+        { .key = "row", .title = "row", .left = true }, { .key = "layer", .title = "layer" },
+        { .key = "worst", .title = "worst tensor", .left = true },
+        { .key = "value", .title = qs_map_measure_name(h->measure), .unit = h->unit }, { .key = "level", .title = "level" },
+        { .key = "tensors", .title = "stands for" }, { .key = "unknown", .title = "unknown" },
+        { .key = "note", .title = "note", .left = true },
+    };
+    if (!h->folded)
+        return;
+    struct qs_section *t = qs_report_table(r, "folded", "Cells that stand for several tensors", columns,
+                                           sizeof columns / sizeof *columns);
+    for (size_t k = 0; k < h->n_rows; k++)
+        for (size_t i = 0; i < h->n_layers; i++)
+            add_folded_row(t, h, h->row[k].label, &h->row[k].cell[i]);
+    for (size_t k = 0; k < h->n_singles; k++)
+        add_folded_row(t, h, h->single[k].label, &h->single[k].cell[0]);
+}
 
 int qs_report_map(const struct qs_heat *h, struct qs_report **out, struct qs_err *e)
 {
@@ -329,6 +421,8 @@ int qs_report_map(const struct qs_heat *h, struct qs_report **out, struct qs_err
     qs_fact_num(f, "low", "from", h->low, h->unit, QS_HOW_EXACT);
     qs_fact_num(f, "high", "to", h->high, h->unit, QS_HOW_EXACT);
     qs_fact_int(f, "not_drawn", "not drawn", h->not_drawn, QS_UNIT_COUNT);
+    qs_fact_int(f, "folded", "cells of several tensors", h->folded, QS_UNIT_COUNT);
+    qs_fact_int(f, "folded_unknown", "of these, with unknown ones", h->folded_unknown, QS_UNIT_COUNT);
     qs_fact_int(f, "without_row", "without a row of their own", h->without_row, QS_UNIT_COUNT);
     struct qs_section *t = qs_report_table(r, "tensors", "Tensors", columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < h->n_items; i++) {
@@ -346,6 +440,7 @@ int qs_report_map(const struct qs_heat *h, struct qs_report **out, struct qs_err
         if (!isnan(c->value))
             qs_cell_int(t, 5, qs_heat_level(h, c->value));
     }
+    add_folded(r, h);
     if (qs_report_failed(r)) {
         qs_report_free(r);
         return qs_fail(e, QS_ENOMEM, "out of memory while making the report");

@@ -2,7 +2,8 @@
  *
  * Made once from a model and a survey; then drawn as text (map_text.c) or SVG (map_svg.c), or listed as a report. Rows are
  * name stems ("attn_q" of blk.3.attn_q.weight) in the order of roles; stems a model does not have take no row; experts
- * that are stored one by one are folded into their row, the worst shown. Tensors outside of blocks stand on lines of their
+ * that are stored one by one are folded into their row: a cell shows the worst of those known, and carries how many it
+ * stands for and of how many the value is known. Tensors outside of blocks stand on lines of their
  * own. One-dimensional tensors are not drawn: they are never quantized. The picture is bounded (QS_MAP_CELLS,
  * QS_MAP_ROWS), whatever names a file has; tensors beyond are counted in totals and lists, and a note says so.
  */
@@ -23,6 +24,8 @@ struct qs_heat_cell {
     double value;                   /* NaN: unknown */
     enum qs_how how;
     double std_error;
+    unsigned tensors, known;        /* it stands for so many, of which the values of so many are known; above 1 for folded
+                                     * experts (then tensor, type, value and so on are those of the worst one) */
 };
 
 struct qs_heat_row {
@@ -46,6 +49,7 @@ struct qs_heat {
     double total;                   /* error or bits over all tensors drawn; NaN: means nothing here */
     bool total_sampled;
     uint64_t bytes;                 /* of the tensors drawn under the recipe */
+    unsigned folded, folded_unknown; /* cells that stand for several tensors; of these, cells with a value not known */
     unsigned sampled, unknown, kept; /* tensors whose value is sampled, not known, exactly 0 */
     unsigned not_drawn;             /* of one dimension or unknown type */
     unsigned without_row;           /* tensors beyond the rows that a picture holds: they count and are listed */
@@ -69,6 +73,12 @@ unsigned qs_heat_level(const struct qs_heat *h, double value);  /* 0..QS_RAMP_LE
 double qs_heat_level_from(const struct qs_heat *h, unsigned level); /* the least value of a level */
 bool qs_heat_worse(const struct qs_heat *h, const struct qs_heat_cell *a, const struct qs_heat_cell *b); /* a than b */
 
+/* What a cell stands for: "worst of 8", "worst of 7, 1 of 8 unknown", "8 of 8 unknown"; "" for a single tensor. */
+const char *qs_heat_cell_note(const struct qs_heat_cell *c, char *buf, size_t n);
+/* The remark below a picture with folded cells: "58 cells stand for several tensors, the worst of those known shown; in 2
+ * of them some are unknown"; "" where there are none. */
+const char *qs_heat_folded_note(const struct qs_heat *h, char *buf, size_t n);
+
 /* QS_HEAT_8: the ANSI backgrounds blue, magenta, cyan, white, lighter in this order on every palette in use; a coarse
  * scale of four, on terminals that have no more. */
 enum qs_heat_color { QS_HEAT_PLAIN, QS_HEAT_8, QS_HEAT_256, QS_HEAT_RGB };
@@ -82,7 +92,8 @@ void qs_heat_text(const struct qs_heat *h, const struct qs_heat_style *style, st
 /* A standalone file with title, legend, axis labels and a tooltip for each cell. */
 void qs_heat_svg(const struct qs_heat *h, struct qs_str *out);
 
-/* Facts "map" and the table "tensors", one row a tensor. */
+/* Facts "map"; the table "tensors", one row a tensor. Where experts are folded also the table "folded", one row a cell
+ * that stands for several, with how many they are, how many are unknown, and qs_heat_cell_note. */
 int qs_report_map(const struct qs_heat *h, struct qs_report **out, struct qs_err *e);
 
 #endif

@@ -306,7 +306,8 @@ static void add_channels(struct qs_report *r, const struct qs_survey *s, const s
                  QS_WORST, all - (uint64_t)listed);
     if (!v->data || more[0])
         qs_section_note(t, "Outliers are rows and columns whose largest weight is at least %.0f times that of the median one; a row "
-                        "that stands out only where it crosses an outlier column is none, and the other way round.%s",
+                        "that stands out only where it crosses an outlier column is none, and the other way round. Such crossings are "
+                        "left out of \"largest\".%s",
                         QS_OUTLIER_RATIO, more);
 }
 

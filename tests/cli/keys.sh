@@ -56,7 +56,10 @@ while IFS='|' read -r verb args; do
     ok "$what: $(wc -l < paths) keys"
 done <<< "$runs"
 while IFS=$'\t' read -r verb path; do
-    case $verb:$path in quantize:result.resumed_bytes) continue ;; esac # only where a run goes on
+    case $verb:$path in
+    quantize:result.resumed_bytes) continue ;; # only where a run goes on
+    'map:folded['*) continue ;;                # only where experts are stored one by one (tests/report/test_map.c)
+    esac
     case $'\n'$runs in *$'\n'"$verb|"*) ;; *) fail "$verb is not tested here"; continue ;; esac
     if ! grep -qxF -e "$verb"$'\t'"$path" seen; then fail "$verb: documented key $path never comes"; fi
 done < documented

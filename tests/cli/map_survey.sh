@@ -201,4 +201,19 @@ for verb in survey map; do
     expect_rc 1
     expect_json error.code '*'
 done
+# ---- options that would have no effect are refused; a quantized model says what it shows ----
+for words in '-f' '--measure outliers -t Q2_K' '--measure bits --whole' '--measure kurtosis --uniform Q4_K'; do
+    # shellcheck disable=SC2086
+    run quantscape map "$demo" $words
+    expect_rc 2
+    expect_one_error
+done
+quantscape quantize "$demo" -t Q8_0 -o q8.gguf -q 2> /dev/null || fail 'quantize'
+run quantscape map q8.gguf
+expect_rc 0
+expect_out '^Bits per weight'
+expect_err 'quantized already: these are its bits'
+run quantscape map q8.gguf -t Q4_K_M --no-cache
+expect_rc 0
+expect_err 'errors are against this file, not the original'
 finish

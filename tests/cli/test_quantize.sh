@@ -257,7 +257,11 @@ for words in '--override-kv general.alignment=u32:64' '--remove-kv no.such' '--o
     '--override-kv split.no=u16:1' '--override-kv split.tensors.count=i32:1' '--override-kv general.architecture=int:3' \
     '--remove-kv general.architecture' '--override-kv tokenizer.ggml.tokens=str:a' \
     '--override-kv general.quantization_version=u32:77' '--override-kv general.type=str:imatrix' \
-    '--override-kv general.file_type=int:1' '--remove-kv split.count'; do
+    '--override-kv general.file_type=int:1' '--remove-kv split.count' '--override-kv general.architecture=str:qwen2' \
+    '--override-kv general.architecture=str:' '--override-kv general.architecture=string:llama2' \
+    '--remove-kv llama.block_count' '--remove-kv llama.context_length' '--remove-kv llama.embedding_length' \
+    '--remove-kv llama.attention.head_count' '--remove-kv llama.attention.layer_norm_rms_epsilon' \
+    '--remove-kv llama.feed_forward_length' '--remove-kv tokenizer.ggml.model' '--remove-kv tokenizer.ggml.tokens'; do
     run quantscape quantize model.gguf -o out.gguf $words
     name=${words#* }
     refused "${words%% *} ${name%%=*}: "
@@ -267,6 +271,8 @@ for words in '--override-kv|a|--override-kv a: ' '--override-kv|a=int:zz|--overr
     '--override-kv|a.b=f32:nan|--override-kv a.b=f32:nan: ' '--override-kv|a=int:1|--remove-kv|a|a is both set' \
     '--override-kv|a=int:1|--override-kv|a=int:2|sets a twice' '--leave-output|--output-type|Q8_0|exclude each other' \
     '--pin|token_embd.weight=Q8_0|--pin|token_embd.weight=Q6_K|token_embd.weight two types: Q8_0 and Q6_K' \
+    $'--override-kv|general.name=str:a\xff|no valid UTF-8 at byte 19' $'--override-kv|a\xc3=int:1|no valid UTF-8 at byte 2' \
+    $'--remove-kv|\xff|--remove-kv: no valid UTF-8 at byte 1' \
     '-t|COPY|--pure|exclude each other'; do
     IFS='|' read -r -a word <<< "$words"
     run quantscape quantize model.gguf -o out.gguf "${word[@]:0:${#word[@]}-1}"
@@ -274,6 +280,22 @@ for words in '--override-kv|a|--override-kv a: ' '--override-kv|a=int:zz|--overr
     expect_one_error "${word[-1]}"
     only_files
 done
+run quantscape quantize model.gguf -o out.gguf -t COPY --override-kv general.architecture=str:llama # what it is already
+expect_rc 0
+rm -f out.gguf
+# The same in a recipe file, by every verb that reads one.
+printf 'leave-output = yes\n# so\noutput-type = Q8_0\n' > home/both.recipe
+printf 'pure = yes\npreset = COPY\n' > home/pure.recipe
+for words in 'recipe check' 'recipe show' 'plan model.gguf --recipe' 'quantize model.gguf -o out.gguf --recipe'; do
+    run quantscape $words home/both.recipe
+    refused 'home/both.recipe:3: leave-output .* \(line 1\): they exclude each other'
+    run quantscape $words home/pure.recipe
+    refused 'home/pure.recipe:2: pure .* \(line 1\): they exclude each other'
+done
+printf 'leave-output = no\noutput-type = Q8_0\npure = no\npreset = COPY\n' > home/both.recipe
+run quantscape recipe check home/both.recipe
+expect_rc 0
+rm home/both.recipe home/pure.recipe
 run quantscape plan model.gguf --pin token_embd.weight=Q8_0 --pin token_embd.weight=q8_0
 expect_rc 0
 
@@ -318,12 +340,34 @@ expect_rc 0
 expect_no_err
 rm -f out.gguf
 
+# ---- what matches nothing, and what is not used ----
+run quantscape diff model.gguf original -m no.such
+expect_rc 1
+expect_one_error "--match 'no.such' matches none of the 74 tensors"
+expect_no_out
+run quantscape diff model.gguf original -m attn_q
+expect_rc 0
+run quantscape quantize model.gguf -o out.gguf -t COPY --imatrix "$imatrix.gguf"
+expect_rc 0
+expect_err 'warning: the importance matrix is not used: every tensor is copied'
+rm -f out.gguf
+for verb in 'plan' 'quantize -o out.gguf'; do
+    run quantscape $verb model.gguf --rule 'norm=Q4_K'
+    expect_rc 0
+    cat "$out" >> "$err"
+    expect_err 'rule norm decides nothing: it matches 17 tensors'
+done
+rm -f out.gguf
+
 # ---- a source that is quantized already ----
 run quantscape quantize home/q8.gguf -o home/q4.gguf -t Q4_0
 expect_rc 0
 expect_err 'warning: 57 tensors are converted from Q8_0 .*against this file'
 run quantscape quantize home/q4.gguf -o out.gguf -t Q4_K_M
 refused 'is Q4_0 already.*--allow-requantize'
+run quantscape plan home/q4.gguf -t Q4_K_M
+expect_rc 0
+expect_out 'quantize would stop: .* is Q4_0 already'
 run quantscape quantize home/q4.gguf -o out.gguf -t Q4_K_M --allow-requantize
 expect_rc 0
 expect_err 'warning: .*quantized already.*against this file'

@@ -86,8 +86,34 @@ static void test_legacy_values(void **state)
     assert_string_equal(m->dataset, "");
     assert_true(qs_imatrix_find(m, "b")->value[0] == 2.0f && qs_imatrix_find(m, "b")->value[2] == 2.5f);
     assert_true(qs_imatrix_find(m, "a")->value[1] == 6.0f);
+    assert_int_equal(qs_imatrix_find(m, "a")->unseen, 1);
+    assert_int_equal(qs_imatrix_find(m, "b")->unseen, 0);
+    assert_false(qs_imatrix_find(m, "a")->zero);
     qs_imatrix_free(m);
     qs_str_free(&s);
+}
+
+/* Zeros are noted, values that no encoder can work with are refused by name; the largest allowed one is taken. */
+static void test_extreme_values(void **state)
+{
+    static const struct { float first; bool ok; } cases[] = {
+        { 0, true }, { QS_IMATRIX_MAX, true }, { 1.01f * QS_IMATRIX_MAX, false }, { 3e38f, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct qs_str s = QS_STR_INIT;
+        struct qs_err e = QS_ERR_INIT;
+        struct qs_imatrix *m = NULL;
+        tf_u32(&s, 1);
+        entry(&s, "blk.0.a", 1, 1, cases[i].first);
+        assert_int_equal(qs_imatrix_open_mem(s.data, s.len, &m, &e), cases[i].ok ? QS_OK : QS_EFORMAT);
+        if (cases[i].ok)
+            assert_int_equal(m->entry[0].zero, i == 0);
+        else
+            assert_non_null(strstr(e.msg, "entry blk.0.a: value 0 is "));
+        qs_imatrix_free(m);
+        qs_str_free(&s);
+    }
 }
 
 /* ---- the GGUF form, built by hand: four experts of 8 columns ---- */
@@ -298,6 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_forms_agree), cmocka_unit_test(test_legacy_values),
+        cmocka_unit_test(test_extreme_values),
         cmocka_unit_test(test_experts),         cmocka_unit_test(test_hostile_gguf),
         cmocka_unit_test(test_hostile_legacy),  cmocka_unit_test(test_every_prefix),
         cmocka_unit_test(test_failing_memory),  cmocka_unit_test(test_missing_file),

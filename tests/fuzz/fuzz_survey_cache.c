@@ -38,10 +38,11 @@ static void look(const uint8_t *data, size_t size)
 {
     const struct qs_key zero = { 0, 0 };
     struct qs_survey_cache *c = qs_survey_cache_open_mem(data, size, zero, zero);
-    const struct qs_cell_id id = { zero, 12, 65536, 0 };
+    const struct qs_cell_id id = { .tensor = zero, .type = 12, .sample_weights = 65536, .encoder = QS_ENCODER_VERSION };
     struct qs_survey_cell cell = { 0 };
     struct qs_survey_stats stats;
-    if (qs_survey_cache_cell(c, &id, &cell) && (cell.how != QS_HOW_WHOLE && cell.how != QS_HOW_SAMPLED))
+    if (qs_survey_cache_cell(c, &id, &cell) &&
+        ((cell.how != QS_HOW_WHOLE && cell.how != QS_HOW_SAMPLED) || cell.known != (cell.gap == QS_GAP_NONE)))
         __builtin_trap();
     if (qs_survey_cache_stats(c, zero, &stats) && (stats.n_rows_worst > QS_WORST || stats.n_cols_worst > QS_WORST))
         __builtin_trap();

@@ -181,6 +181,17 @@ static void test_needs_importance(void **state)
     (void)state;
     refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL,
            ".weight as IQ2_XS needs importance weights, as do others: give an");
+    accept(&b, (struct qs_plan_args){ .foretell = true }); /* all of it can be looked at, and is not written */
+    assert_true(warned(b.p, "quantize would stop: "));
+    assert_int_equal(b.p->n, b.m->n_tensors);
+    assert_true(b.p->bytes > 0 && b.p->blocker.code == QS_EINVAL);
+    struct qs_writer_result *result = NULL;
+    const struct qs_writer_args where = { .path = qs_test_tmp_path("blocked.gguf") };
+    assert_int_equal(qs_writer_run(b.p, &where, NULL, NULL, &result, &b.e), QS_EINVAL);
+    assert_non_null(strstr(b.e.msg, "IQ2_XS needs importance weights, as do others: give an"));
+    assert_false(qs_file_exists(where.path));
+    qs_plan_free(b.p);
+    b.p = NULL;
     give_imatrix(&b, "ffn_", 1, false);
     refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL, "the importance matrix has none for it");
     qs_imatrix_free(b.im);
@@ -233,6 +244,45 @@ static void test_unseen_experts(void **state)
     close_bench(&b);
 }
 
+/* Entries that say nothing: counted apart from single experts that were not seen, in models without experts too. */
+static void test_idle_importance(void **state)
+{
+    const struct mm_spec spec = { .layers = 2, .untied = true };
+    struct bench b = open_bench(&spec, "preset = Q4_K_M\n");
+    (void)state;
+    give_imatrix(&b, "ffn_up", 1, false);
+    struct qs_imatrix_entry *last = &b.im->entry[b.im->n_entries - 1];
+    last->unseen = 1;
+    accept(&b, (struct qs_plan_args){ 0 });
+    assert_true(warned(b.p, "the importance matrix saw no token for 1 tensor (blk.1.ffn_up.weight): its weights say nothing"));
+    assert_false(warned(b.p, "experts"));
+    qs_plan_free(b.p);
+    b.p = NULL;
+    last->unseen = 0;
+    last->zero = b.im->entry[0].zero = true;
+    accept(&b, (struct qs_plan_args){ 0 });
+    assert_true(warned(b.p, "saw no token for 2 tensors (blk.0.ffn_up.weight ...)"));
+    close_bench(&b);
+}
+
+/* A matrix that nothing takes is told. */
+static void test_unused_importance(void **state)
+{
+    static const struct { const char *recipe, *says; } cases[] = {
+        { "preset = COPY\n", "the importance matrix is not used: every tensor is copied as it is" },
+        { "preset = BF16\n", "the importance matrix is not used: no tensor is converted to a type" },
+    };
+    const struct mm_spec spec = { .layers = 1, .untied = true };
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct bench b = open_bench(&spec, cases[i].recipe);
+        give_imatrix(&b, "ffn_up", 1, false);
+        accept(&b, (struct qs_plan_args){ 0 });
+        assert_true(warned(b.p, cases[i].says));
+        close_bench(&b);
+    }
+}
+
 /* ---- sources ------------------------------------------------------------------------------------------------ */
 
 static void test_quantized_sources(void **state)
@@ -254,7 +304,13 @@ static void test_quantized_sources(void **state)
     b = open_bench(&spec, "preset = Q5_K_M\n");
     refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL,
            "token_embd.weight is Q4_0 already, as are others: converting it again");
+    accept(&b, (struct qs_plan_args){ .foretell = true });
+    assert_true(warned(b.p, "quantize would stop: token_embd.weight is Q4_0 already"));
+    assert_int_equal(b.p->blocker.code, QS_EINVAL);
+    qs_plan_free(b.p);
+    b.p = NULL;
     accept(&b, (struct qs_plan_args){ .allow_requantize = true });
+    assert_int_equal(b.p->blocker.code, QS_OK);
     assert_true(warned(b.p, "quantized already (token_embd.weight is Q4_0)"));
     assert_true(warned(b.p, "the result is larger than the source"));
     close_bench(&b);
@@ -279,16 +335,20 @@ static void test_fallbacks(void **state)
 static void test_idle_parts(void **state)
 {
     const struct mm_spec spec = { .layers = 1 };
-    struct bench b = open_bench(&spec, "preset = Q4_K_M\npure = yes\noutput-type = Q8_0\nleave-output = yes\n"
-                                       "rule attn = Q8_0\nrule attn_q = Q6_K\n");
+    struct bench b = open_bench(&spec, "preset = Q4_K_M\npure = yes\noutput-type = Q8_0\n"
+                                       "rule attn = Q8_0\nrule attn_q = Q6_K\nrule norm = Q4_K\n");
     (void)state;
     accept(&b, (struct qs_plan_args){ 0 });
     assert_true(warned(b.p, "output-type has no effect"));
-    assert_true(warned(b.p, "leave-output has no effect"));
-    assert_true(warned(b.p, ":6: rule attn_q decides nothing: all 1 tensor it matches"));
+    assert_true(warned(b.p, ":5: rule attn_q decides nothing: it matches 1 tensor, decided before it"));
+    assert_true(warned(b.p, ":6: rule norm decides nothing: it matches 3 tensors, "));
     close_bench(&b);
     b = open_bench(&spec, "preset = MXFP4_MOE\nrule nothing = Q8_0\npin nobody = Q8_0\n");
     refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL, "pin nobody: the model has no such tensor");
+    close_bench(&b);
+    b = open_bench(&spec, "leave-output = yes\n");
+    accept(&b, (struct qs_plan_args){ 0 });
+    assert_true(warned(b.p, "leave-output has no effect"));
     close_bench(&b);
     b = open_bench(&spec, "preset = MXFP4_MOE\n");
     accept(&b, (struct qs_plan_args){ 0 });
@@ -414,6 +474,8 @@ int main(void)
         cmocka_unit_test(test_missing_importance),
         cmocka_unit_test(test_importance_of_wrong_size),
         cmocka_unit_test(test_unseen_experts),
+        cmocka_unit_test(test_idle_importance),
+        cmocka_unit_test(test_unused_importance),
         cmocka_unit_test(test_quantized_sources),
         cmocka_unit_test(test_fallbacks),
         cmocka_unit_test(test_idle_parts),

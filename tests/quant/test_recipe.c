@@ -194,6 +194,9 @@ static void test_refused(void **state)
         { "rule a #b = Q4_K", "is expected", QS_EINVAL },
         { "pinn a = Q4_K", "did you mean pin?", QS_EINVAL },
         { "pin a = Q4_K\npin b = Q4_K\npin a = Q6_K", "r:3: a is pinned in line 1 already", QS_EINVAL },
+        { "leave-output = yes\n\noutput-type = Q8_0", "r:3: leave-output keeps", QS_EINVAL },
+        { "output-type = Q8_0\npure = yes\nleave-output = yes", "another type (line 1): they exclude each", QS_EINVAL },
+        { "pure = on\npreset = COPY", "r:2: pure gives every tensor", QS_EINVAL },
         { "# \xff", "no valid UTF-8 at byte 3", QS_EFORMAT },
         { "# \x1b[31m", "control character at byte 3", QS_EFORMAT },
         { "# \xc2\x9b", "control character at byte 3", QS_EFORMAT },
@@ -264,10 +267,10 @@ static void test_edits(void **state)
 static void test_setting_taken_back(void **state)
 {
     (void)state;
-    struct qs_recipe *r = parse("output-type = Q6_K  # because\nleave-output = yes\n");
+    struct qs_recipe *r = parse("output-type = Q6_K  # because\nstrict = yes\n");
     r->output_type = QS_TYPE_NONE;
-    r->leave_output = false;
-    check_print(r, "# because\nleave-output = no\n");
+    r->strict = false;
+    check_print(r, "# because\nstrict = no\n");
     round_trip(r);
     qs_recipe_free(r);
 }

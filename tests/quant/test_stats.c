@@ -258,12 +258,98 @@ static void test_many_and_single(void **state)
     assert_int_equal(s.col[0].index, 5);
     qs_weight_unref(w);
     made_free(&t, 1);
-    made_fill(&t, 1, 4); /* most rows empty: the median is 0 */
+    made_fill(&t, 1, 4); /* most rows empty: they are no measure of the others */
     memset(t.x + 128 * 100, 0, 600 * 128 * sizeof *t.x);
+    for (uint64_t c = 0; c < 128; c++)
+        t.x[128 * 42 + c] *= 20;
     w = weight_of(t.x, 128, 700, 1);
     s = stats_of(w, 2);
-    assert_int_equal(s.outlier_rows, 100);
+    assert_int_equal(s.outlier_rows, 1);
+    assert_int_equal(s.row[0].index, 42);
+    assert_true(isfinite(s.row[0].ratio) && s.row[0].ratio > QS_OUTLIER_RATIO);
     assert_int_equal(s.outlier_cols, 0);
+    qs_weight_unref(w);
+    memset(t.x, 0, 700 * 128 * sizeof *t.x);
+    w = weight_of(t.x, 128, 700, 1);
+    s = stats_of(w, 2);
+    assert_int_equal(s.outlier_rows + s.outlier_cols, 0);
+    qs_weight_unref(w);
+    made_free(&t, 1);
+}
+
+/* ---- many candidates, and the job ---------------------------------------------------------------------------- */
+
+struct in_job { const struct qs_weight *w; struct qs_survey_stats s; bool cancel; };
+
+static int stats_in_job(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    struct in_job *x = ctx;
+    struct qs_pool *pool = NULL;
+    int rc = qs_pool_new(2, &pool, e);
+    qs_job_phase(job, "stats", "weights", x->w->rows * x->w->ne[0]);
+    if (x->cancel)
+        qs_job_cancel(job);
+    if (!rc)
+        rc = qs_stats_run(x->w, pool, job, &x->s, e);
+    qs_pool_free(pool);
+    return rc;
+}
+
+/* An embedding of 200,000 rows: of the others just over half are empty, or just under half are large; in either case a
+ * search that compares all with all would take some 10^10 steps. */
+static void test_many_candidates(void **state)
+{
+    (void)state;
+    enum { ROWS = 200000, COLS = 8, LARGE = 90000 };
+    float *x = malloc((size_t)ROWS * COLS * sizeof *x);
+    assert_non_null(x);
+    for (int large = 0; large < 2; large++) {
+        uint64_t seed = 8;
+        for (uint64_t i = 0; i < (uint64_t)ROWS * COLS; i++)
+            x[i] = (float)(0.5 + made_uniform(&seed)) * (i / COLS % ROWS >= LARGE ? (large ? 1.0f : 0.0f) : 20.0f);
+        struct in_job j = { .w = weight_of(x, COLS, ROWS, 1) };
+        struct qs_err e = QS_ERR_INIT;
+        for (int cancel = 0; cancel < 2; cancel++) {
+            struct qs_job *job = NULL;
+            struct qs_job_status st;
+            j.cancel = cancel;
+            assert_int_equal(qs_job_start("stats", stats_in_job, &j, -1, &job, &e), QS_OK);
+            assert_int_equal(qs_job_wait(job, &e), cancel ? QS_ECANCELLED : QS_OK);
+            qs_job_status(job, &st);
+            assert_true(cancel ? st.done < st.total : st.done == st.total);
+            qs_job_free(job);
+            if (cancel)
+                continue;
+            assert_int_equal(j.s.outlier_rows, large ? LARGE : 0);
+            assert_int_equal(j.s.outlier_cols, 0);
+            assert_int_equal(j.s.zeros, large ? 0 : (uint64_t)(ROWS - LARGE) * COLS);
+        }
+        qs_weight_unref((struct qs_weight *)(uintptr_t)j.w);
+    }
+    free(x);
+}
+
+static void test_mean_square(void **state)
+{
+    (void)state;
+    struct made_tensor t = { "t", { 320, 900 }, NULL };
+    struct qs_err e = QS_ERR_INIT;
+    double got[3], sum = 0;
+    made_fill(&t, 1, 3);
+    t.x[5] = NAN;
+    t.x[70000] = INFINITY;
+    for (uint64_t i = 0; i < 320 * 900; i++)
+        sum += isfinite(t.x[i]) ? (double)t.x[i] * (double)t.x[i] : 0;
+    struct qs_weight *w = weight_of(t.x, 320, 900, 1);
+    for (unsigned threads = 1; threads < 4; threads++) {
+        struct qs_pool *pool = NULL;
+        assert_int_equal(qs_pool_new(threads, &pool, &e), QS_OK);
+        assert_int_equal(qs_stats_mean_square(w, pool, NULL, true, &got[threads - 1], &e), QS_OK);
+        qs_pool_free(pool);
+    }
+    close_to(got[0], sum / (320 * 900 - 2));
+    assert_memory_equal(&got[0], &got[1], sizeof *got);
+    assert_memory_equal(&got[0], &got[2], sizeof *got);
     qs_weight_unref(w);
     made_free(&t, 1);
 }
@@ -296,7 +382,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_slow), cmocka_unit_test(test_nothing_finite),
         cmocka_unit_test(test_same_bits_for_any_threads), cmocka_unit_test(test_planted_outliers),
-        cmocka_unit_test(test_planted_channels), cmocka_unit_test(test_many_and_single), cmocka_unit_test(test_failing_memory),
+        cmocka_unit_test(test_planted_channels), cmocka_unit_test(test_many_and_single),
+        cmocka_unit_test(test_many_candidates), cmocka_unit_test(test_mean_square), cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }

@@ -12,8 +12,10 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "core/quant/bad_weights.h"
 #include "core/quant/survey.h"
 #include "core/quant/survey_cache.h"
+#include "core/report/report_map.h"
 #include "tests/quant/made_tensors.h"
 
 static struct made_tensor tensors[] = {
@@ -229,14 +231,18 @@ static void test_overflow(void **state)
     (void)state;
     static const int types[] = { QS_F16, QS_Q8_0, QS_Q6_K, QS_Q4_K, QS_Q4_0, QS_IQ4_NL, QS_BF16, QS_F32 };
     struct made_tensor t[] = { { "blk.0.attn_q.weight", { 256, 64 }, NULL }, { "blk.0.attn_k.weight", { 256, 64 }, NULL },
-                               { "blk.0.attn_v.weight", { 256, 64 }, NULL } };
-    made_fill(t, 3, 6);
-    for (size_t i = 0; i < 256 * 64; i++)
+                               { "blk.0.attn_v.weight", { 256, 64 }, NULL }, { "blk.1.attn_q.weight", { 256, 64 }, NULL } };
+    made_fill(t, 4, 6);
+    for (size_t i = 0; i < 256 * 64; i++) {
         t[0].x[i] *= 1e37f;
+        t[3].x[i] *= 1e37f;
+    }
     t[2].x[5] = NAN;
+    for (size_t r = 0; r < 64; r += 2) /* one NaN hides no overflow in other rows */
+        t[3].x[r * 256 + 5] = NAN;
     struct qs_model *m = NULL;
     struct qs_err e = QS_ERR_INIT;
-    assert_int_equal(qs_model_open(made_file("huge.gguf", t, 3), &m, &e), QS_OK);
+    assert_int_equal(qs_model_open(made_file("huge.gguf", t, 4), &m, &e), QS_OK);
     for (int whole = 0; whole < 2; whole++) {
         const struct qs_survey_args args = { .errors = true, .types = types, .n_types = 8, .no_cache = true, .whole = whole,
                                              .sample_weights = 4096 };
@@ -248,11 +254,126 @@ static void test_overflow(void **state)
                 fail_msg("%s: known %d, gap %d", qs_type_name(types[k]), c->known, c->gap);
             assert_true(qs_survey_cell(s, &m->tensor[1], types[k])->known);
             assert_int_not_equal(qs_survey_cell(s, &m->tensor[2], types[k])->gap, QS_GAP_OVERFLOW);
+            assert_int_equal(qs_survey_cell(s, &m->tensor[3], types[k])->gap, c->gap);
         }
         qs_survey_free(s);
     }
     qs_model_close(m);
+    made_free(t, 4);
+}
+
+/* What writing would say to the whole tensor: the rules of bad_weights.h on what the encoder made. */
+static bool writing_refuses(struct qs_model *m, const struct qs_tensor *t, int type)
+{
+    const struct qs_format *f = qs_format_by_id(type);
+    struct qs_weight *w = NULL;
+    struct qs_encoder *x = NULL;
+    struct qs_error_sums sums = { 0 };
+    struct qs_err e = QS_ERR_INIT;
+    uint8_t *dst = malloc(t->rows * qs_format_row_bytes(f, (size_t)t->ne[0]));
+    assert_int_equal(qs_model_weight(m, t, &w, &e), QS_OK);
+    assert_int_equal(qs_encoder_new(pool, t->ne[0], &x, &e), QS_OK);
+    assert_int_equal(qs_encode_rows(x, QS_PRIO_JOB, w, 0, t->rows, type, NULL, dst, &sums, NULL, &e), QS_OK);
+    qs_encoder_free(x);
+    qs_weight_unref(w);
+    free(dst);
+    return sums.nonfinite || qs_bad_lost(f, sums.max_abs);
+}
+
+/* At every type and magnitude the survey says "overflows" exactly where writing refuses. */
+static void test_overflow_as_written(void **state)
+{
+    (void)state;
+    static const double magnitude[] = { 1e4, 1e8, 1e9, 1e10, 3e10, 1e12, 1e15, 1e20, 1e25, 1e30, 1e35, 1e38 };
+    enum { MAGNITUDES = sizeof magnitude / sizeof *magnitude };
+    struct made_tensor t[MAGNITUDES];
+    char name[MAGNITUDES][32];
+    struct qs_model *m = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    unsigned refused = 0, written = 0;
+    for (size_t i = 0; i < MAGNITUDES; i++) {
+        uint64_t seed = i + 1;
+        snprintf(name[i], sizeof name[i], "blk.%zu.attn_q.weight", i);
+        t[i] = (struct made_tensor){ name[i], { 512, 8 }, malloc(512 * 8 * sizeof(float)) };
+        for (size_t k = 0; k < 512 * 8; k++)
+            t[i].x[k] = (float)(magnitude[i] * (2 * made_uniform(&seed) - 1));
+    }
+    assert_int_equal(qs_model_open(made_file("magnitudes.gguf", t, MAGNITUDES), &m, &e), QS_OK);
+    const struct qs_survey_args args = { .errors = true, .whole = true, .no_cache = true };
+    struct qs_survey *s = survey(m, &args, pool);
+    for (size_t i = 0; i < MAGNITUDES; i++)
+        for (size_t k = 0; k < s->n_types; k++) {
+            const struct qs_survey_cell *c = &s->row[i].cell[k];
+            if (s->type[k] == QS_F32 || (qs_format_by_id(s->type[k])->flags & QS_LOSSLESS_F32))
+                continue;
+            const bool refuses = writing_refuses(m, s->row[i].tensor, s->type[k]);
+            if (c->known == refuses || c->gap != (refuses ? QS_GAP_OVERFLOW : QS_GAP_NONE))
+                fail_msg("%g as %s: survey %s, writing %s", magnitude[i], qs_type_name(s->type[k]), qs_gap_text(c->gap),
+                         refuses ? "refuses" : "writes");
+            refused += refuses;
+            written += !refuses;
+        }
+    assert_true(refused > 100 && written > 50);
+    qs_survey_free(s);
+    qs_model_close(m);
+    made_free(t, MAGNITUDES);
+}
+
+/* ---- progress ------------------------------------------------------------------------------------------------ */
+
+struct surveyed { struct qs_model *m; struct qs_survey_args args; struct qs_survey *s; };
+
+static int survey_in_job(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    struct surveyed *x = ctx;
+    return qs_survey_run(x->m, &x->args, pool, job, &x->s, e);
+}
+
+/* Runs a survey in a job: what is done is what was announced, no more and no less. */
+static uint64_t measured_in_job(struct surveyed *x)
+{
+    struct qs_job *job = NULL;
+    struct qs_job_status st;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_job_start("survey", survey_in_job, x, -1, &job, &e), QS_OK);
+    assert_int_equal(qs_job_wait(job, &e), QS_OK);
+    qs_job_status(job, &st);
+    qs_job_free(job);
+    assert_true(st.total > 0);
+    assert_int_equal(st.done, st.total);
+    const uint64_t measured = x->s->cells_measured;
+    for (size_t i = 0; i < x->s->n_rows; i++)
+        assert_false(x->s->row[i].tensor->n_dims > 1 && isnan(x->s->row[i].mean_square));
+    qs_survey_free(x->s);
+    x->s = NULL;
+    return measured;
+}
+
+/* Every type measured overflows, and one keeps the weights: their mean square is found all the same, from the same sample,
+ * and the second time all of it is known. */
+static void test_progress(void **state)
+{
+    (void)state;
+    static const int types[] = { QS_F32, QS_Q4_K };
+    struct made_tensor t[] = { { "blk.0.attn_q.weight", { 256, 300 }, NULL }, { "blk.0.attn_k.weight", { 256, 8 }, NULL },
+                               { "blk.0.attn_norm.weight", { 256 }, NULL } };
+    struct surveyed x = { .args = { .errors = true, .types = types, .n_types = 2, .sample_weights = 4096 } };
+    struct qs_err e = QS_ERR_INIT;
+    made_fill(t, 3, 12);
+    for (size_t i = 0; i < 256 * 300; i++)
+        t[0].x[i] *= 1e38f;
+    assert_int_equal(qs_model_open(made_file("progress.gguf", t, 3), &x.m, &e), QS_OK);
+    for (int round = 0; round < 8; round++) {
+        x.args.whole = round & 1;
+        x.args.stats = round & 4;
+        assert_int_equal(measured_in_job(&x) > 0, (round & 2) == 0 && round != 5);
+    }
+    qs_model_close(x.m);
     made_free(t, 3);
+    x.args = (struct qs_survey_args){ .errors = true, .stats = true, .no_cache = true };
+    x.m = open_model();
+    assert_true(measured_in_job(&x) > 0);
+    qs_model_close(x.m);
 }
 
 static void test_samples_within_stated_error(void **state)
@@ -555,25 +676,93 @@ static void test_stale_keys(void **state)
     made_file("model.gguf", tensors, N);
 }
 
-/* A second writer measures without storing, and reads what is there. */
-static void test_two_at_once(void **state)
+/* Experts stored one by one share a cell of the map: it says how many they are, and that one of them is not known. */
+static void test_folded_experts(void **state)
+{
+    (void)state;
+    static const int types[] = { QS_Q8_0 };
+    enum { EXPERTS = 8, ALL = EXPERTS + 1 };
+    struct made_tensor t[ALL];
+    char name[ALL][48], note[160];
+    int type[ALL];
+    struct qs_model *m = NULL;
+    struct qs_heat *h = NULL;
+    struct qs_report *r = NULL;
+    struct qs_str json = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    for (int i = 0; i < ALL; i++) {
+        if (i < EXPERTS)
+            snprintf(name[i], sizeof name[i], "blk.0.ffn_gate.%d.weight", i);
+        else
+            snprintf(name[i], sizeof name[i], "blk.0.attn_q.weight");
+        t[i] = (struct made_tensor){ name[i], { 256, 8 }, NULL };
+        type[i] = QS_Q8_0;
+    }
+    made_fill(t, ALL, 3);
+    for (size_t i = 0; i < 256 * 8; i++)
+        t[5].x[i] *= 1e38f;
+    assert_int_equal(qs_model_open(made_file("experts.gguf", t, ALL), &m, &e), QS_OK);
+    const struct qs_survey_args args = { .errors = true, .whole = true, .types = types, .n_types = 1, .no_cache = true };
+    const struct qs_heat_args heat = { .measure = QS_MAP_ERROR, .scale = -1, .type = type };
+    struct qs_survey *s = survey(m, &args, pool);
+    assert_int_equal(qs_heat_make(m, s, &heat, &h, &e), QS_OK);
+    unsigned folded = 0;
+    for (size_t k = 0; k < h->n_rows; k++) {
+        const struct qs_heat_cell *c = &h->row[k].cell[0];
+        qs_heat_cell_note(c, note, sizeof note);
+        if (c->tensors == 1) {
+            assert_true(c->known == 1 && !note[0]);
+            continue;
+        }
+        folded++;
+        assert_true(c->tensors == EXPERTS && c->known == EXPERTS - 1 && c->value > 0);
+        assert_string_equal(note, "worst of 7, 1 of 8 unknown");
+        for (size_t i = 0; i < EXPERTS; i++)
+            assert_true(isnan(h->item[i].value) || h->item[i].value <= c->value);
+    }
+    assert_int_equal(folded, 1);
+    assert_true(h->folded == 1 && h->folded_unknown == 1 && h->unknown == 1);
+    assert_string_equal(qs_heat_folded_note(h, note, sizeof note),
+                        "1 cell stands for several tensors, the worst of those known shown; in 1 of them some are unknown");
+    assert_int_equal(qs_report_map(h, &r, &e), QS_OK);
+    assert_true(qs_report_json(r, &json));
+    assert_non_null(strstr(json.data, "1 of 8 unknown"));
+    qs_str_free(&json);
+    qs_report_free(r);
+    qs_heat_free(h);
+    qs_survey_free(s);
+    qs_model_close(m);
+    made_free(t, ALL);
+}
+
+static struct qs_survey_cache *open_cache_of(struct qs_model *m)
+{
+    struct qs_key key;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_model_key(m, &key, &e), QS_OK);
+    struct qs_survey_cache *c = qs_survey_cache_open(key, (struct qs_key){ 0, 0 });
+    assert_non_null(c);
+    return c;
+}
+
+/* A writer beside one that holds the file's lock (another process: any other open file) measures without storing, and
+ * reads what is there. */
+static void test_locked_by_another(void **state)
 {
     (void)state;
     struct qs_model *m = open_model();
-    struct qs_key key;
     struct qs_err e = QS_ERR_INIT;
     char path[1024];
     const struct qs_survey_args args = cache_args();
     cache_file(m, path, sizeof path);
     unlink(path);
-    assert_int_equal(qs_model_key(m, &key, &e), QS_OK);
-    struct qs_survey_cache *held = qs_survey_cache_open(key, (struct qs_key){ 0, 0 });
-    assert_non_null(held);
+    const int held = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(qs_file_lock(held, path, &e), QS_OK);
     struct qs_survey *a = survey(m, &args, pool);
     struct qs_survey *b = survey(m, &args, pool);
     assert_int_equal(b->cells_reused, 0);
     assert_same_survey(a, b);
-    qs_survey_cache_free(held);
+    close(held);
     qs_survey_free(b);
     b = survey(m, &args, pool);
     assert_int_equal(b->cells_reused, 0);
@@ -583,6 +772,94 @@ static void test_two_at_once(void **state)
     assert_same_survey(a, b);
     qs_survey_free(a);
     qs_survey_free(b);
+    qs_model_close(m);
+}
+
+/* Users within one process share the file: each finds at once what the other has stored. */
+static void test_two_at_once(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model();
+    char path[1024];
+    const struct qs_survey_args args = cache_args();
+    cache_file(m, path, sizeof path);
+    unlink(path);
+    struct qs_survey_cache *first = open_cache_of(m), *second = open_cache_of(m);
+    assert_ptr_equal(first, second);
+    qs_survey_cache_free(first);
+    struct qs_survey *a = survey(m, &args, pool), *b = survey(m, &args, pool);
+    assert_int_equal(a->cells_reused, 0);
+    assert_int_equal(b->cells_measured, 0);
+    assert_same_survey(a, b);
+    qs_survey_cache_free(second);
+    qs_survey_free(b);
+    b = survey(m, &args, pool); /* from the file */
+    assert_int_equal(b->cells_measured, 0);
+    assert_same_survey(a, b);
+    qs_survey_free(a);
+    qs_survey_free(b);
+    qs_model_close(m);
+}
+
+/* A number is found under exactly what it depends on; a whole one also answers for samples. */
+static void test_cell_ids(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model();
+    char path[1024];
+    cache_file(m, path, sizeof path);
+    unlink(path);
+    const struct qs_survey_cell known = { .known = true, .how = QS_HOW_SAMPLED, .sample = 7, .error = 0.5 };
+    const struct qs_survey_cell lost = { .gap = QS_GAP_OVERFLOW, .how = QS_HOW_WHOLE };
+    const struct qs_survey_cell unasked = { .gap = QS_GAP_NOT_MEASURED };
+    const struct qs_cell_id id = { .tensor = { 1, 2 }, .type = QS_Q4_K, .statistics = { 3, 4 }, .sample_weights = 100, .seed = 5,
+                                   .encoder = QS_ENCODER_VERSION };
+    struct qs_cell_id other[7];
+    for (size_t i = 0; i < 7; i++)
+        other[i] = id;
+    other[0].tensor.hi++;
+    other[1].type = QS_Q5_K;
+    other[2].statistics.lo = 0;
+    other[3].sample_weights++;
+    other[4].seed++;
+    other[5].encoder++;
+    other[6].sample_weights = other[6].seed = 0;
+    struct qs_survey_cache *c = open_cache_of(m);
+    qs_survey_cache_put_cell(c, &id, &known);
+    for (int again = 0; again < 2; again++) { /* in memory, then from the file */
+        struct qs_survey_cell got = { .bytes = 9 };
+        assert_true(qs_survey_cache_cell(c, &id, &got));
+        assert_true(got.known && got.bytes == 9 && got.sample == 7 && got.how == QS_HOW_SAMPLED);
+        for (size_t i = 0; i < 7; i++)
+            assert_false(qs_survey_cache_cell(c, &other[i], &got));
+        qs_survey_cache_free(c);
+        c = open_cache_of(m);
+    }
+    qs_survey_cache_put_cell(c, &id, &lost);
+    qs_survey_cache_put_cell(c, &other[1], &unasked);
+    struct qs_survey_stats stats = { .known = true, .n = 1 };
+    for (uint64_t i = 0; i < 3000; i++) { /* more than the first table holds */
+        stats.zeros = i;
+        qs_survey_cache_put_stats(c, (struct qs_key){ i, 7 }, &stats);
+    }
+    for (int again = 0; again < 2; again++) {
+        struct qs_survey_cell got = { .bytes = 9 };
+        const size_t same[] = { 3, 4, 6 };
+        for (size_t i = 0; i < 3; i++) {
+            assert_true(qs_survey_cache_cell(c, &other[same[i]], &got));
+            assert_true(!got.known && got.gap == QS_GAP_OVERFLOW && got.bytes == 9);
+        }
+        assert_false(qs_survey_cache_cell(c, &other[1], &got));
+        for (uint64_t i = 0; i < 3000; i++) {
+            assert_true(qs_survey_cache_stats(c, (struct qs_key){ i, 7 }, &stats));
+            assert_int_equal(stats.zeros, i);
+        }
+        assert_false(qs_survey_cache_stats(c, (struct qs_key){ 5, 8 }, &stats));
+        qs_survey_cache_free(c);
+        c = open_cache_of(m);
+    }
+    qs_survey_cache_free(c);
+    unlink(path);
     qs_model_close(m);
 }
 
@@ -616,7 +893,9 @@ int main(void)
         cmocka_unit_test(test_same_for_any_threads), cmocka_unit_test(test_small_requests),
         cmocka_unit_test(test_resume_and_damage), cmocka_unit_test(test_unreadable_cache),
         cmocka_unit_test(test_old_caches_go), cmocka_unit_test(test_cancel), cmocka_unit_test(test_stale_keys),
-        cmocka_unit_test(test_two_at_once), cmocka_unit_test(test_failing_memory),
+        cmocka_unit_test(test_two_at_once), cmocka_unit_test(test_locked_by_another), cmocka_unit_test(test_cell_ids),
+        cmocka_unit_test(test_overflow_as_written), cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_folded_experts), cmocka_unit_test(test_failing_memory),
     };
     struct qs_err e = QS_ERR_INIT;
     setenv("XDG_CACHE_HOME", qs_test_tmp_path("cache"), 1);

@@ -23,6 +23,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "core/quant/bad_weights.h"
+#include "core/quant/diff.h"
 #include "core/quant/journal.h"
 #include "core/quant/outfiles.h"
 #include "core/quant/writer.h"
@@ -302,6 +303,84 @@ static void test_split_parts_hold_the_same_tensors(void **state)
     close_plan(&b);
 }
 
+/* A source with tensors at an alignment that programs refuse to write, as a file: `from` is one aligned to 8. */
+static void align_by_one(const char *from, const char *to)
+{
+    static const char key[] = "general.alignment";
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_gguf *was, *now;
+    char *data;
+    size_t n;
+    read_file(from, &data, &n);
+    assert_int_equal(qs_gguf_open_mem(data, n, &was, &e), QS_OK);
+    char *at = memmem(data, n, key, sizeof key - 1);
+    assert_non_null(at);
+    at += sizeof key - 1 + 4; /* behind the type */
+    assert_int_equal(*at, 8);
+    *at = 1;
+    assert_int_equal(qs_gguf_open_mem(data, n, &now, &e), QS_OK);
+    const size_t old = (size_t)was->part[0].data_offset, start = (size_t)now->part[0].data_offset;
+    assert_true(start <= old);
+    memmove(data + start, data + old, n - old);
+    qs_test_file(qs_path_base(to), data, n - (old - start));
+    qs_gguf_close(was);
+    qs_gguf_close(now);
+    qs_free(data);
+}
+
+static void assert_same_tensors(const struct qs_model *a, const struct qs_model *b, struct qs_pool *pool)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_diff *d = NULL;
+    assert_int_equal(qs_diff_run(a, b, false, pool, NULL, &d, &e), QS_OK);
+    assert_int_equal(d->n_rows, a->n_tensors);
+    for (size_t i = 0; i < d->n_rows; i++)
+        assert_int_equal(d->row[i].state, QS_DIFF_SAME);
+    qs_diff_free(d);
+}
+
+/* What could be read is written, aligned as usual. */
+static void test_tight_sources_are_aligned(void **state)
+{
+    (void)state;
+    char even[512], tight[512], out[512], split[512];
+    struct qs_err e = QS_ERR_INIT;
+    const struct mm_spec s = { .layers = 1, .alignment = 8 };
+    snprintf(even, sizeof even, "%s", qs_test_tmp_path("even.gguf"));
+    snprintf(tight, sizeof tight, "%s", qs_test_tmp_path("tight.gguf"));
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("loose.gguf"));
+    snprintf(split, sizeof split, "%s", qs_test_tmp_path("loose2.gguf"));
+    if (mm_file(even, &s, &e))
+        fail_msg("%s", e.msg);
+    align_by_one(even, tight);
+    static const char *const preset[] = { "Q4_K_M", "COPY" };
+    for (size_t i = 0; i < 2; i++) {
+        struct bench b, plain;
+        setup_plan(&b, tight, preset[i], 2);
+        setup_plan(&plain, even, preset[i], 2);
+        assert_int_equal(qs_model_alignment(b.model), 1);
+        const struct qs_writer_args args = { .path = out, .force = true }, ref = { .path = split, .force = true },
+                                    parts = { .path = split, .force = true, .split_max_bytes = 100000 };
+        struct qs_writer_result *x = NULL;
+        struct qs_model *one = NULL, *many = NULL, *want = NULL;
+        if (write_to(&b, &args, &e) || write_to(&plain, &ref, &e) || qs_writer_run(b.plan, &parts, b.pool, NULL, &x, &e) ||
+            qs_model_open(out, &one, &e) || qs_model_open(x->file[0], &many, &e) || qs_model_open(split, &want, &e))
+            fail_msg("%s", e.msg);
+        assert_true(x->n_files > 1);
+        assert_int_equal(qs_model_alignment(one), 32);
+        for (unsigned f = 0; f < many->gguf->n_parts; f++)
+            assert_int_equal(many->gguf->part[f].alignment, 32);
+        assert_same_tensors(one, want, b.pool);
+        assert_same_tensors(many, want, b.pool);
+        qs_model_close(one);
+        qs_model_close(many);
+        qs_model_close(want);
+        qs_writer_result_free(x);
+        close_plan(&b);
+        close_plan(&plain);
+    }
+}
+
 static void test_metadata_overrides(void **state)
 {
     (void)state;
@@ -480,6 +559,29 @@ static void test_lost_by_size(void **state)
         assert_int_equal(qs_bad_lost(qs_format_by_id(type[i].type), 1e20), type[i].lost);
         assert_false(qs_bad_lost(qs_format_by_id(type[i].type), 1e6));
     }
+}
+
+/* The importance matrix is blamed where the weights cannot be at fault, and only there. */
+static void test_importance_is_blamed(void **state)
+{
+    (void)state;
+    float value[3] = { 1, 9e15f, 0 };
+    const struct qs_imatrix_entry importance = { .name = (char *)(uintptr_t)"x", .value = value, .n = 3, .experts = 1 };
+    static const struct { double largest; bool given, blamed; } cases[] = {
+        { 0.2, true, true }, { 0.2, false, false }, { 1e30, true, false }, { 65504, true, true },
+    };
+    struct bench b;
+    setup_plan(&b, source, "Q4_K_M", 1);
+    const struct qs_scan bad = { .n = 3 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct qs_err e = QS_ERR_INIT;
+        assert_int_equal(qs_bad_result(b.plan->enc[0].tensor, QS_Q4_K, &bad, "would be NaN", cases[i].largest,
+                                       cases[i].given ? &importance : NULL, &e), QS_EFORMAT);
+        assert_int_equal(strstr(e.msg, "matrix is the likely cause, its values for this tensor reach 9e+15") != NULL,
+                         cases[i].blamed);
+        assert_int_equal(strstr(e.msg, "mend the source") != NULL, !cases[i].blamed);
+    }
+    close_plan(&b);
 }
 
 /* ---- nothing is lost ---- */
@@ -991,6 +1093,32 @@ static void test_second_process_is_kept_away(void **state)
     close_plan(&b);
 }
 
+/* Not even the journal's head fits: no empty journal stays; one that was refused does. */
+static void test_no_room_for_a_journal(void **state)
+{
+    (void)state;
+    char out[512];
+    struct qs_err e = QS_ERR_INIT;
+    struct bench b;
+    snprintf(out, sizeof out, "%s", qs_test_tmp_path("start.gguf"));
+    const pid_t pid = fork();
+    if (pid == 0) {
+        const struct rlimit limit = { 10, 10 };
+        signal(SIGXFSZ, SIG_IGN);
+        if (open_plan(&b, source, "Q4_K_M", 1, &e))
+            _exit(1);
+        setrlimit(RLIMIT_FSIZE, &limit);
+        const struct qs_writer_args args = { .path = out };
+        _exit(write_to(&b, &args, &e) == QS_OK ? 2 : 0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_false(qs_file_exists(out));
+    assert_nothing_left(out);
+}
+
 /* Room that cannot be claimed (here: a limit on file size) is told before anything is kept. */
 static void test_no_room_is_told(void **state)
 {
@@ -1193,11 +1321,13 @@ int main(void)
         cmocka_unit_test(test_threads_do_not_change_sums),
         cmocka_unit_test(test_components_are_refused),
         cmocka_unit_test(test_split_parts_hold_the_same_tensors),
+        cmocka_unit_test(test_tight_sources_are_aligned),
         cmocka_unit_test(test_metadata_overrides),
         cmocka_unit_test(test_edits_that_break_a_file_are_refused),
         cmocka_unit_test(test_copy_keeps_how_it_was_made),
         cmocka_unit_test(test_bad_weights_end_it),
         cmocka_unit_test(test_lost_by_size),
+        cmocka_unit_test(test_importance_is_blamed),
         cmocka_unit_test(test_existing_output_is_kept),
         cmocka_unit_test(test_source_is_never_the_output),
         cmocka_unit_test(test_foreign_part_is_kept),
@@ -1212,6 +1342,7 @@ int main(void)
         cmocka_unit_test(test_forecast_counts_what_is_there),
         cmocka_unit_test(test_damaged_part_is_noticed),
         cmocka_unit_test(test_second_process_is_kept_away),
+        cmocka_unit_test(test_no_room_for_a_journal),
         cmocka_unit_test(test_no_room_is_told),
         cmocka_unit_test(test_failing_disk_is_told_and_resumable),
         cmocka_unit_test(test_replaced_source_is_noticed),

@@ -214,7 +214,7 @@ static void test_decimals(void **state)
               "  name                      bpw\n"
               "  --------------------  -------\n"
               "  a                     32.0000\n"
-              "  blk.10.attn...weight   8.5000\n"
+              "  blk.10.attn_output..   8.5000\n"
               "  not shown at this width: size\n");
 }
 
