@@ -55,20 +55,38 @@ static void put_line(struct qs_err *e, const char *text)
     tidy(e->msg, cut);
 }
 
-int qs_fail(struct qs_err *e, enum qs_code code, const char *fmt, ...)
+static int fail(struct qs_err *e, enum qs_code code, enum qs_advice advice, const char *fmt, va_list ap) QS_PRINTF(4, 0);
+
+static int fail(struct qs_err *e, enum qs_code code, enum qs_advice advice, const char *fmt, va_list ap)
 {
     if (!e)
         return (int)code;
     /* Formatted beside it first: the arguments may point into e->msg. */
     char line[QS_ERR_MAX + 8];
-    va_list ap;
-    va_start(ap, fmt);
     if (vsnprintf(line, sizeof line, fmt, ap) < 0)
         line[0] = 0;
-    va_end(ap);
     e->code = code;
+    e->advice = advice;
     put_line(e, line);
     return (int)code;
+}
+
+int qs_fail(struct qs_err *e, enum qs_code code, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    const int rc = fail(e, code, QS_ADVISE_NONE, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+int qs_fail_advise(struct qs_err *e, enum qs_code code, enum qs_advice advice, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    const int rc = fail(e, code, advice, fmt, ap);
+    va_end(ap);
+    return rc;
 }
 
 static enum qs_code code_of_errno(int errnum)

@@ -156,20 +156,43 @@ static int read_rest(int fd, const char *path, size_t max, char **data, size_t *
     return QS_OK;
 }
 
-int qs_file_read(const char *path, size_t max, char **data, size_t *len, struct qs_err *e)
+static int check_regular(int fd, const char *path, struct qs_err *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return qs_fail_errno(e, errno, "cannot examine '%s'", path);
+    if (S_ISDIR(st.st_mode))
+        return qs_fail(e, QS_EINVAL, "'%s' is a folder", path);
+    return S_ISREG(st.st_mode) ? QS_OK : qs_fail(e, QS_EINVAL, "'%s' is not a regular file", path);
+}
+
+static int read_file(const char *path, bool any, size_t max, char **data, size_t *len, struct qs_err *e)
 {
     *data = NULL;
     *len = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* O_NONBLOCK: a pipe is refused, not waited for */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | (any ? 0 : O_NONBLOCK));
     if (fd < 0)
         return qs_fail_errno(e, errno, "cannot open '%s'", path);
-    int rc = read_rest(fd, path, max, data, len, e);
+    int rc = any ? QS_OK : check_regular(fd, path, e);
+    if (!rc)
+        rc = read_rest(fd, path, max, data, len, e);
     close(fd);
     if (rc) {
         qs_free(*data);
         *data = NULL;
     }
     return rc;
+}
+
+int qs_file_read(const char *path, size_t max, char **data, size_t *len, struct qs_err *e)
+{
+    return read_file(path, false, max, data, len, e);
+}
+
+int qs_file_read_any(const char *path, size_t max, char **data, size_t *len, struct qs_err *e)
+{
+    return read_file(path, true, max, data, len, e);
 }
 
 /* --- names: rename, remove, stat ---------------------------------------------------------------------------------- */
@@ -245,7 +268,7 @@ static int rename_checked(const char *from, const char *to, bool overwrite, stru
 {
     int why = overwrite ? (rename(from, to) == 0 ? 0 : errno) : rename_new(from, to);
     if (why == EEXIST && !overwrite)
-        return qs_fail(e, QS_EEXISTS, "'%s' exists already: --force overwrites it", to);
+        return qs_fail_advise(e, QS_EEXISTS, QS_ADVISE_OVERWRITE, "'%s' exists already", to);
     if (why)
         return qs_fail_errno(e, why, "cannot give a file the name '%s'", to);
     return sync_folder(to, e);
@@ -258,7 +281,7 @@ int qs_file_rename(const char *from, const char *to, bool overwrite, struct qs_e
 
 /* --- places for output -------------------------------------------------------------------------------------------- */
 
-static int check_folder(const char *path, const char *name, const char *another, struct qs_err *e)
+static int check_folder(const char *path, const char *name, enum qs_advice other, struct qs_err *e)
 {
     struct qs_str dir = QS_STR_INIT;
     struct stat st;
@@ -267,49 +290,46 @@ static int check_folder(const char *path, const char *name, const char *another,
     if (dir.failed)
         rc = qs_fail_mem(e, strlen(path), "a path");
     else if (stat(dir.data, &st) != 0 && errno == ENOENT)
-        rc = qs_fail(e, QS_ENOTFOUND, "cannot write '%s': the folder '%s' does not exist%s", name, dir.data, another);
+        rc = qs_fail_advise(e, QS_ENOTFOUND, other, "cannot write '%s': the folder '%s' does not exist", name, dir.data);
     else if (stat(dir.data, &st) == 0 && !S_ISDIR(st.st_mode))
-        rc = qs_fail(e, QS_EINVAL, "cannot write '%s': '%s' is no folder%s", name, dir.data, another);
+        rc = qs_fail_advise(e, QS_EINVAL, other, "cannot write '%s': '%s' is no folder", name, dir.data);
     else if (faccessat(AT_FDCWD, dir.data, W_OK | X_OK, AT_EACCESS) != 0) {
         rc = qs_fail_errno(e, errno, "cannot write '%s': no file can be made in the folder '%s'", name, dir.data);
         if (e)
-            qs_fail(e, (enum qs_code)rc, "%s%s", e->msg, another); /* the advice stands behind the reason */
+            e->advice = other;
     }
     qs_str_free(&dir);
     return rc;
 }
 
-/* `another`: the advice at the end of a message, or "". `target`: what `path` is behind links. */
-static int check_place(const char *path, const char *target, bool overwrite, const char *another, struct qs_err *e)
+/* `other`: the advice where another name would help, or none. `target`: what `path` is behind links. */
+static int check_place(const char *path, const char *target, bool overwrite, enum qs_advice other, struct qs_err *e)
 {
     struct stat st;
     const bool there = stat(path, &st) == 0;
     if (there && S_ISDIR(st.st_mode))
-        return qs_fail(e, QS_EINVAL, "'%s' is a folder%s", path, another);
+        return qs_fail_advise(e, QS_EINVAL, other, "'%s' is a folder", path);
     if (there && !S_ISREG(st.st_mode))
-        return qs_fail(e, QS_EINVAL, "'%s' is not a regular file%s", path, another);
+        return qs_fail_advise(e, QS_EINVAL, other, "'%s' is not a regular file", path);
     if (!overwrite && qs_file_exists(path))
-        return qs_fail(e, QS_EEXISTS, "'%s' exists already: --force overwrites it%s", path, another);
-    return check_folder(target, path, another, e);
+        return qs_fail_advise(e, QS_EEXISTS, other ? QS_ADVISE_OVERWRITE_OR_OTHER : QS_ADVISE_OVERWRITE,
+                              "'%s' exists already", path);
+    return check_folder(target, path, other, e);
 }
 
-int qs_file_check_output(const char *path, bool overwrite, const char *option, struct qs_err *e)
+int qs_file_check_output(const char *path, bool overwrite, struct qs_err *e)
 {
-    char another[64] = "";
-    if (option)
-        (void)snprintf(another, sizeof another, "; name another file with %s", option);
-    return check_place(path, path, overwrite, another, e);
+    return check_place(path, path, overwrite, QS_ADVISE_OTHER_OUTPUT, e);
 }
 
-int qs_file_refuse_inputs(const char *path, const char *option, const struct qs_file_input *in, size_t n,
-                          struct qs_err *e)
+int qs_file_refuse_inputs(const char *path, const struct qs_file_input *in, size_t n, struct qs_err *e)
 {
     struct stat out, read;
     if (stat(path, &out) != 0)
         return QS_OK;
     for (size_t i = 0; i < n; i++)
         if (in[i].path && stat(in[i].path, &read) == 0 && read.st_dev == out.st_dev && read.st_ino == out.st_ino)
-            return qs_fail(e, QS_EINVAL, "%s is %s that is read: name another output with %s", path, in[i].what, option);
+            return qs_fail_advise(e, QS_EINVAL, QS_ADVISE_OTHER_OUTPUT, "%s is %s that is read", path, in[i].what);
     return QS_OK;
 }
 
@@ -364,7 +384,7 @@ int qs_file_write_atomic(const char *path, const void *data, size_t len, bool ov
     /* A link (people keep their settings in another folder) stays a link: the file it names is replaced. */
     if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, resolved))
         target = resolved;
-    int rc = check_place(path, target, overwrite, "", e), fd = -1;
+    int rc = check_place(path, target, overwrite, QS_ADVISE_NONE, e), fd = -1;
     if (rc)
         return rc;
     struct qs_str tmp = QS_STR_INIT;

@@ -8,22 +8,25 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Whole small file into memory (terminated with one extra 0 byte). Refuses more than `max` bytes. qs_free it. */
+/* Whole small file into memory (terminated with one extra 0 byte). qs_free it. Refuses more than `max` bytes (QS_ELIMIT),
+ * and folders, pipes, devices and sockets (QS_EINVAL): it never waits for somebody to write. */
 int qs_file_read(const char *path, size_t max, char **data, size_t *len, struct qs_err *e);
+/* The same of pipes and devices too ("/dev/stdin"), to their end: waits for whoever writes. Not for a thread that must not
+ * wait. */
+int qs_file_read_any(const char *path, size_t max, char **data, size_t *len, struct qs_err *e);
 
 /* Writes PATH.tmp.XXXXXX beside it, fsyncs, renames over `path`. With `overwrite` false an existing file is
  * QS_EEXISTS. A link stays a link; permissions of a replaced file are kept. Only regular files are replaced. */
 int qs_file_write_atomic(const char *path, const void *data, size_t len, bool overwrite, struct qs_err *e);
 
 /* Can a file be written here? Refuses folders, devices, pipes and sockets (QS_EINVAL), a file that exists unless
- * `overwrite` (QS_EEXISTS), a folder that does not exist (QS_ENOTFOUND) or cannot be written (QS_EIO). `option` names
- * another place ("-o"), for the advice; NULL: none. */
-int qs_file_check_output(const char *path, bool overwrite, const char *option, struct qs_err *e);
+ * `overwrite` (QS_EEXISTS), a folder that does not exist (QS_ENOTFOUND) or cannot be written (QS_EIO); advises
+ * to take another. */
+int qs_file_check_output(const char *path, bool overwrite, struct qs_err *e);
 
 /* QS_EINVAL when `path` is one of the files that are read, under whatever name (hard or symbolic links too). */
 struct qs_file_input { const char *path, *what; /* "the recipe"; path NULL: skipped */ };
-int qs_file_refuse_inputs(const char *path, const char *option, const struct qs_file_input *in, size_t n,
-                          struct qs_err *e);
+int qs_file_refuse_inputs(const char *path, const struct qs_file_input *in, size_t n, struct qs_err *e);
 
 /* QS_ENOSPACE: a file of `size` bytes is more than a limit of this process or of the file system allows (EFBIG). */
 int qs_fail_file_size(struct qs_err *e, const char *path, uint64_t size);
@@ -42,8 +45,9 @@ int qs_file_free_space(const char *path_in_fs, uint64_t *bytes, struct qs_err *e
  * description of this one) holds it. Ends with close. */
 int qs_file_lock(int fd, const char *path, struct qs_err *e);
 
-/* XDG places, created when missing: kind "config", "cache", "state" or "data" -> .../quantscape[/sub]; replaces
- * `out`. */
+/* XDG places: kind "config", "cache", "state" or "data" -> .../quantscape[/sub]; replaces `out`. qs_xdg_dir creates what
+ * is missing, qs_xdg_path touches nothing. */
+int qs_xdg_path(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e);
 int qs_xdg_dir(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e);
 
 const char *qs_path_base(const char *path);                       /* after the last '/' */

@@ -80,7 +80,7 @@ size_t qs_text_line(const char *text, size_t width, bool split)
 {
     size_t n = 0;
     for (;;) {
-        const size_t gap = strspn(text + n, " "), word = strcspn(text + n + gap, " ");
+        const size_t gap = strspn(text + n, " "), word = strcspn(text + n + gap, " \n");
         if (!word)
             return n;
         if (width && qs_utf8_width(text, n + gap + word) > width) {

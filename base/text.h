@@ -16,8 +16,9 @@ void qs_text_clean(struct qs_str *out, const char *s, bool ascii);
  * of a tensor's name the common ".weight" goes first. */
 void qs_text_shorten(struct qs_str *out, const char *s, size_t cells, bool ascii);
 
-/* Bytes of the first line of clean text broken at blanks to `width` cells (0: no limit); a word that is wider than a
- * line is cut there if `split`, else it stands alone, too wide. At least one character where there is one. */
+/* Bytes of the first line of clean text broken at blanks to `width` cells (0: no limit), at most up to a \n; a word that
+ * is wider than a line is cut there if `split`, else it stands alone, too wide. At least one character where there is
+ * one. */
 size_t qs_text_line(const char *text, size_t width, bool split);
 
 #endif

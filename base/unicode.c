@@ -79,22 +79,44 @@ size_t qs_utf8_width(const char *s, size_t n)
     return cells;
 }
 
-/* Whether a terminal could do something with the character other than draw it. The two joiners are kept: scripts and
- * emoji need them, and they only tie neighbours together. */
-static bool harmful(uint32_t cp)
+/* The two joiners are harmless: scripts and emoji need them, and they only tie neighbours together. */
+bool qs_utf8_harmless(uint32_t cp)
 {
     if (cp < 0x20 || (cp >= 0x7F && cp < 0xA0))
-        return true;
-    if (cp < 0x80 || cp == 0x200C || cp == 0x200D)
         return false;
+    if (cp < 0x80 || cp == 0x200C || cp == 0x200D)
+        return true;
     switch (utf8proc_category((utf8proc_int32_t)cp)) {
     case UTF8PROC_CATEGORY_CC:
     case UTF8PROC_CATEGORY_CF: /* direction marks and overrides, soft hyphen, tags, byte order mark */
     case UTF8PROC_CATEGORY_CS:
     case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP: return true;
-    default: return false;
+    case UTF8PROC_CATEGORY_ZP: return false;
+    default: return true;
     }
+}
+
+size_t qs_utf8_char(const char *s, size_t n, unsigned *cells)
+{
+    unsigned ignored, marks = 0;
+    unsigned *const width = cells ? cells : &ignored;
+    uint32_t cp = 0;
+    *width = 0;
+    if (n == 0)
+        return 0;
+    const size_t first = decode((const unsigned char *)s, n, &cp);
+    *width = first && qs_utf8_harmless(cp) ? qs_utf8_width_cp(cp) : 1;
+    if (first == 0 || !qs_utf8_harmless(cp))
+        return first ? first : 1;
+    size_t at = first;
+    for (size_t k; at < n && marks < MARKS_MAX; at += k, marks++) {
+        k = decode((const unsigned char *)s + at, n - at, &cp);
+        if (k == 0 || !qs_utf8_harmless(cp) || qs_utf8_width_cp(cp) != 0)
+            break;
+    }
+    if (*width == 0)
+        *width = 1; /* a mark without a character to stand on takes a cell of its own */
+    return at;
 }
 
 /* The visible form of one byte or character. All of it is ASCII, so its cells are its bytes. */
@@ -125,7 +147,7 @@ void qs_utf8_clean(struct qs_str *out, const char *s, size_t n, size_t max_cells
         qs_str_clear(&piece);
         if (k == 0)
             escape(&piece, (unsigned char)*at, true);
-        else if (harmful(cp) || marks > MARKS_MAX)
+        else if (!qs_utf8_harmless(cp) || marks > MARKS_MAX)
             escape(&piece, cp, false);
         const char *text = piece.len ? piece.data : at;
         size_t bytes = piece.len ? piece.len : k;

@@ -64,7 +64,7 @@ static bool home(struct qs_str *out)
     return true;
 }
 
-int qs_xdg_dir(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e)
+int qs_xdg_path(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e)
 {
     static const struct place { const char *kind, *variable, *otherwise; } places[] = {
         { "config", "XDG_CONFIG_HOME", "/.config" },
@@ -91,7 +91,11 @@ int qs_xdg_dir(const char *kind, const char *sub, struct qs_str *out, struct qs_
         qs_str_addc(out, '/');
         qs_str_add(out, sub);
     }
-    if (out->failed)
-        return qs_fail_mem(e, out->len, "a path");
-    return make_path(out->data, 0700, e);
+    return out->failed ? qs_fail_mem(e, out->len, "a path") : QS_OK;
+}
+
+int qs_xdg_dir(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e)
+{
+    const int rc = qs_xdg_path(kind, sub, out, e);
+    return rc ? rc : make_path(out->data, 0700, e);
 }

@@ -85,17 +85,52 @@ int qs_cli_job(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, 
     return rc;
 }
 
+/* ---- advice ------------------------------------------------------------------------------------------------- */
+
+/* What goes behind a message, so that the two are one sentence; between the halves goes the option that names the output. */
+static const struct { const char *text, *more; } advice[] = {
+    [QS_ADVISE_NONE] = { "", NULL },
+    [QS_ADVISE_OVERWRITE] = { ": --force overwrites it", NULL },
+    [QS_ADVISE_OVERWRITE_OR_OTHER] = { ": --force overwrites it, ", " names another output" },
+    [QS_ADVISE_OTHER_OUTPUT] = { "; name another output with ", "" },
+    [QS_ADVISE_DISCARD] = { ": --restart discards it, ", " names another output" },
+    [QS_ADVISE_RESTART] = { ": start again with --restart", NULL },
+    [QS_ADVISE_REQUANTIZE] = { ", or allow it with --allow-requantize", NULL },
+    [QS_ADVISE_IMATRIX] = { ": give an importance matrix with --imatrix, or take another preset", NULL },
+    [QS_ADVISE_SMALLER_PARTS] = { ", or write smaller parts (--split-max-size)", NULL },
+};
+
+const char *qs_cli_advice(enum qs_advice a, const char *option, char *buf, size_t n)
+{
+    const bool known = (size_t)a < sizeof advice / sizeof *advice;
+    snprintf(buf, n, "%s%s%s", known ? advice[a].text : "", known && advice[a].more ? option : "",
+             known && advice[a].more ? advice[a].more : "");
+    return buf;
+}
+
+/* Makes the advice part of the message, for an output that another option names than -o. */
+static void put_advice(struct qs_err *e, const char *option)
+{
+    char more[QS_ADVICE_MAX];
+    if (e && e->advice)
+        qs_fail(e, e->code, "%s%s", e->msg, qs_cli_advice(e->advice, option, more, sizeof more));
+}
+
 int qs_cli_output(struct qs_cli *cli, const char *path, const char *option, const struct qs_model *m,
                   const struct qs_file_input *in, size_t n, struct qs_err *e)
 {
     unsigned n_parts = 0;
     const struct qs_gguf_part *part = m ? qs_model_parts(m, &n_parts) : NULL;
-    int rc = qs_file_refuse_inputs(path, option, in, n, e);
+    int rc = qs_file_refuse_inputs(path, in, n, e);
     for (unsigned i = 0; !rc && i < n_parts; i++) {
         const struct qs_file_input model = { part[i].path, "the model" };
-        rc = qs_file_refuse_inputs(path, option, &model, 1, e);
+        rc = qs_file_refuse_inputs(path, &model, 1, e);
     }
-    return rc ? rc : qs_file_check_output(path, qs_cli_has(cli, "force"), option, e);
+    if (!rc)
+        rc = qs_file_check_output(path, qs_cli_has(cli, "force"), e);
+    if (rc)
+        put_advice(e, option);
+    return rc;
 }
 
 /* ---- output ------------------------------------------------------------------------------------------------- */
@@ -169,7 +204,9 @@ static void error_object(struct qs_cli *cli, const char *code, const char *msg)
 
 int qs_cli_fail(struct qs_cli *cli, const struct qs_err *e)
 {
-    const char *msg = e->msg[0] ? e->msg : "failed without a message (please report this)";
+    char more[QS_ADVICE_MAX], msg[QS_ERR_MAX + QS_ADVICE_MAX];
+    snprintf(msg, sizeof msg, "%s%s", e->msg[0] ? e->msg : "failed without a message (please report this)",
+             qs_cli_advice(e->advice, "-o", more, sizeof more));
     if (cli->json && !cli->error_shown)
         error_object(cli, qs_code_name(e->code), msg);
     cli->error_shown = true;

@@ -18,6 +18,7 @@
 #include "kernels/format.h"
 #include "kernels/level.h"
 #include "src/verb.h"
+#include "ui/config.h"
 #include "ui/ui.h"
 
 typedef void verb_fn(struct qs_str *out, const struct qs_verb *parent, const struct qs_verb *verb);
@@ -225,19 +226,49 @@ static void man_presets(struct qs_str *out)
 
 static void man_screen(struct qs_str *out)
 {
-    const char *keys, *help;
-    for (unsigned i = 0; qs_ui_key(i, &keys, &help); i++) {
+    struct qs_ui_action t;
+    const char *screen = NULL;
+    for (unsigned i = 0; qs_ui_action_at(i, &t); i++) {
+        if (!screen || strcmp(screen, t.screen) != 0)
+            qs_str_addf(out, ".SS %s\n", t.screen[0] ? t.screen : "Everywhere");
+        screen = t.screen;
         qs_str_add(out, ".TP\n\\fB");
-        roff(out, keys, "");
+        roff(out, t.keys, "");
+        qs_str_addf(out, "%s\\fR\\fI:", t.keys[0] ? "\\fR  \\fB" : "");
+        roff(out, t.name, "");
         qs_str_add(out, "\\fR\n");
-        roff(out, help, "");
+        roff(out, t.help, "");
         qs_str_addc(out, '\n');
+    }
+}
+
+static void man_settings(struct qs_str *out)
+{
+    for (unsigned i = 0; i < QS_CONF_COUNT; i++) {
+        const struct qs_setting_def *d = qs_setting((enum qs_setting)i);
+        qs_str_add(out, ".TP\n\\fB");
+        roff(out, d->key, "");
+        qs_str_add(out, " = \\fI");
+        for (const char *p = d->choices; p && *p; p++)
+            if (*p == ' ')
+                qs_str_add(out, " | ");
+            else
+                qs_str_addc(out, *p);
+        if (d->kind == QS_SETTING_NUMBER)
+            qs_str_addf(out, "%u \\fRto\\fI %u", d->min, d->max);
+        if (d->kind == QS_SETTING_TEXT)
+            qs_str_add(out, "NAME");
+        qs_str_add(out, "\\fR\n");
+        roff(out, d->help, "");
+        qs_str_add(out, " (default: ");
+        roff(out, d->otherwise, "");
+        qs_str_add(out, ")\n");
     }
 }
 
 static const struct { const char *name; void (*fn)(struct qs_str *); } sections[] = {
     { "version", man_version }, { "verbs", man_verbs }, { "options", man_options }, { "keys", man_keys },
-    { "types", man_types }, { "presets", man_presets }, { "screen", man_screen },
+    { "types", man_types }, { "presets", man_presets }, { "screen", man_screen }, { "settings", man_settings },
 };
 
 #define BEGIN ".\\\" BEGIN "

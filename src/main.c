@@ -151,9 +151,7 @@ static int open_screen(struct qs_cli *cli, const char *path)
 {
     struct qs_err e = QS_ERR_INIT;
     const struct qs_ui_args args = { .path = path, .threads = cli->threads };
-    if (qs_ui_run(&args, &e) == QS_OK)
-        return QS_EXIT_DONE;
-    return path ? qs_cli_fail(cli, &e) : qs_cli_usage(cli, "%s", e.msg);
+    return qs_ui_run(&args, &e) == QS_OK ? QS_EXIT_DONE : qs_cli_fail(cli, &e);
 }
 
 /* quantscape [OPTION]... with nothing else. `cli->args` holds the options. */

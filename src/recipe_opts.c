@@ -105,6 +105,7 @@ int qs_cli_recipe(struct qs_cli *cli, struct qs_recipe **out)
     r->pure |= qs_cli_has(cli, "pure");
     r->leave_output |= qs_cli_has(cli, "leave-output");
     r->strict |= qs_cli_has(cli, "strict");
+    r->steady |= qs_cli_has(cli, "steady");
     rc = set_type(cli, "output-type", &r->output_type);
     if (rc == QS_EXIT_DONE)
         rc = set_type(cli, "token-embd-type", &r->token_embd_type);

@@ -21,6 +21,7 @@
     { .name = "token-embd-type", .kind = QS_OPT_TYPE, .arg = "TYPE", .help = "type of the token embeddings" },         \
     { .name = "leave-output", .help = "keep the output tensor as it is in the source" },                               \
     { .name = "strict", .help = "fail where a row length forces another type than wanted" },                           \
+    { .name = "steady", .help = "pins and rules leave the types of all other tensors alone" },                         \
     { .name = "imatrix", .kind = QS_OPT_FILE, .arg = "FILE", .help = "importance matrix (llama.cpp's .dat or .gguf)" }, \
     { .name = "allow-requantize", .help = "accept a source that is quantized below Q8_0 already" }
 

@@ -89,7 +89,10 @@ int qs_cli_write(struct qs_cli *cli, const char *text, size_t n); /* as it is; Q
 unsigned qs_cli_width(void);                                      /* columns of standard output; 0: not a terminal */
 
 /* ---- messages: one line on standard error, "quantscape: ..." ---- */
-int qs_cli_fail(struct qs_cli *cli, const struct qs_err *e);                  /* returns QS_EXIT_FAILED */
+int qs_cli_fail(struct qs_cli *cli, const struct qs_err *e);                  /* returns QS_EXIT_FAILED; with advice */
+/* The words of this command line for an advice, to be put behind the message; "" for none. `option` names the output. */
+#define QS_ADVICE_MAX 96
+const char *qs_cli_advice(enum qs_advice a, const char *option, char *buf, size_t n);
 int qs_cli_usage(struct qs_cli *cli, const char *fmt, ...) QS_PRINTF(2, 3);   /* returns QS_EXIT_USAGE */
 void qs_cli_warn(struct qs_cli *cli, const char *fmt, ...) QS_PRINTF(2, 3);   /* "warning: ..."; not with --quiet */
 void qs_cli_note(struct qs_cli *cli, const char *fmt, ...) QS_PRINTF(2, 3);   /* not with --quiet */

@@ -4,9 +4,7 @@
  * core/report/map_text.c and map_svg.c.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -14,7 +12,7 @@
 #include "core/quant/recipe.h"
 #include "core/quant/survey_types.h"
 #include "core/report/report_map.h"
-#include "src/verb.h"
+#include "src/color.h"
 
 static const struct qs_opt options[] = {
     { .name = "type", .letter = 't', .kind = QS_OPT_PRESET, .arg = "TYPE",
@@ -33,8 +31,7 @@ static const struct qs_opt options[] = {
     { .name = "width", .kind = QS_OPT_NUM, .arg = "N", .min = 20, .max = 10000,
       .help = "draw for N columns instead of the terminal's (100 where there is none)" },
     { .name = "ascii", .help = "no characters outside of ASCII" },
-    { .name = "color", .kind = QS_OPT_CHOICE, .arg = "WHEN", .choices = "auto always never",
-      .help = "colours; auto: on a terminal, unless NO_COLOR is set" },
+    QS_COLOR_OPTION,
     { .name = "no-cache", .help = "measure afresh and store nothing" },
     { .name = NULL }
 };
@@ -59,46 +56,6 @@ static void work_free(struct work *w)
     qs_imatrix_free(w->imatrix);
     qs_model_close(w->model);
     qs_survey_types_free(&w->types);
-}
-
-/* ---- what the terminal can do -------------------------------------------------------------------------------- */
-
-static bool env_has(const char *name, const char *word)
-{
-    const char *v = getenv(name);
-    return v && strstr(v, word);
-}
-
-/* Types of terminals that have at least eight colours, by how their names begin; others (vt100, dumb) get none. */
-static bool eight_colors(const char *term)
-{
-    static const char *const begin[] = { "alacritty", "ansi", "contour", "cygwin", "foot", "gnome", "iterm", "kitty",
-                                         "konsole", "linux", "mlterm", "putty", "rxvt", "screen", "st", "tmux", "vte",
-                                         "wezterm", "xterm" };
-    const size_t n = strcspn(term, "-.");
-    if (strstr(term, "-mono") || (strlen(term) >= 2 && strcmp(term + strlen(term) - 2, "-m") == 0))
-        return false;
-    for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
-        if (strlen(begin[i]) == n && strncmp(term, begin[i], n) == 0)
-            return true;
-    return strstr(term, "color") != NULL;
-}
-
-static enum qs_heat_color choose_color(struct qs_cli *cli)
-{
-    const char *when = qs_cli_str(cli, "color", "auto"), *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    const bool always = strcmp(when, "always") == 0;
-    if (strcmp(when, "never") == 0)
-        return QS_HEAT_PLAIN;
-    if (!always && (!isatty(STDOUT_FILENO) || (no && *no) || !term || !*term || strcmp(term, "dumb") == 0))
-        return QS_HEAT_PLAIN;
-    if (env_has("COLORTERM", "truecolor") || env_has("COLORTERM", "24bit") || env_has("TERM", "-direct"))
-        return QS_HEAT_RGB;
-    if (env_has("TERM", "256color"))
-        return QS_HEAT_256;
-    if (isatty(STDOUT_FILENO) && term && eight_colors(term))
-        return QS_HEAT_8;
-    return always ? QS_HEAT_256 : QS_HEAT_PLAIN;
 }
 
 /* ---- what is drawn ------------------------------------------------------------------------------------------- */
@@ -179,7 +136,7 @@ static int draw(struct qs_cli *cli, const struct qs_heat *h, struct qs_err *e)
     struct qs_str out = QS_STR_INIT;
     const char *svg = qs_cli_str(cli, "svg", NULL);
     const unsigned terminal = qs_cli_width();
-    const struct qs_heat_style style = { .width = (unsigned)qs_cli_num(cli, "width", terminal), .color = choose_color(cli),
+    const struct qs_heat_style style = { .width = (unsigned)qs_cli_num(cli, "width", terminal), .color = qs_cli_color(cli),
                                          .ascii = qs_cli_has(cli, "ascii") || !qs_locale_utf8() };
     int rc = QS_OK, exit_code = QS_EXIT_DONE;
     if (svg)

@@ -12,6 +12,13 @@ static const struct qs_opt options[] = {
     { .name = NULL }
 };
 
+/* For quantize, which names its output with -o. */
+static const char *advice_words(enum qs_advice a)
+{
+    static char buf[QS_ADVICE_MAX]; /* one thread */
+    return qs_cli_advice(a, "-o", buf, sizeof buf);
+}
+
 /* What quantize would come to and stumble over with the name it takes without -o. */
 static int foretell(struct qs_cli *cli, struct qs_plan *plan, const char *path, struct qs_writer_forecast *f,
                     struct qs_err *e)
@@ -21,7 +28,7 @@ static int foretell(struct qs_cli *cli, struct qs_plan *plan, const char *path, 
     const int rc = qs_writer_forecast(plan, &args, cli->threads ? cli->threads : qs_cpu_count(), f, e);
     if (rc || !f->refusal.code)
         return rc;
-    return qs_plan_warn(plan, e, "quantize without -o would stop: %s", f->refusal.msg);
+    return qs_plan_warn(plan, e, "quantize without -o would stop: %s%s", f->refusal.msg, advice_words(f->refusal.advice));
 }
 
 static int show(struct qs_cli *cli, struct qs_plan *plan, const char *path)
@@ -29,7 +36,7 @@ static int show(struct qs_cli *cli, struct qs_plan *plan, const char *path)
     struct qs_err e = QS_ERR_INIT;
     struct qs_writer_forecast f;
     qs_cli_warn_split(cli, plan);
-    if (foretell(cli, plan, path, &f, &e))
+    if (qs_plan_put_advice(plan, advice_words, &e) || foretell(cli, plan, path, &f, &e))
         return qs_cli_fail(cli, &e);
     struct qs_report *r = qs_report_plan(plan, qs_cli_has(cli, "changes-only"), &f);
     if (!r) {
@@ -125,7 +132,7 @@ const struct qs_verb qs_verb_plan = {
         "Applies a preset or a recipe to a model and prints type, bytes and reason of every tensor, with the size of "
         "the "
         "result, the memory and the disk it needs, and whatever should be minded: also what would keep quantize from "
-        "starting (missing importance weights, a source that is quantized already), as a warning. Nothing is written; only headers are read, so weights that are NaN show up in check and quantize "
+        "starting (missing importance weights, a source that is quantized already, a pin or rule that cannot be), as a warning. Nothing is written; only headers are read, so weights that are NaN show up in check and quantize "
         "only.\n\n"
         "Presets follow llama.cpp's choice tensor by tensor. Pins beat the options for output and embeddings, these "
         "beat "

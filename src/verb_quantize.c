@@ -104,7 +104,7 @@ static int check_edits(struct qs_cli *cli)
         if (i >= n_set && bad < strlen(text))
             exit_code = qs_cli_usage(cli, "--remove-kv: no valid UTF-8 at byte %zu of KEY", bad + 1);
         if (i < n_set && qs_gguf_meta_override(m, text, &e) != QS_OK)
-            exit_code = e.code == QS_ENOMEM ? qs_cli_fail(cli, &e) : qs_cli_usage(cli, "%s", e.msg);
+            exit_code = e.code == QS_ENOMEM ? qs_cli_fail(cli, &e) : qs_cli_usage(cli, "--override-kv %s", e.msg);
         for (size_t k = 0; k < i && exit_code == QS_EXIT_DONE; k++) {
             const char *before = k < n_set ? qs_cli_nth(cli, "override-kv", k) : qs_cli_nth(cli, "remove-kv", k - n_set);
             if ((int)(k < n_set ? strcspn(before, "=") : strlen(before)) == len && !strncmp(before, text, (size_t)len))

@@ -82,7 +82,8 @@ static void template_text(struct qs_str *s, const struct qs_preset *p)
                   "# output-type = Q8_0       # the output tensor\n"
                   "# token-embd-type = Q8_0   # the token embeddings\n"
                   "# leave-output = yes       # the output tensor stays as in the source\n"
-                  "# strict = yes             # fail where a row length forces another type\n\n"
+                  "# strict = yes             # fail where a row length forces another type\n"
+                  "# steady = yes             # pins and rules leave the types of all other tensors alone\n\n"
                   "# One tensor, by its exact name:\n"
                   "# pin  blk.0.ffn_down.weight = Q6_K\n\n"
                   "# All tensors whose name a regular expression finds:\n"
@@ -163,6 +164,7 @@ static int run_show(struct qs_cli *cli)
     { "settings.token_embd_type", "type of the token embeddings" },                                                    \
     { "settings.leave_output", "output tensor stays as it is" },                                                       \
     { "settings.strict", "fail rather than fall back" },                                                               \
+    { "settings.steady", "pins and rules leave the types of all other tensors alone" },                                \
     { "items[].order", "place in the order of decision, from 1" },                                                     \
     { "items[].kind", "pin or rule" },                                                                                 \
     { "items[].pattern", "exact tensor name, or regular expression" },                                                 \
@@ -256,6 +258,7 @@ static const struct qs_verb verb_resolve = {
 
 static const struct qs_opt export_options[] = {
     { .name = "llama", .help = "the form of llama.cpp's --tensor-type-file (the only one so far)" },
+    { .name = "with-imatrix", .help = "for use with an importance matrix (some presets differ)" },
     OUTPUT_OPTIONS,
     { .name = NULL }
 };
@@ -295,7 +298,7 @@ static int run_export(struct qs_cli *cli)
     const struct qs_file_input in = { qs_cli_arg(cli, 0), "the recipe" };
     if (rc == QS_EXIT_DONE && path && qs_cli_output(cli, path, "-o", m, &in, 1, &e))
         rc = qs_cli_fail(cli, &e);
-    if (rc == QS_EXIT_DONE && qs_recipe_export_llama(r, m, &file, &args, &e)) {
+    if (rc == QS_EXIT_DONE && qs_recipe_export_llama(r, m, qs_cli_has(cli, "with-imatrix"), &file, &args, &e)) {
         name_recipe(&e, qs_cli_arg(cli, 0));
         rc = qs_cli_fail(cli, &e);
     }
@@ -310,7 +313,7 @@ static int run_export(struct qs_cli *cli)
 
 static const struct qs_key_doc export_keys[] = {
     { "export.rules", "the text of the file" },
-    { "export.arguments", "arguments of llama-quantize; RULES, IN.gguf and OUT.gguf stand for file names" },
+    { "export.arguments", "arguments of llama-quantize; RULES, IMATRIX, IN.gguf and OUT.gguf stand for file names" },
     { NULL, NULL }
 };
 

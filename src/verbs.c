@@ -1,28 +1,35 @@
 /* verbs.c - the table of verbs, in the order of the help, and the options that all of them take. */
 #include "src/verb.h"
 
+extern const struct qs_verb qs_verb_screen, qs_verb_models;
 extern const struct qs_verb qs_verb_info;
 extern const struct qs_verb qs_verb_check;
 extern const struct qs_verb qs_verb_tensors;
 extern const struct qs_verb qs_verb_types;
 extern const struct qs_verb qs_verb_survey;
 extern const struct qs_verb qs_verb_map;
+extern const struct qs_verb qs_verb_inspect;
 extern const struct qs_verb qs_verb_recipe;
 extern const struct qs_verb qs_verb_plan;
 extern const struct qs_verb qs_verb_quantize;
 extern const struct qs_verb qs_verb_diff;
+extern const struct qs_verb qs_verb_config;
 
 const struct qs_verb *const qs_verbs[] = {
+    &qs_verb_screen,
+    &qs_verb_models,
     &qs_verb_info,
     &qs_verb_check,
     &qs_verb_tensors,
     &qs_verb_types,
     &qs_verb_survey,
     &qs_verb_map,
+    &qs_verb_inspect,
     &qs_verb_recipe,
     &qs_verb_plan,
     &qs_verb_quantize,
     &qs_verb_diff,
+    &qs_verb_config,
     NULL
 };
 

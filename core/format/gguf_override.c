@@ -84,7 +84,7 @@ static int set(struct qs_gguf_meta *m, const char *key, int type, const char *va
         return qs_gguf_meta_str(m, key, value, e);
     uint64_t bits = 0;
     if (!parse_scalar(type, value, &bits))
-        return qs_fail(e, QS_EINVAL, "--override-kv %s: \"%s\" is no value of type %s%s", text, value,
+        return qs_fail(e, QS_EINVAL, "%s: \"%s\" is no value of type %s%s", text, value,
                        qs_gguf_type_name(type), type == QS_GGUF_BOOL ? " (true or false)" : "");
     uint8_t raw[8];
     for (int i = 0; i < 8; i++)
@@ -96,11 +96,11 @@ int qs_gguf_meta_override(struct qs_gguf_meta *m, const char *text, struct qs_er
 {
     const size_t bytes = strlen(text), bad = qs_utf8_invalid_at(text, bytes);
     if (bad < bytes)
-        return qs_fail(e, QS_EINVAL, "--override-kv: no valid UTF-8 at byte %zu of KEY=TYPE:VALUE", bad + 1);
+        return qs_fail(e, QS_EINVAL, "KEY=TYPE:VALUE is no valid UTF-8 at byte %zu", bad + 1);
     const char *equals = strchr(text, '=');
     const char *colon = equals ? strchr(equals, ':') : NULL;
     if (!equals || equals == text || !colon)
-        return qs_fail(e, QS_EINVAL, "--override-kv %s: write KEY=TYPE:VALUE, for example general.name=str:demo", text);
+        return qs_fail(e, QS_EINVAL, "%s: write KEY=TYPE:VALUE, for example general.name=str:demo", text);
     size_t n = (size_t)(colon - equals - 1);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strlen(words[i].name) != n || strncmp(words[i].name, equals + 1, n) != 0)
@@ -113,7 +113,7 @@ int qs_gguf_meta_override(struct qs_gguf_meta *m, const char *text, struct qs_er
         return rc;
     }
     return qs_fail(e, QS_EINVAL,
-                   "--override-kv %s: \"%.*s\" is no type; known are int, float, bool, str, u8 to u64, i8 to i64, "
+                   "%s: \"%.*s\" is no type; known are int, float, bool, str, u8 to u64, i8 to i64, "
                    "f32, f64",
                    text, (int)(n < 40 ? n : 40), equals + 1);
 }

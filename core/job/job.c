@@ -235,6 +235,16 @@ void qs_job_phase(struct qs_job *j, const char *phase, const char *unit, uint64_
     pthread_mutex_unlock(&j->lock);
 }
 
+void qs_job_more(struct qs_job *j, uint64_t n)
+{
+    if (!j)
+        return;
+    pthread_mutex_lock(&j->lock);
+    j->st.total += n;
+    wake(j, false);
+    pthread_mutex_unlock(&j->lock);
+}
+
 void qs_job_item(struct qs_job *j, const char *fmt, ...)
 {
     if (!j)

@@ -20,6 +20,8 @@ struct qs_model_maps {
     pthread_mutex_t lock; /* over map[] being filled and the key */
     bool has_key;
     struct qs_key key;
+    void *note;
+    void (*free_note)(void *);
     unsigned n;
     struct qs_map *map[];
 };
@@ -214,6 +216,8 @@ void qs_model_close(struct qs_model *m)
     if (m->maps) {
         for (unsigned i = 0; i < m->maps->n; i++)
             qs_map_unref(m->maps->map[i]);
+        if (m->maps->note)
+            m->maps->free_note(m->maps->note);
         pthread_mutex_destroy(&m->maps->lock);
     }
     qs_free(m->maps);
@@ -225,8 +229,13 @@ void qs_model_close(struct qs_model *m)
 
 const struct qs_tensor *qs_model_find(const struct qs_model *m, const char *name)
 {
-    const struct qs_gguf_tensor *t = qs_gguf_tensor_by_name(m->gguf, name);
-    return t ? &m->tensor[t - m->gguf->tensor] : NULL;
+    const struct qs_gguf_tensor *t = m->gguf ? qs_gguf_tensor_by_name(m->gguf, name) : NULL;
+    if (m->gguf)
+        return t ? &m->tensor[t - m->gguf->tensor] : NULL;
+    for (size_t i = 0; i < m->n_tensors; i++)
+        if (strcmp(m->tensor[i].name, name) == 0)
+            return &m->tensor[i];
+    return NULL;
 }
 
 size_t qs_model_index(const struct qs_model *m, const struct qs_tensor *t)
@@ -261,6 +270,14 @@ uint32_t qs_model_alignment(const struct qs_model *m)
     return m->gguf ? m->gguf->alignment : GGUF_ALIGNMENT;
 }
 
+uint64_t qs_tensor_bytes_as(const struct qs_tensor *t, int type)
+{
+    const struct qs_format *f = qs_format_by_id(type);
+    if (type == t->type)
+        return t->size;
+    return f && t->ne[0] % f->block == 0 ? t->rows * qs_format_row_bytes(f, (size_t)t->ne[0]) : 0;
+}
+
 bool qs_tensor_is_quantized(const struct qs_tensor *t)
 {
     return t->n_dims >= 2 && t->format && t->format->kind != QS_KIND_FLOAT && t->format->kind != QS_KIND_INT;
@@ -272,6 +289,35 @@ bool qs_model_is_quantized(const struct qs_model *m)
         if (qs_tensor_is_quantized(&m->tensor[i]))
             return true;
     return false;
+}
+
+/* ---- what others keep with it ---- */
+
+const void *qs_model_note(const struct qs_model *m)
+{
+    if (!m->maps)
+        return NULL;
+    pthread_mutex_lock(&m->maps->lock);
+    const void *note = m->maps->note;
+    pthread_mutex_unlock(&m->maps->lock);
+    return note;
+}
+
+const void *qs_model_keep(const struct qs_model *m, void *note, void (*free_note)(void *))
+{
+    if (!m->maps)
+        return NULL;
+    pthread_mutex_lock(&m->maps->lock);
+    const bool first = !m->maps->note;
+    if (first) {
+        m->maps->note = note;
+        m->maps->free_note = free_note;
+    }
+    const void *kept = m->maps->note;
+    pthread_mutex_unlock(&m->maps->lock);
+    if (!first)
+        free_note(note);
+    return kept;
 }
 
 /* ---- bytes ---- */

@@ -77,6 +77,10 @@ int qs_model_copy_metadata(const struct qs_model *m, struct qs_gguf_meta *to, st
 /* Of tensor data in the source; 32, GGUF's own, where none is stated. */
 uint32_t qs_model_alignment(const struct qs_model *m);
 
+/* Bytes of the tensor written as this type: its size in the file for its own; 0: its rows cannot have the type, or the type
+ * is unknown. */
+uint64_t qs_tensor_bytes_as(const struct qs_tensor *t, int type);
+
 /* A matrix stored in a block format (neither floats nor integers); whether the model has any. */
 bool qs_tensor_is_quantized(const struct qs_tensor *t);
 bool qs_model_is_quantized(const struct qs_model *m);
@@ -91,6 +95,12 @@ int qs_model_intact(const struct qs_model *m, struct qs_err *e);
 /* Content key: hash of header bytes, file sizes, mtimes and 4 KiB samples of each tensor (touches those pages the first
  * time, and is kept). Thread-safe. */
 int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e);
+
+/* One thing that an upper room has found out about the model and keeps with it, freed with it: what presets see in its
+ * names. qs_model_keep returns what is kept, which is the note of another thread (and `note` is freed) where that was
+ * faster; NULL: this model keeps none, the note stays the caller's. Any thread. */
+const void *qs_model_note(const struct qs_model *m); /* NULL: none yet */
+const void *qs_model_keep(const struct qs_model *m, void *note, void (*free_note)(void *));
 
 /* Walks all tensor data on the pool (NULL: on the caller's thread): weights of float types and scales of block types
  * that are NaN or Inf (scan.h). fn is called, on the caller's thread, for each tensor with something to say: field

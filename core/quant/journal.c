@@ -73,8 +73,8 @@ static int open_locked(const char *path, int *fd_out, uint64_t *size, struct qs_
     for (int tries = 0; tries < 100; tries++) {
         const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
         if (fd < 0 && errno == ELOOP)
-            return qs_fail(e, QS_EEXISTS, "%s is a symbolic link, which no journal of ours is: remove it, or name another "
-                           "output with -o", path);
+            return qs_fail_advise(e, QS_EEXISTS, QS_ADVISE_OTHER_OUTPUT,
+                                  "%s is a symbolic link, which no journal of ours is and nothing is written through", path);
         if (fd < 0)
             return qs_fail_errno(e, errno, "cannot open the journal %s", path);
         const int rc = qs_file_lock(fd, path, e);
@@ -139,11 +139,11 @@ static int read_head(const struct qs_journal *j, uint64_t size, struct qs_key ke
 static int refuse_others(const char *path, enum head head, struct qs_err *e)
 {
     if (head == HEAD_OTHER_WORK)
-        return qs_fail(e, QS_EEXISTS, "%s: an unfinished run with another source, recipe, importance matrix or version left "
-                       "this; --restart discards it", path);
+        return qs_fail_advise(e, QS_EEXISTS, QS_ADVISE_DISCARD,
+                              "%s: an unfinished run with another source, recipe, importance matrix or version left this",
+                              path);
     if (head == HEAD_FOREIGN)
-        return qs_fail(e, QS_EEXISTS, "%s is no journal of ours, or a damaged one: --restart discards it, -o names another "
-                       "output", path);
+        return qs_fail_advise(e, QS_EEXISTS, QS_ADVISE_DISCARD, "%s is no journal of ours, or a damaged one", path);
     return QS_OK;
 }
 

@@ -11,8 +11,8 @@ static int check_name(const char *path, struct qs_err *e)
 {
     for (const char *c = path; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return qs_fail(e, QS_EINVAL, "the output's name holds control characters: name another with -o");
-    return *path ? QS_OK : qs_fail(e, QS_EINVAL, "the output's name is empty: name one with -o");
+            return qs_fail_advise(e, QS_EINVAL, QS_ADVISE_OTHER_OUTPUT, "the output's name holds control characters");
+    return *path ? QS_OK : qs_fail_advise(e, QS_EINVAL, QS_ADVISE_OTHER_OUTPUT, "the output's name is empty");
 }
 
 /* By the files that were opened: their names may lead elsewhere by now. */
@@ -25,16 +25,16 @@ static int refuse_model(const struct qs_plan *plan, const char *path, struct qs_
         return QS_OK;
     for (unsigned i = 0; i < n_parts; i++)
         if (part[i].dev == st.dev && part[i].ino == st.ino)
-            return qs_fail(e, QS_EINVAL, "%s is the model that is read: name another output with -o", path);
+            return qs_fail_advise(e, QS_EINVAL, QS_ADVISE_OTHER_OUTPUT, "%s is the model that is read", path);
     return QS_OK;
 }
 
 static int check_one(const struct qs_plan *plan, const struct qs_writer_args *args, const char *path, struct qs_err *e)
 {
-    int rc = qs_file_check_output(path, true, "-o", e);
+    int rc = qs_file_check_output(path, true, e);
     if (!rc)
         rc = refuse_model(plan, path, e);
-    return rc ? rc : qs_file_refuse_inputs(path, "-o", args->input, args->n_input, e);
+    return rc ? rc : qs_file_refuse_inputs(path, args->input, args->n_input, e);
 }
 
 int qs_outcheck_places(const struct qs_plan *plan, const struct qs_writer_args *args, const struct qs_outfiles *o,
@@ -62,7 +62,7 @@ int qs_outcheck_existing(const struct qs_writer_args *args, const struct qs_outf
     if (!found && args->modelfile && qs_file_exists(o->modelfile))
         found = o->modelfile;
     return found && !args->force
-               ? qs_fail(e, QS_EEXISTS, "%s exists: --force overwrites it, -o names another output", found) : QS_OK;
+               ? qs_fail_advise(e, QS_EEXISTS, QS_ADVISE_OVERWRITE_OR_OTHER, "%s exists", found) : QS_OK;
 }
 
 int qs_outcheck_no_space(const char *path, uint64_t need, struct qs_err *e)
@@ -91,8 +91,8 @@ int qs_outcheck_room(const struct qs_outfiles *o, struct qs_err *e)
     for (unsigned f = 0; f < o->n_files; f++)
         if (o->file[f].size > limit) {
             qs_fail_file_size(e, o->file[f].part, o->file[f].size);
-            return qs_fail(e, QS_ENOSPACE, "%s and run the same command again, or write smaller parts (--split-max-size)",
-                           e ? e->msg : "");
+            return qs_fail_advise(e, QS_ENOSPACE, QS_ADVISE_SMALLER_PARTS, "%s and run the same command again",
+                                  e ? e->msg : "");
         }
     const uint64_t claim = qs_outcheck_claim(o);
     uint64_t space = 0;

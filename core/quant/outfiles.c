@@ -85,7 +85,7 @@ static const char *why_owned(const struct qs_plan *plan, const char *key)
         { "general.type", "it says what kind of file this is" },
     };
     if (!strncmp(key, "split.", 6))
-        return "it says how the parts of the file belong together (--split-max-size makes parts)";
+        return "it says how the parts of the file belong together";
     if (!strcmp(key, "general.file_type") && plan->recipe->preset->file_type >= 0)
         return "it states the preset that is written";
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
@@ -136,12 +136,12 @@ static int remove_key(struct qs_gguf_meta *m, const struct qs_plan *plan, const 
 {
     const char *why = why_owned(plan, key);
     if (why)
-        return qs_fail(e, QS_EINVAL, "--remove-kv %s: this key cannot be edited: %s", key, why);
+        return qs_fail(e, QS_EINVAL, "metadata %s cannot be left out: %s", key, why);
     const char *needed = why_needed(plan, key);
     if (needed)
-        return qs_fail(e, QS_EINVAL, "--remove-kv %s: %s", key, needed);
+        return qs_fail(e, QS_EINVAL, "metadata %s cannot be left out: %s", key, needed);
     if (!qs_gguf_meta_remove(m, key))
-        return qs_fail(e, QS_EINVAL, "--remove-kv %s: the model states no such key", key);
+        return qs_fail(e, QS_EINVAL, "metadata %s cannot be left out: the model states no such key", key);
     return QS_OK;
 }
 
@@ -154,8 +154,8 @@ static int check_kind(const struct qs_gguf_meta *m, const struct qs_gguf_meta *o
         now = QS_GGUF_STRING;
     if (now < 0 || kind_of(now) == kind_of(then))
         return QS_OK;
-    return qs_fail(e, QS_EINVAL, "--override-kv %s: its value is %s (%s), which %s (%s) cannot replace", key, kind_of(now),
-                   qs_gguf_type_name(now), kind_of(then), qs_gguf_type_name(then));
+    return qs_fail(e, QS_EINVAL, "metadata %s cannot be set: its value is %s (%s), which %s (%s) cannot replace", key,
+                   kind_of(now), qs_gguf_type_name(now), kind_of(then), qs_gguf_type_name(then));
 }
 
 static int check_architecture(const struct qs_plan *plan, const char *name, struct qs_err *e)
@@ -163,13 +163,14 @@ static int check_architecture(const struct qs_plan *plan, const char *name, stru
     const char *now;
     size_t n;
     if (!*name)
-        return qs_fail(e, QS_EINVAL, "--override-kv general.architecture: no program can open a model without a name there");
+        return qs_fail(e, QS_EINVAL,
+                       "metadata general.architecture cannot be set: no program can open a model without a name there");
     if (!qs_kv_str(qs_model_kv(plan->model, "general.architecture"), &now, &n) || n == 0)
         return QS_OK; /* nobody could load it so far */
     return n == strlen(name) && !memcmp(now, name, n)
                ? QS_OK
                : qs_fail(e, QS_EINVAL,
-                         "--override-kv general.architecture: tensors and metadata of this model are those of %s: no "
+                         "metadata general.architecture cannot be set: tensors and metadata of this model are those of %s, and no "
                          "program loads them as another",
                          plan->model->hp.arch);
 }
@@ -181,7 +182,7 @@ static int override_key(struct qs_gguf_meta *m, const struct qs_plan *plan, cons
     int rc = one && key ? qs_gguf_meta_override(one, text, e) : qs_fail_mem(e, strlen(text), "metadata");
     const char *why = rc ? NULL : why_owned(plan, key);
     if (why)
-        rc = qs_fail(e, QS_EINVAL, "--override-kv %s: this key cannot be edited: %s", key, why);
+        rc = qs_fail(e, QS_EINVAL, "metadata %s cannot be set: %s", key, why);
     if (!rc)
         rc = check_kind(m, one, key, e);
     if (!rc && !strcmp(key, "general.architecture"))

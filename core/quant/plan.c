@@ -1,45 +1,33 @@
-/* plan.c - the recipe applied to a model: every tensor's type, bytes and reason, what to mind, and what would not work.
+/* plan.c - the recipe applied to a model: every tensor's type, bytes and reason, and what keeps it from being carried out.
  *
- * Owns the plan: its own copy of the recipe, the list of encodings and the warnings; the model and the importance
- * matrix stay the caller's and must outlive it. Refuses before any work starts what would fail or give garbage in the
- * middle: types that need importance weights and have none, importance of another size, sources that are quantized
- * already, damaged tensors. Everything else that a person should know is a warning, one line each. Pure but for the
+ * Owns the plan: its own copy of the recipe, the list of encodings, the warnings and problems; the model and the
+ * importance matrix stay the caller's and must outlive it. What is judged of the list is plan_check.c. Pure but for the
  * allocations: any thread.
  */
-#include "core/quant/plan.h"
+#include "core/quant/plan_internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "core/quant/importance.h"
-#include "core/quant/preset_rules.h"
 
-#define TYPE_SLOTS 64 /* type numbers are below this */
+/* ---- warnings ----------------------------------------------------------------------------------------------- */
 
-struct planning {
-    struct qs_plan *p;
-    const struct qs_plan_args *args;
-    struct qs_err *e;
-};
+static int add_warning(struct qs_plan *p, enum qs_advice advice, struct qs_err *e, const char *fmt, va_list ap)
+    QS_PRINTF(4, 0);
 
-static const char *plural(size_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
-static int add_warning(struct qs_plan *p, struct qs_err *e, const char *fmt, va_list ap) QS_PRINTF(3, 0);
-
-static int add_warning(struct qs_plan *p, struct qs_err *e, const char *fmt, va_list ap)
+static int add_warning(struct qs_plan *p, enum qs_advice advice, struct qs_err *e, const char *fmt, va_list ap)
 {
     struct qs_str s = QS_STR_INIT;
     qs_str_addv(&s, fmt, ap);
     char *line = qs_str_take(&s);
-    if (!line || !qs_grow(&p->warning, &p->cap_warnings, p->n_warnings + 1, sizeof *p->warning)) {
+    if (!line || !qs_grow(&p->warning, &p->cap_warnings, p->n_warnings + 1, sizeof *p->warning) ||
+        !qs_grow(&p->advice, &p->cap_advice, p->n_warnings + 1, sizeof *p->advice)) {
         qs_free(line);
         return qs_fail_mem(e, 0, "the plan's warnings");
     }
+    p->advice[p->n_warnings] = advice;
     p->warning[p->n_warnings++] = line;
     return QS_OK;
 }
@@ -48,73 +36,154 @@ int qs_plan_warn(struct qs_plan *p, struct qs_err *e, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    const int rc = add_warning(p, e, fmt, ap);
+    const int rc = add_warning(p, QS_ADVISE_NONE, e, fmt, ap);
     va_end(ap);
     return rc;
 }
 
-static int warn(struct planning *g, const char *fmt, ...) QS_PRINTF(2, 3);
-
-static int warn(struct planning *g, const char *fmt, ...)
+int qs_planning_warn(struct qs_planning *g, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    const int rc = add_warning(g->p, g->e, fmt, ap);
+    const int rc = add_warning(g->p, QS_ADVISE_NONE, g->e, fmt, ap);
     va_end(ap);
     return rc;
 }
 
-/* What keeps a plan from being carried out: an error, or for those who only want to look a warning and a blocker. */
-static int block(struct planning *g, const char *fmt, ...) QS_PRINTF(2, 3);
-
-static int block(struct planning *g, const char *fmt, ...)
+int qs_plan_put_advice(struct qs_plan *p, qs_advice_words *words, struct qs_err *e)
 {
+    for (size_t i = 0; i < p->n_warnings; i++) {
+        const char *more = words(p->advice[i]);
+        struct qs_str s = QS_STR_INIT;
+        if (!*more)
+            continue;
+        qs_str_add(&s, p->warning[i]);
+        qs_str_add(&s, more);
+        char *line = qs_str_take(&s);
+        if (!line)
+            return qs_fail_mem(e, strlen(more), "the plan's warnings");
+        qs_free(p->warning[i]);
+        p->warning[i] = line;
+        p->advice[i] = QS_ADVISE_NONE;
+    }
+    return QS_OK;
+}
+
+/* ---- what keeps the plan from being carried out --------------------------------------------------------------- */
+
+/* Writes down a problem at its tensor, or in the plan's own list. */
+int qs_planning_note(struct qs_planning *g, const struct qs_tensor *t, const char *text, enum qs_advice advice)
+{
+    struct qs_plan *p = g->p;
+    struct qs_encoding *enc = t ? &p->enc[t - p->model->tensor] : NULL;
     struct qs_str s = QS_STR_INIT;
-    va_list ap;
-    va_start(ap, fmt);
-    qs_str_addv(&s, fmt, ap);
-    va_end(ap);
-    int rc;
-    if (s.failed)
-        rc = qs_fail_mem(g->e, 0, "the plan's warnings");
-    else if (!g->args->foretell)
-        rc = qs_fail(g->e, QS_EINVAL, "%s", s.data);
-    else
-        rc = warn(g, "quantize would stop: %s", s.data);
-    if (!rc && !g->p->blocker.code)
-        qs_fail(&g->p->blocker, QS_EINVAL, "%s", s.data);
-    qs_str_free(&s);
+    if (enc && enc->problem)
+        qs_str_addf(&s, "%s; ", enc->problem);
+    qs_str_add(&s, text);
+    char *line = qs_str_take(&s);
+    if (!line || (!enc && !qs_grow(&p->problem, &p->cap_problems, p->n_problems + 1, sizeof *p->problem))) {
+        qs_free(line);
+        return qs_fail_mem(g->e, 0, "the plan's problems");
+    }
+    if (!enc) {
+        p->problem[p->n_problems++] = line;
+        return QS_OK;
+    }
+    qs_free((void *)(uintptr_t)enc->problem);
+    enc->problem = line;
+    if (!enc->advice)
+        enc->advice = advice;
+    return QS_OK;
+}
+
+/* One warning for all problems of one cause; the first is what stops quantize. */
+static int block(struct qs_planning *g, const struct qs_err *why, size_t n_more)
+{
+    if (!g->p->blocker.code)
+        g->p->blocker = *why;
+    const int rc = n_more ? qs_planning_warn(g, "quantize would stop: %s (and %zu more tensor%s likewise)", why->msg,
+                                             n_more,
+                                             qs_planning_plural(n_more))
+                          : qs_planning_warn(g, "quantize would stop: %s", why->msg);
+    if (!rc)
+        g->p->advice[g->p->n_warnings - 1] = why->advice;
     return rc;
 }
 
-/* Counts tensors of one kind and remembers the first. */
-struct found {
-    size_t n;
-    const struct qs_encoding *first;
-};
-
-static void note(struct found *f, const struct qs_encoding *enc)
+int qs_planning_tell(struct qs_planning *g)
 {
-    if (f->n++ == 0)
-        f->first = enc;
+    const struct qs_err first = g->first;
+    g->first.code = QS_OK;
+    return first.code ? block(g, &first, g->n_more) : QS_OK;
+}
+
+/* One problem of a kind that is told tensor by tensor (a qs_problem_fn): those of one cause come one after another. */
+static int count_problem(void *ctx, const struct qs_tensor *t, const void *cause, struct qs_err *why)
+{
+    struct qs_planning *g = ctx;
+    int rc = qs_planning_note(g, t, why->msg, why->advice);
+    if (rc == QS_OK && g->first.code && g->cause == cause) {
+        g->n_more++;
+        return QS_OK;
+    }
+    if (!rc)
+        rc = qs_planning_tell(g);
+    if (rc) {
+        if (g->e)
+            *why = *g->e;
+        return rc;
+    }
+    g->first = *why;
+    g->cause = cause;
+    g->n_more = 0;
+    return QS_OK;
+}
+
+/* An error at tensor t; or, for those who only want to look, told and counted. */
+int qs_planning_refuse(struct qs_planning *g, const struct qs_tensor *t, const void *cause, const struct qs_err *why)
+{
+    struct qs_err copy = *why;
+    if (g->args->foretell)
+        return count_problem(g, t, cause, &copy);
+    if (g->e)
+        *g->e = copy;
+    return (int)copy.code;
+}
+
+/* One sentence for all that were found: an error, or for those who only want to look a warning and a blocker. */
+int qs_planning_stop(struct qs_planning *g, enum qs_advice advice, const char *fmt, ...)
+{
+    struct qs_err why = QS_ERR_INIT;
+    char line[QS_ERR_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    qs_fail_advise(&why, QS_EINVAL, advice, "%s", line);
+    if (g->args->foretell)
+        return block(g, &why, 0);
+    if (g->e)
+        *g->e = why;
+    return (int)why.code;
 }
 
 /* ---- the list ----------------------------------------------------------------------------------------------- */
 
-static uint64_t bytes_of(const struct qs_encoding *enc)
+static int make_room(struct qs_planning *g)
 {
-    const struct qs_tensor *t = enc->tensor;
-    return enc->copy ? t->size : t->rows * qs_format_row_bytes(qs_format_by_id(enc->type), (size_t)t->ne[0]);
+    struct qs_plan *p = g->p;
+    const size_t n = p->model->n_tensors;
+    p->enc = qs_calloc(n ? n : 1, sizeof *p->enc);
+    if (!p->enc)
+        return qs_fail_mem(g->e, (unsigned long long)n * sizeof *p->enc, "the plan");
+    p->n = n;
+    return QS_OK;
 }
 
-static int fill(struct planning *g)
+static void fill(struct qs_planning *g)
 {
     struct qs_plan *p = g->p;
     const struct qs_model *m = p->model;
-    p->enc = qs_calloc(m->n_tensors ? m->n_tensors : 1, sizeof *p->enc);
-    if (!p->enc)
-        return qs_fail_mem(g->e, (unsigned long long)m->n_tensors * sizeof *p->enc, "the plan");
-    p->n = m->n_tensors;
     for (size_t i = 0; i < p->n; i++) {
         const struct qs_choice *c = &p->resolved->choice[i];
         struct qs_encoding *enc = &p->enc[i];
@@ -123,291 +192,46 @@ static int fill(struct planning *g)
         enc->wanted = c->wanted;
         enc->why = c->why;
         memcpy(enc->reason, c->reason, sizeof enc->reason);
-        enc->copy = c->type == m->tensor[i].type;
-        enc->bytes = bytes_of(enc);
+        if (qs_planning_damaged(enc->tensor)) /* nothing is computed from its shape */
+            enc->type = enc->wanted = m->tensor[i].type;
+        enc->copy = enc->type == m->tensor[i].type;
+        enc->bytes = qs_tensor_bytes_as(enc->tensor, enc->type);
         p->bytes += enc->bytes;
     }
     p->source_bytes = m->bytes;
     p->bpw = m->n_weights ? 8.0 * (double)p->bytes / (double)m->n_weights : 0;
     p->file_type = p->recipe->preset->file_type >= 0 ? p->recipe->preset->file_type : m->file_type;
-    return QS_OK;
-}
-
-static int check_damage(struct planning *g)
-{
-    for (size_t i = 0; i < g->p->n; i++) {
-        const struct qs_tensor *t = g->p->enc[i].tensor;
-        if (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE)
-            return qs_fail(g->e, QS_EFORMAT,
-                           "%s is damaged in the source (bytes out of range, overlapping, or a shape its "
-                           "type cannot have); quantscape check tells more",
-                           t->name);
-    }
-    return QS_OK;
-}
-
-/* ---- sources that are quantized already --------------------------------------------------------------------- */
-
-static int check_sources(struct planning *g)
-{
-    struct found q8 = { 0, NULL }, lower = { 0, NULL };
-    for (size_t i = 0; i < g->p->n; i++) {
-        const struct qs_encoding *enc = &g->p->enc[i];
-        if (!enc->copy && qs_tensor_is_quantized(enc->tensor))
-            note(enc->tensor->type == QS_Q8_0 ? &q8 : &lower, enc);
-    }
-    int rc = QS_OK;
-    if (lower.n && !g->args->allow_requantize)
-        rc = block(g,
-                   "%s is %s already%s: converting it again loses quality twice. Start from an F16, "
-                   "BF16 or F32 file, or allow it with --allow-requantize",
-                   lower.first->tensor->name, lower.first->tensor->format->name, lower.n > 1 ? ", as are others" : "");
-    else if (lower.n)
-        rc =
-            warn(g,
-                 "%zu tensor%s quantized already (%s is %s) and converted again: errors are against this file, not the "
-                 "original",
-                 lower.n, lower.n == 1 ? " is" : "s are", lower.first->tensor->name, lower.first->tensor->format->name);
-    if (q8.n && !rc)
-        rc = warn(g, "%zu tensor%s converted from Q8_0 (%s): errors are against this file, not the original", q8.n,
-                  q8.n == 1 ? " is" : "s are", q8.first->tensor->name);
-    return rc;
-}
-
-/* ---- importance --------------------------------------------------------------------------------------------- */
-
-static bool embeds(const struct qs_tensor *t)
-{
-    return qs_mix_kind_of(t->name) == QS_MIX_TOKEN_EMBD;
-}
-
-static bool uses_importance(int type)
-{
-    const struct qs_format *f = qs_format_by_id(type);
-    return f && (f->flags & QS_USES_IMATRIX);
-}
-
-static bool takes_importance(const struct qs_plan *p)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (!p->enc[i].copy && uses_importance(p->enc[i].type))
-            return true;
-    return false;
-}
-
-static bool converts(const struct qs_plan *p)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (!p->enc[i].copy)
-            return true;
-    return false;
-}
-
-/* Does the matrix say nothing about the whole tensor: no token reached it, or all its values are 0? */
-static bool idle(const struct qs_imatrix_entry *x)
-{
-    return x->zero || x->unseen >= x->experts;
-}
-
-static int take_importance(struct planning *g, struct found *missing, struct found *unseen, struct found *nothing)
-{
-    for (size_t i = 0; i < g->p->n; i++) {
-        struct qs_encoding *enc = &g->p->enc[i];
-        const struct qs_tensor *t = enc->tensor;
-        if (enc->copy || !g->p->imatrix)
-            continue;
-        const struct qs_imatrix_entry *x;
-        const int rc = qs_importance_for(g->p->imatrix, t, &x, g->e);
-        if (rc)
-            return rc;
-        enc->importance = x;
-        if (x && (x->unseen || x->zero) && uses_importance(enc->type))
-            note(idle(x) ? nothing : unseen, enc);
-        if (!x && uses_importance(enc->type) && !embeds(t) && qs_mix_kind_of(t->name) != QS_MIX_OUTPUT)
-            note(missing, enc);
-    }
-    return QS_OK;
-}
-
-static int check_needs(struct planning *g)
-{
-    struct found f = { 0, NULL };
-    const struct qs_preset *preset = g->p->recipe->preset;
-    for (size_t i = 0; i < g->p->n; i++) {
-        const struct qs_encoding *enc = &g->p->enc[i];
-        if (!enc->copy && !enc->importance && qs_preset_needs_importance(preset, enc->tensor->name, enc->type))
-            note(&f, enc);
-    }
-    if (!f.n)
-        return QS_OK;
-    const char *tail = f.n == 1 ? "" : ", as do others";
-    if (g->p->imatrix)
-        return block(g, "%s as %s needs importance weights%s, and the importance matrix has none for it",
-                     f.first->tensor->name, qs_type_name(f.first->type), tail);
-    return block(g,
-                 "%s as %s needs importance weights%s: give an importance matrix with --imatrix, or take another preset",
-                 f.first->tensor->name, qs_type_name(f.first->type), tail);
-}
-
-/* Entries that belong to no tensor hint at a matrix of another model. */
-static size_t strangers(const struct planning *g)
-{
-    size_t hits = 0;
-    for (size_t i = 0; i < g->p->n; i++)
-        hits += qs_imatrix_find(g->p->imatrix, g->p->enc[i].tensor->name) != NULL;
-    return g->p->imatrix->n_entries > hits ? g->p->imatrix->n_entries - hits : 0;
-}
-
-static int check_importance(struct planning *g)
-{
-    struct found missing = { 0, NULL }, unseen = { 0, NULL }, nothing = { 0, NULL };
-    int rc = take_importance(g, &missing, &unseen, &nothing);
-    if (!rc)
-        rc = check_needs(g);
-    if (rc || !g->p->imatrix)
-        return rc;
-    size_t strange = strangers(g);
-    if (!takes_importance(g->p))
-        rc = warn(g, "the importance matrix is not used: %s",
-                  converts(g->p) ? "no tensor is converted to a type that takes importance weights"
-                                  : "every tensor is copied as it is");
-    if (missing.n && !rc)
-        rc = warn(g, "no importance weights for %zu tensor%s (%s ...): encoded without", missing.n, plural(missing.n),
-                  missing.first->tensor->name);
-    if (unseen.n && !rc)
-        rc = warn(g,
-                  "%zu tensor%s with experts that the importance matrix never saw (%s: %u of %llu): those are encoded "
-                  "with equal weights",
-                  unseen.n, plural(unseen.n), unseen.first->tensor->name, unseen.first->importance->unseen,
-                  (unsigned long long)unseen.first->tensor->ne[2]);
-    if (nothing.n && !rc)
-        rc = warn(g, "the importance matrix saw no token for %zu tensor%s (%s%s): its weights say nothing about %s",
-                  nothing.n, plural(nothing.n), nothing.first->tensor->name, nothing.n == 1 ? "" : " ...",
-                  nothing.n == 1 ? "it" : "them");
-    if (strange && !rc)
-        rc = warn(g, "%zu of %zu entries of the importance matrix belong to no tensor of this model", strange,
-                  g->p->imatrix->n_entries);
-    return rc;
-}
-
-/* ---- what else to mind -------------------------------------------------------------------------------------- */
-
-static int warn_fallbacks(struct planning *g)
-{
-    size_t count[TYPE_SLOTS] = { 0 };
-    const struct qs_encoding *first[TYPE_SLOTS] = { NULL };
-    for (size_t i = 0; i < g->p->n; i++) {
-        const struct qs_encoding *enc = &g->p->enc[i];
-        if (enc->wanted != enc->type && enc->wanted >= 0 && enc->wanted < TYPE_SLOTS && count[enc->wanted]++ == 0)
-            first[enc->wanted] = enc;
-    }
-    int rc = QS_OK;
-    for (int t = 0; t < TYPE_SLOTS && !rc; t++)
-        if (count[t])
-            rc = warn(g, "%zu tensor%s cannot be %s: %s, %s", count[t], plural(count[t]), qs_type_name(t),
-                      first[t]->tensor->name, first[t]->reason);
-    return rc;
-}
-
-static int warn_unknown(struct planning *g)
-{
-    struct found f = { 0, NULL };
-    for (size_t i = 0; i < g->p->n; i++)
-        if (!g->p->enc[i].tensor->format)
-            note(&f, &g->p->enc[i]);
-    return f.n ? warn(g, "%zu tensor%s of a type unknown here (%s: type %d): copied unchanged", f.n, plural(f.n),
-                      f.first->tensor->name, f.first->tensor->type)
-               : QS_OK;
-}
-
-/* Rules only: a pin that decides nothing names a tensor that has this type anyway. What matches nothing was refused. */
-static int warn_rules(struct planning *g)
-{
-    const struct qs_recipe *r = g->p->recipe;
-    int rc = QS_OK;
-    for (size_t i = 0; i < r->n_rules && !rc; i++) {
-        const struct qs_recipe_item *item = &r->rule[i];
-        const struct qs_recipe_match *match = &g->p->resolved->match[r->n_pins + i];
-        char line[320] = "";
-        if (match->decided)
-            continue;
-        if (item->line)
-            snprintf(line, sizeof line, "%.256s:%u: ", r->name ? r->name : "recipe", item->line);
-        rc = warn(g, "%srule %.200s decides nothing: it matches %u tensor%s, decided before it or never quantized", line,
-                  item->pattern, match->matched, plural(match->matched));
-    }
-    return rc;
-}
-
-static bool has_tensor(const struct qs_plan *p, const char *name)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (strcmp(p->enc[i].tensor->name, name) == 0)
-            return true;
-    return false;
-}
-
-static int warn_idle_options(struct planning *g)
-{
-    const struct qs_recipe *r = g->p->recipe;
-    const struct qs_format *base = qs_format_by_id(r->preset->base);
-    bool output = has_tensor(g->p, "output.weight"), embd = has_tensor(g->p, "token_embd.weight");
-    bool mixes = !r->pure && base && base->kind != QS_KIND_FLOAT;
-    int rc = QS_OK;
-    if (r->output_type != QS_TYPE_NONE && !output && (!mixes || !embd))
-        rc = warn(g, "output-type has no effect: the model has no output tensor of its own");
-    if (r->leave_output && !output && !rc)
-        rc = warn(g, "leave-output has no effect: the model has no output tensor of its own");
-    if (r->token_embd_type != QS_TYPE_NONE && !embd && !rc)
-        rc = warn(g, "token-embd-type has no effect: the model has no token_embd tensor");
-    if (!strcmp(r->preset->name, "MXFP4_MOE") && g->p->model->hp.n_expert <= 1 && !rc)
-        rc = warn(g, "MXFP4_MOE is made for models with experts: this one has none, nearly everything becomes Q8_0");
-    return rc;
-}
-
-static int warn_size(struct planning *g)
-{
-    char need[24], have[24];
-    struct qs_plan *p = g->p;
-    if (p->bytes <= p->source_bytes)
-        return QS_OK;
-    return warn(g, "the result is larger than the source (%s against %s)", qs_fmt_bytes(need, sizeof need, p->bytes),
-                qs_fmt_bytes(have, sizeof have, p->source_bytes));
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */
 
-static int make(struct planning *g, const struct qs_recipe *r)
+static int resolve(struct qs_planning *g)
+{
+    struct qs_plan *p = g->p;
+    if (!g->args->foretell)
+        return qs_recipe_resolve(p->recipe, p->model, p->imatrix != NULL, false, &p->resolved, g->e);
+    const int rc = qs_recipe_resolve_all(p->recipe, p->model, p->imatrix != NULL, count_problem, g, &p->resolved, g->e);
+    return rc ? rc : qs_planning_tell(g);
+}
+
+static int make(struct qs_planning *g, const struct qs_recipe *r)
 {
     struct qs_plan *p = g->p;
     int rc = qs_recipe_copy(r, &p->recipe, g->e);
     if (!rc)
-        rc = qs_recipe_resolve(p->recipe, p->model, p->imatrix != NULL, false, &p->resolved, g->e);
+        rc = make_room(g);
     if (!rc)
-        rc = fill(g);
-    if (!rc)
-        rc = check_damage(g);
-    if (!rc)
-        rc = check_sources(g);
-    if (!rc)
-        rc = check_importance(g);
-    if (!rc)
-        rc = warn_fallbacks(g);
-    if (!rc)
-        rc = warn_unknown(g);
-    if (!rc && p->resolved->shift_text[0])
-        rc = warn(g, "%s", p->resolved->shift_text);
-    if (!rc)
-        rc = warn_rules(g);
-    if (!rc)
-        rc = warn_idle_options(g);
-    return rc ? rc : warn_size(g);
+        rc = resolve(g);
+    if (rc)
+        return rc;
+    fill(g);
+    return qs_planning_check(g);
 }
 
 int qs_plan_make(const struct qs_model *m, const struct qs_recipe *r, const struct qs_plan_args *args,
                  struct qs_plan **out, struct qs_err *e)
 {
-    struct planning g = { .args = args, .e = e };
+    struct qs_planning g = { .args = args, .e = e };
     g.p = qs_calloc(1, sizeof *g.p);
     if (!g.p)
         return qs_fail_mem(e, sizeof *g.p, "the plan");
@@ -428,6 +252,12 @@ void qs_plan_free(struct qs_plan *p)
     for (size_t i = 0; i < p->n_warnings; i++)
         qs_free(p->warning[i]);
     qs_free(p->warning);
+    qs_free(p->advice);
+    for (size_t i = 0; i < p->n_problems; i++)
+        qs_free(p->problem[i]);
+    qs_free(p->problem);
+    for (size_t i = 0; p->enc && i < p->n; i++)
+        qs_free((void *)(uintptr_t)p->enc[i].problem);
     qs_free(p->enc);
     qs_resolved_free(p->resolved);
     qs_recipe_free(p->recipe);

@@ -2,7 +2,8 @@
  *
  * Follows llama.cpp at commit 0c1e57098: tensors are visited in its order (by block number, then by name), running
  * numbers of attn_v and ffn_down advance only where the mix itself decides (not where a pin, a rule or an option does),
- * and types that do not fit the row length fall back as there. The exceptions themselves are tables (preset_rules.c).
+ * and types that do not fit the row length fall back as there. `steady`, which llama.cpp does not know, lets the running
+ * numbers advance at pins and rules as well. The exceptions themselves are tables (preset_rules.c).
  * Where llama.cpp stops with an error, so does this, naming the tensor; where an option forces a type onto rows it
  * cannot have, llama.cpp writes a damaged file or stops half-way, and this refuses beforehand.
  * Constant data; no state between calls: any thread.
@@ -140,8 +141,10 @@ int qs_preset_fallback(int type)
 
 bool qs_preset_needs_importance(const struct qs_preset *p, const char *name, int type)
 {
-    const enum qs_mix_kind kind = qs_mix_kind_of(name);
     const struct qs_format *f = qs_format_by_id(type);
+    if (type != QS_Q2_K && !(f && (f->flags & (QS_NEEDS_IMATRIX | QS_RULE_IMATRIX)))) /* most types, without a look at names */
+        return false;
+    const enum qs_mix_kind kind = qs_mix_kind_of(name);
     if (kind == QS_MIX_TOKEN_EMBD || kind == QS_MIX_OUTPUT)
         return f && (f->flags & QS_NEEDS_IMATRIX); /* the encoder has no way without */
     return (f && (f->flags & QS_RULE_IMATRIX)) || (type == QS_Q2_K && p && strcmp(p->name, "Q2_K_S") == 0);
@@ -166,6 +169,17 @@ bool qs_preset_quantizes(const struct qs_model *m, const struct qs_tensor *t)
     return !why_kept(m->hp.arch, t);
 }
 
+/* Floats and blocks of floats; not integers, doubles, or types unknown to us. */
+static bool convertible(const struct qs_tensor *t)
+{
+    return t->format && t->format->kind != QS_KIND_INT && t->type != QS_F64;
+}
+
+bool qs_preset_settable(const struct qs_model *m, const struct qs_tensor *t)
+{
+    return convertible(t) && qs_preset_quantizes(m, t);
+}
+
 static bool fits(const struct qs_tensor *t, int type)
 {
     const struct qs_format *f = qs_format_by_id(type);
@@ -178,16 +192,18 @@ static const char *type_name(int type)
     return f ? f->name : "?";
 }
 
-/* Floats and blocks of floats; not integers, doubles, or types unknown to us. */
-static bool convertible(const struct qs_tensor *t)
-{
-    return t->format && t->format->kind != QS_KIND_INT && t->type != QS_F64;
-}
-
 /* ---- the model as the mixes see it -------------------------------------------------------------------------- */
+
+/* What the names of a model's tensors say: found out once, and kept with the model, because plans are made at every edit
+ * and models may have tens of thousands of tensors. */
+struct names {
+    struct name { unsigned char kind; const char *kept; int block; /* -1: none */ } *of; /* per tensor */
+    uint32_t *order; /* tensors by block and name, as llama.cpp walks through them */
+};
 
 struct mix {
     const struct qs_model *m;
+    const struct names *names;
     const struct qs_preset_args *a;
     struct qs_err *e;
     uint64_t preset_bit;
@@ -268,7 +284,7 @@ static void look_at_model(struct mix *x)
     x->facts |= hp->n_expert == 8 ? QS_IF_EXPERTS8 : 0u;
     x->tied = true;
     for (size_t i = 0; i < x->m->n_tensors; i++) {
-        enum qs_mix_kind k = qs_mix_kind_of(x->m->tensor[i].name);
+        const enum qs_mix_kind k = (enum qs_mix_kind)x->names->of[i].kind;
         x->n_attn_v += k == QS_MIX_ATTN_V;
         x->tied &= k != QS_MIX_OUTPUT;
     }
@@ -318,8 +334,10 @@ static int place(struct mix *x, const struct qs_tensor *t, enum qs_mix_kind kind
 
 static void say(struct qs_choice *c, enum qs_why why, const char *reason)
 {
+    const size_t n = strlen(reason), most = sizeof c->reason - 1;
     c->why = why;
-    snprintf(c->reason, sizeof c->reason, "%s", reason);
+    memcpy(c->reason, reason, n < most ? n : most);
+    c->reason[n < most ? n : most] = 0;
 }
 
 static const struct qs_mix_rule *find_rule(const struct mix *x, enum qs_mix_kind kind, unsigned facts)
@@ -399,8 +417,13 @@ static int fall_back(const struct mix *x, const struct qs_tensor *t, struct qs_c
 {
     if (fits(t, c->type))
         return QS_OK;
-    if (x->a->strict)
-        return refuse_shape(x, t, c->type, ", and a strict recipe takes no other type");
+    if (x->a->strict) {
+        int rc = refuse_shape(x, t, c->type, ", and a strict recipe takes no other type");
+        if (x->a->problem)
+            rc = x->a->problem(x->a->problem_ctx, t, NULL, x->e);
+        if (rc)
+            return rc;
+    }
     int to = qs_preset_fallback(c->type);
     if (to == QS_TYPE_NONE)
         return refuse_shape(x, t, c->type, ", and no fallback is defined for it");
@@ -433,7 +456,7 @@ static bool by_option(const struct mix *x, const struct qs_tensor *t, enum qs_mi
 
 static bool stays(const struct mix *x, const struct qs_tensor *t, int forced, struct qs_choice *c)
 {
-    const char *kept = why_kept(x->m->hp.arch, t);
+    const char *kept = x->names->of[t - x->m->tensor].kept;
     c->type = t->type;
     if (!convertible(t))
         say(c, QS_WHY_COPY, t->format ? "integers and doubles are copied" : "unknown type, copied");
@@ -449,11 +472,26 @@ static bool stays(const struct mix *x, const struct qs_tensor *t, int forced, st
     return true;
 }
 
+/* A forced tensor: passed over by the running numbers or, steady, counted as if the mix had decided it. */
+static void count_forced(struct mix *x, const struct qs_tensor *t, enum qs_mix_kind kind, bool mixes)
+{
+    struct qs_choice unused = { .type = x->a->preset->base };
+    struct qs_err ignored = QS_ERR_INIT, *const e = x->e;
+    if (!x->a->steady) {
+        x->forced[kind]++;
+    } else if (mixes) {
+        x->e = &ignored; /* what the mix could not decide it need not: the type is given */
+        (void)mix_choose(x, t, kind, &unused);
+        x->e = e;
+    }
+}
+
 static int choose_one(struct mix *x, const struct qs_tensor *t, int forced, struct qs_choice *c)
 {
     const struct qs_preset *p = x->a->preset;
     const struct qs_format *base = qs_format_by_id(p->base);
-    enum qs_mix_kind kind = qs_mix_kind_of(t->name);
+    const bool mixes = !x->a->pure && base && base->kind != QS_KIND_FLOAT;
+    const enum qs_mix_kind kind = (enum qs_mix_kind)x->names->of[t - x->m->tensor].kind;
     int rc = QS_OK;
     if (stays(x, t, forced, c))
         return QS_OK;
@@ -465,9 +503,9 @@ static int choose_one(struct mix *x, const struct qs_tensor *t, int forced, stru
     say(c, QS_WHY_BASE, "base type");
     if (forced != QS_TYPE_NONE) {
         c->type = forced;
-        x->forced[kind]++;
+        count_forced(x, t, kind, mixes);
         say(c, QS_WHY_RULE, "named by the recipe");
-    } else if (!x->a->pure && base && base->kind != QS_KIND_FLOAT) {
+    } else if (mixes) {
         rc = mix_choose(x, t, kind, c);
     }
     c->wanted = c->type;
@@ -475,6 +513,15 @@ static int choose_one(struct mix *x, const struct qs_tensor *t, int forced, stru
         rc = fall_back(x, t, c);
     if (rc == QS_OK && c->type == t->type && c->wanted == c->type && (c->why == QS_WHY_BASE || c->why == QS_WHY_PRESET))
         c->why = QS_WHY_SAME;
+    return rc;
+}
+
+/* A tensor for which there is no type: told, and left as it is; or the error. */
+static int give_up(const struct mix *x, const struct qs_tensor *t, struct qs_choice *c)
+{
+    const int rc = x->a->problem(x->a->problem_ctx, t, NULL, x->e);
+    c->type = t->type;
+    say(c, QS_WHY_KEPT, "no type can be given to it");
     return rc;
 }
 
@@ -493,6 +540,47 @@ static int by_block_and_name(const void *va, const void *vb)
     return strcmp(a->t->name, b->t->name);
 }
 
+static void names_free(void *p)
+{
+    struct names *n = p;
+    if (n) {
+        qs_free(n->of);
+        qs_free(n->order);
+    }
+    qs_free(n);
+}
+
+static int names_make(const struct qs_model *m, struct names **out, struct qs_err *e)
+{
+    const size_t count = m->n_tensors ? m->n_tensors : 1;
+    struct names *n = qs_calloc(1, sizeof *n);
+    struct place_in_order *place = qs_calloc(count, sizeof *place);
+    if (n) {
+        n->of = qs_calloc(count, sizeof *n->of);
+        n->order = qs_calloc(count, sizeof *n->order);
+    }
+    if (!n || !n->of || !n->order || !place || m->n_tensors > UINT32_MAX) {
+        names_free(n);
+        qs_free(place);
+        return qs_fail_mem(e, (unsigned long long)count * sizeof *place, "the order of tensors");
+    }
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const struct qs_tensor *t = &m->tensor[i];
+        struct name *o = &n->of[i];
+        o->kind = (unsigned char)qs_mix_kind_of(t->name);
+        o->kept = why_kept(m->hp.arch, t);
+        if (!block_of(t->name, &o->block))
+            o->block = -1;
+        place[i] = (struct place_in_order){ t, o->block };
+    }
+    qsort(place, m->n_tensors, sizeof *place, by_block_and_name);
+    for (size_t i = 0; i < m->n_tensors; i++)
+        n->order[i] = (uint32_t)(place[i].t - m->tensor);
+    qs_free(place);
+    *out = n;
+    return QS_OK;
+}
+
 static bool known_type(int type)
 {
     const struct qs_format *f = qs_format_by_id(type);
@@ -502,31 +590,35 @@ static bool known_type(int type)
 int qs_preset_choose(const struct qs_model *m, const struct qs_preset_args *args, struct qs_choice *choice,
                      struct qs_err *e)
 {
-    struct mix x = { .m = m, .a = args, .e = e };
+    struct qs_err own = QS_ERR_INIT; /* problems need their words */
+    struct mix x = { .m = m, .a = args, .e = e ? e : &own };
+    struct names *own_names = NULL; /* where the model keeps none */
     if (!args->preset)
         return qs_fail(e, QS_EINVAL, "no preset given");
     if (!known_type(args->output_type) || !known_type(args->token_embd_type))
         return qs_fail(e, QS_EINVAL, "the output or token embedding type cannot be written");
     x.preset_bit = args->preset->file_type >= 0 ? UINT64_C(1) << args->preset->file_type : 0;
-    look_at_model(&x);
-
-    struct place_in_order *order = qs_calloc(m->n_tensors ? m->n_tensors : 1, sizeof *order);
-    if (!order)
-        return qs_fail_mem(e, (unsigned long long)m->n_tensors * sizeof *order, "the order of tensors");
-    for (size_t i = 0; i < m->n_tensors; i++) {
-        order[i].t = &m->tensor[i];
-        if (!block_of(m->tensor[i].name, &order[i].block))
-            order[i].block = -1;
+    x.names = qs_model_note(m);
+    if (!x.names) {
+        const int rc = names_make(m, &own_names, e);
+        if (rc)
+            return rc;
+        x.names = qs_model_keep(m, own_names, names_free);
+        own_names = x.names ? NULL : own_names;
+        x.names = x.names ? x.names : own_names;
     }
-    qsort(order, m->n_tensors, sizeof *order, by_block_and_name);
+    look_at_model(&x);
 
     int rc = QS_OK;
     for (size_t i = 0; i < m->n_tensors && rc == QS_OK; i++) {
-        size_t at = (size_t)(order[i].t - m->tensor);
+        const size_t at = x.names->order[i];
+        const struct qs_tensor *t = &m->tensor[at];
         struct qs_choice *c = &choice[at];
         memset(c, 0, sizeof *c);
-        rc = choose_one(&x, order[i].t, args->forced ? args->forced[at] : QS_TYPE_NONE, c);
+        rc = choose_one(&x, t, args->forced ? args->forced[at] : QS_TYPE_NONE, c);
+        if (rc == QS_EINVAL && args->problem)
+            rc = give_up(&x, t, c);
     }
-    qs_free(order);
+    names_free(own_names);
     return rc;
 }

@@ -27,6 +27,10 @@ const struct qs_preset *qs_preset_at(size_t i);
 const struct qs_preset *qs_preset_by_name(const char *name); /* name, alias or number; case ignored; NULL: unknown */
 const struct qs_preset *qs_preset_by_file_type(int file_type); /* NULL: unknown */
 
+/* Told of what cannot be done, instead of the first such thing ending the work: the tensor (NULL: none), what asked for it
+ * (the pin or rule; NULL: the preset or an option), and why. Anything but QS_OK ends the work with that code and `why`. */
+typedef int qs_problem_fn(void *ctx, const struct qs_tensor *t, const void *cause, struct qs_err *why);
+
 struct qs_preset_args {
     const struct qs_preset *preset;
     bool pure;           /* every tensor the base type */
@@ -36,8 +40,11 @@ struct qs_preset_args {
     bool leave_output;   /* keep the output tensor as it is */
     bool strict;         /* QS_EINVAL instead of a shape fallback */
     /* per tensor of the model: type forced by a pin or rule, or QS_TYPE_NONE; NULL: none. They do not advance the
-     * counters by which the preset numbers attn_v and ffn_down (llama.cpp's behaviour). */
+     * counters by which the preset numbers attn_v and ffn_down (llama.cpp's behaviour), unless `steady`. */
     const int *forced;
+    bool steady;         /* forced tensors are numbered like all others: the types of the others are as without `forced` */
+    qs_problem_fn *problem; /* NULL: the first problem is the error; else a fallback is taken where there is one, and */
+    void *problem_ctx;      /* other tensors with a problem stay as in the source */
 };
 
 enum qs_why {            /* why a tensor has its type */
@@ -63,6 +70,8 @@ int qs_preset_choose(const struct qs_model *m, const struct qs_preset_args *args
 
 /* Whether llama.cpp quantizes this tensor at all. */
 bool qs_preset_quantizes(const struct qs_model *m, const struct qs_tensor *t);
+/* Whether a recipe can give it another type: neither that, nor integers, doubles or types unknown to us. */
+bool qs_preset_settable(const struct qs_model *m, const struct qs_tensor *t);
 /* The type llama.cpp falls back to when rows are no multiple of the block; QS_TYPE_NONE when it has none. */
 int qs_preset_fallback(int type);
 /* Whether a tensor of this name may not get this type without importance weights (llama.cpp's rule: the embeddings and

@@ -1,8 +1,8 @@
-/* recipe.c - recipes: settings, pins and rules in memory, and their edits.
+/* recipe.c - recipes: settings, pins and rules in memory.
  *
  * Owns the recipe: its items, and the lines they stood in, so that a saved recipe keeps its comments and its order.
- * Pins and rules are checked on the way in: valid UTF-8 without control characters, patterns that compile, types that
- * can be written. Reading and printing text is recipe_text.c, applying to a model recipe_resolve.c, llama.cpp's form
+ * Pins and rules are checked on the way in: valid UTF-8 without control characters, types that can be written. Edits
+ * are recipe_edit.c, reading and printing text is recipe_text.c, applying to a model recipe_resolve.c, llama.cpp's form
  * recipe_export.c. A recipe belongs to one thread at a time; copies are independent.
  */
 #include "core/quant/recipe.h"
@@ -11,13 +11,11 @@
 
 #include "base/mem.h"
 #include "base/near.h"
-#include "base/regex.h"
 #include "base/unicode.h"
 #include "core/quant/recipe_internal.h"
 
 #define NAME_MAX_BYTES 255
 #define PATTERN_MAX_BYTES 2000
-#define ITEMS_MAX 100000
 
 /* ---- settings ----------------------------------------------------------------------------------------------- */
 
@@ -26,7 +24,8 @@ const char *qs_recipe_key(enum qs_recipe_setting s)
     static const char *const key[QS_SETTINGS] = {
         [QS_SET_PRESET] = "preset",           [QS_SET_PURE] = "pure",
         [QS_SET_LEAVE_OUTPUT] = "leave-output", [QS_SET_STRICT] = "strict",
-        [QS_SET_OUTPUT_TYPE] = "output-type", [QS_SET_TOKEN_EMBD_TYPE] = "token-embd-type",
+        [QS_SET_STEADY] = "steady",           [QS_SET_OUTPUT_TYPE] = "output-type",
+        [QS_SET_TOKEN_EMBD_TYPE] = "token-embd-type",
     };
     return key[s];
 }
@@ -46,6 +45,7 @@ int qs_recipe_value(const struct qs_recipe *r, enum qs_recipe_setting s)
     case QS_SET_PURE:            return r->pure;
     case QS_SET_LEAVE_OUTPUT:    return r->leave_output;
     case QS_SET_STRICT:          return r->strict;
+    case QS_SET_STEADY:          return r->steady;
     case QS_SET_OUTPUT_TYPE:     return r->output_type;
     case QS_SET_TOKEN_EMBD_TYPE: return r->token_embd_type;
     case QS_SETTINGS:            break;
@@ -60,6 +60,7 @@ void qs_recipe_set(struct qs_recipe *r, enum qs_recipe_setting s, int value)
     case QS_SET_PURE:            r->pure = value; break;
     case QS_SET_LEAVE_OUTPUT:    r->leave_output = value; break;
     case QS_SET_STRICT:          r->strict = value; break;
+    case QS_SET_STEADY:          r->steady = value; break;
     case QS_SET_OUTPUT_TYPE:     r->output_type = value; break;
     case QS_SET_TOKEN_EMBD_TYPE: r->token_embd_type = value; break;
     case QS_SETTINGS:            break;
@@ -71,6 +72,21 @@ int qs_recipe_default(enum qs_recipe_setting s)
     if (s == QS_SET_PRESET)
         return preset_place(qs_preset_by_name(QS_PRESET_DEFAULT));
     return s == QS_SET_OUTPUT_TYPE || s == QS_SET_TOKEN_EMBD_TYPE ? QS_TYPE_NONE : 0;
+}
+
+const char *qs_recipe_contradiction(const struct qs_recipe *r, enum qs_recipe_setting *a, enum qs_recipe_setting *b)
+{
+    if (r->leave_output && r->output_type != QS_TYPE_NONE) {
+        *a = QS_SET_LEAVE_OUTPUT;
+        *b = QS_SET_OUTPUT_TYPE;
+        return "leave-output keeps the output tensor as it is, output-type gives it another type";
+    }
+    if (r->pure && r->preset->base == QS_TYPE_NONE) {
+        *a = QS_SET_PRESET;
+        *b = QS_SET_PURE;
+        return "pure gives every tensor the preset's base type, and this preset has none";
+    }
+    return NULL;
 }
 
 /* ---- names of types and presets ----------------------------------------------------------------------------- */
@@ -175,6 +191,8 @@ int qs_recipe_copy(const struct qs_recipe *r, struct qs_recipe **out, struct qs_
         return qs_fail_mem(e, sizeof *c, "a recipe");
     if (r->name && !(c->name = qs_strdup(r->name)))
         rc = qs_fail_mem(e, strlen(r->name), "a recipe");
+    if (!rc)
+        rc = qs_recipe_reserve(c, r->n_pins, r->n_rules, r->n_lines, e);
     for (int s = 0; s < QS_SETTINGS; s++)
         qs_recipe_set(c, (enum qs_recipe_setting)s, qs_recipe_value(r, (enum qs_recipe_setting)s));
     for (size_t i = 0; i < r->n_pins && !rc; i++)
@@ -204,7 +222,8 @@ int qs_recipe_check_pattern(bool pin, const char *pattern, size_t n, struct qs_e
         return qs_fail(e, QS_EINVAL, "the %s is no valid UTF-8 at byte %zu", what, bad + 1);
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)pattern[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
+        bool c1 = c == 0xc2 && (unsigned char)pattern[i + 1] < 0xa0; /* valid UTF-8: a byte follows */
+        if ((c < 0x20 && c != '\t') || c == 0x7f || c1)
             return qs_fail(e, QS_EINVAL, "a control character (%u) in the %s", c, what);
     }
     if (n > (pin ? NAME_MAX_BYTES : PATTERN_MAX_BYTES))
@@ -213,39 +232,42 @@ int qs_recipe_check_pattern(bool pin, const char *pattern, size_t n, struct qs_e
     return QS_OK;
 }
 
-static int check_regex(const char *pattern, struct qs_err *e)
+int qs_recipe_reserve(struct qs_recipe *r, size_t pins, size_t rules, size_t lines, struct qs_err *e)
 {
-    struct qs_regex *re = NULL;
-    int rc = qs_regex_compile(pattern, 0, &re, e);
-    qs_regex_free(re);
-    return rc;
+    const size_t n_pins = r->n_pins + pins, n_rules = r->n_rules + rules, n_lines = r->n_lines + lines;
+    if (n_pins > QS_RECIPE_ITEMS_MAX || n_rules > QS_RECIPE_ITEMS_MAX)
+        return qs_fail(e, QS_ELIMIT, "more than %d %s", QS_RECIPE_ITEMS_MAX,
+                       n_pins > QS_RECIPE_ITEMS_MAX ? "pins" : "rules");
+    if ((pins && !qs_grow(&r->pin, &r->cap_pins, n_pins, sizeof *r->pin)) ||
+        (rules && !qs_grow(&r->rule, &r->cap_rules, n_rules, sizeof *r->rule)) ||
+        (lines && !qs_grow(&r->text, &r->cap_lines, n_lines, sizeof *r->text)))
+        return qs_fail_mem(e, n_pins * sizeof *r->pin + n_rules * sizeof *r->rule + n_lines * sizeof *r->text,
+                           "the recipe");
+    return QS_OK;
 }
 
 int qs_recipe_add_item(struct qs_recipe *r, bool pin, const char *pattern, size_t n, int type, unsigned line,
                        struct qs_err *e)
 {
-    struct qs_recipe_item **list = pin ? &r->pin : &r->rule;
-    size_t *count = pin ? &r->n_pins : &r->n_rules;
-    if (*count >= ITEMS_MAX)
-        return qs_fail(e, QS_ELIMIT, "more than %d %s", ITEMS_MAX, pin ? "pins" : "rules");
-    struct qs_recipe_item *grown = qs_realloc_array(*list, *count + 1, sizeof *grown);
-    if (!grown)
-        return qs_fail_mem(e, (*count + 1) * sizeof *grown, "the recipe");
-    *list = grown;
-    struct qs_recipe_item item = { qs_strndup(pattern, n), type, line };
+    const int rc = qs_recipe_reserve(r, pin, !pin, 0, e);
+    if (rc)
+        return rc;
+    const struct qs_recipe_item item = { qs_strndup(pattern, n), type, line };
     if (!item.pattern)
         return qs_fail_mem(e, n + 1, "the recipe");
-    grown[(*count)++] = item;
+    if (pin)
+        r->pin[r->n_pins++] = item;
+    else
+        r->rule[r->n_rules++] = item;
     return QS_OK;
 }
 
 int qs_recipe_insert_line(struct qs_recipe *r, size_t at, const struct qs_recipe_line *line, struct qs_err *e)
 {
     struct qs_recipe_line copy = *line;
-    struct qs_recipe_line *grown = qs_realloc_array(r->text, r->n_lines + 1, sizeof *grown);
-    if (!grown)
-        return qs_fail_mem(e, (r->n_lines + 1) * sizeof *grown, "the recipe");
-    r->text = grown;
+    const int rc = qs_recipe_reserve(r, 0, 0, 1, e);
+    if (rc)
+        return rc;
     copy.raw = line->raw ? qs_strdup(line->raw) : NULL;
     copy.comment = line->comment ? qs_strdup(line->comment) : NULL;
     if ((line->raw && !copy.raw) || (line->comment && !copy.comment)) {
@@ -253,95 +275,8 @@ int qs_recipe_insert_line(struct qs_recipe *r, size_t at, const struct qs_recipe
         qs_free(copy.comment);
         return qs_fail_mem(e, 0, "the recipe");
     }
-    memmove(grown + at + 1, grown + at, (r->n_lines - at) * sizeof *grown);
-    grown[at] = copy;
+    memmove(r->text + at + 1, r->text + at, (r->n_lines - at) * sizeof *r->text);
+    r->text[at] = copy;
     r->n_lines++;
     return QS_OK;
-}
-
-/* The place after the last line of this kind; without one, before the first line of `before`, or the end. */
-static size_t line_place(const struct qs_recipe *r, enum qs_recipe_line_kind kind, enum qs_recipe_line_kind before)
-{
-    size_t after = 0, first = r->n_lines;
-    for (size_t i = 0; i < r->n_lines; i++) {
-        if (r->text[i].kind == kind)
-            after = i + 1;
-        if (r->text[i].kind == before && first == r->n_lines)
-            first = i;
-    }
-    return after ? after : first;
-}
-
-static int append(struct qs_recipe *r, bool pin, const char *pattern, int type, struct qs_err *e)
-{
-    struct qs_recipe_line line = { .kind = pin ? QS_LINE_PIN : QS_LINE_RULE, .item = pin ? r->n_pins : r->n_rules };
-    int rc = qs_recipe_add_item(r, pin, pattern, strlen(pattern), type, 0, e);
-    if (rc)
-        return rc;
-    rc = qs_recipe_insert_line(r, pin ? line_place(r, QS_LINE_PIN, QS_LINE_RULE) : r->n_lines, &line, e);
-    if (rc) { /* as if nothing had happened */
-        size_t *count = pin ? &r->n_pins : &r->n_rules;
-        qs_free((pin ? r->pin : r->rule)[--*count].pattern);
-    }
-    return rc;
-}
-
-static void remove_pin(struct qs_recipe *r, size_t at)
-{
-    qs_free(r->pin[at].pattern);
-    memmove(r->pin + at, r->pin + at + 1, (r->n_pins - at - 1) * sizeof *r->pin);
-    r->n_pins--;
-    size_t keep = 0;
-    for (size_t i = 0; i < r->n_lines; i++) {
-        struct qs_recipe_line *l = &r->text[i];
-        if (l->kind == QS_LINE_PIN && l->item == at) {
-            qs_free(l->raw);
-            qs_free(l->comment);
-            continue;
-        }
-        if (l->kind == QS_LINE_PIN && l->item > at)
-            l->item--;
-        r->text[keep++] = *l;
-    }
-    r->n_lines = keep;
-}
-
-static int check_type(int type, struct qs_err *e)
-{
-    const struct qs_format *f = qs_format_by_id(type);
-    int ignored;
-    if (!f)
-        return qs_fail(e, QS_EINVAL, "unknown type number %d", type);
-    return qs_recipe_type(f->name, &ignored, e);
-}
-
-int qs_recipe_pin(struct qs_recipe *r, const char *tensor, int type, struct qs_err *e)
-{
-    int rc = qs_recipe_check_pattern(true, tensor, strlen(tensor), e);
-    if (rc == QS_OK && type != QS_TYPE_NONE)
-        rc = check_type(type, e);
-    if (rc)
-        return rc;
-    for (size_t i = 0; i < r->n_pins; i++) {
-        if (strcmp(r->pin[i].pattern, tensor) != 0)
-            continue;
-        if (type == QS_TYPE_NONE) {
-            remove_pin(r, i);
-        } else if (type != r->pin[i].type) {
-            r->pin[i].type = type;
-            r->pin[i].line = 0; /* no longer what that line says */
-        }
-        return QS_OK;
-    }
-    return type == QS_TYPE_NONE ? QS_OK : append(r, true, tensor, type, e);
-}
-
-int qs_recipe_add_rule(struct qs_recipe *r, const char *regex, int type, struct qs_err *e)
-{
-    int rc = qs_recipe_check_pattern(false, regex, strlen(regex), e);
-    if (rc == QS_OK)
-        rc = check_type(type, e);
-    if (rc == QS_OK)
-        rc = check_regex(regex, e);
-    return rc ? rc : append(r, false, regex, type, e);
 }

@@ -6,10 +6,12 @@
  * fit a row is replaced without asking; the whole list is ignored where the base type is F32, F16 or BF16, and by
  * COPY. So pins become anchored, escaped words in front, and everything that would be read differently there is
  * refused with the line it stands in. What is let through of regular expressions is a list of what both worlds read
- * alike. Owns nothing. Any thread.
+ * alike. There the preset's running numbers always pass over tensors that are forced: of a steady recipe, an equal one
+ * that is not is exported. Owns nothing. Any thread.
  */
 #include <string.h>
 
+#include "base/mem.h"
 #include "core/quant/recipe_internal.h"
 
 struct exporting {
@@ -17,6 +19,7 @@ struct exporting {
     const struct qs_model *m;
     const struct qs_resolved *x;
     struct qs_str *file;
+    bool have_imatrix;
     int output_type, token_embd_type;
     struct qs_err *e;
 };
@@ -281,6 +284,8 @@ static int check_names(struct exporting *s)
 static void print_args(const struct exporting *s, struct qs_str *args)
 {
     const struct qs_recipe *r = s->r;
+    if (s->have_imatrix)
+        qs_str_add(args, "--imatrix IMATRIX ");
     if (r->pure)
         qs_str_add(args, "--pure ");
     if (r->leave_output)
@@ -294,16 +299,74 @@ static void print_args(const struct exporting *s, struct qs_str *args)
     qs_str_addf(args, "IN.gguf OUT.gguf %s", r->preset->name);
 }
 
-int qs_recipe_export_llama(const struct qs_recipe *r, const struct qs_model *m, struct qs_str *file,
-                           struct qs_str *args, struct qs_err *e)
+/* ---- steady recipes ----------------------------------------------------------------------------------------- */
+
+/* A pin in r for every tensor that does not come out as `want` has it. */
+static int pin_differences(struct qs_recipe *r, const struct qs_model *m, bool have_imatrix,
+                           const struct qs_resolved *want, struct qs_pin *pin, struct qs_err *e)
+{
+    struct qs_resolved *x = NULL;
+    size_t n = 0;
+    const int rc = qs_recipe_resolve(r, m, have_imatrix, false, &x, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < m->n_tensors; i++)
+        if (x->choice[i].type != want->choice[i].type)
+            pin[n++] = (struct qs_pin){ m->tensor[i].name, want->choice[i].type };
+    qs_resolved_free(x);
+    return qs_recipe_pin_all(r, pin, n, e);
+}
+
+/* New pins give other tensors other numbers, so it is looked again until there are none; a tensor gets one at most. */
+static int pin_until_same(struct qs_recipe *r, const struct qs_model *m, bool have_imatrix,
+                          const struct qs_resolved *want, struct qs_err *e)
+{
+    struct qs_pin *pin = qs_calloc(m->n_tensors ? m->n_tensors : 1, sizeof *pin);
+    size_t before;
+    int rc = pin ? QS_OK : qs_fail_mem(e, m->n_tensors * sizeof *pin, "pins");
+    do {
+        before = r->n_pins;
+        if (!rc)
+            rc = pin_differences(r, m, have_imatrix, want, pin, e);
+    } while (!rc && r->n_pins > before);
+    qs_free(pin);
+    return rc;
+}
+
+static int without_steady(const struct qs_recipe *r, const struct qs_model *m, bool have_imatrix,
+                          struct qs_recipe **out, struct qs_err *e)
+{
+    struct qs_resolved *want = NULL;
+    struct qs_recipe *plain = NULL;
+    int rc = qs_recipe_resolve(r, m, have_imatrix, false, &want, e);
+    if (rc)
+        return rc;
+    rc = qs_recipe_copy(r, &plain, e);
+    if (!rc) {
+        plain->steady = false;
+        plain->strict = false; /* met by the types wanted; on the way to them a fallback does not matter */
+        rc = pin_until_same(plain, m, have_imatrix, want, e);
+    }
+    qs_resolved_free(want);
+    if (rc)
+        qs_recipe_free(plain);
+    else
+        *out = plain;
+    return rc;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
+
+static int export_plain(const struct qs_recipe *r, const struct qs_model *m, bool have_imatrix, struct qs_str *file,
+                        struct qs_str *args, struct qs_err *e)
 {
     const struct qs_format *base = qs_format_by_id(r->preset->base);
     struct qs_resolved *x = NULL;
-    int rc = qs_recipe_resolve(r, m, false, false, &x, e);
+    int rc = qs_recipe_resolve(r, m, have_imatrix, false, &x, e);
     if (rc)
         return rc;
-    struct exporting s = { .r = r, .m = m, .x = x, .file = file, .output_type = r->output_type,
-                           .token_embd_type = r->token_embd_type, .e = e };
+    struct exporting s = { .r = r, .m = m, .x = x, .file = file, .have_imatrix = have_imatrix,
+                           .output_type = r->output_type, .token_embd_type = r->token_embd_type, .e = e };
     if (r->n_pins + r->n_rules > 0 && (!base || base->kind == QS_KIND_FLOAT))
         rc = qs_fail(e, QS_EUNSUPPORTED, "llama.cpp ignores pins and rules under the preset %s", r->preset->name);
     if (!rc)
@@ -317,5 +380,16 @@ int qs_recipe_export_llama(const struct qs_recipe *r, const struct qs_model *m, 
     if (!rc && (file->failed || args->failed))
         rc = qs_fail_mem(e, file->len, "the exported recipe");
     qs_resolved_free(x);
+    return rc;
+}
+
+int qs_recipe_export_llama(const struct qs_recipe *r, const struct qs_model *m, bool have_imatrix, struct qs_str *file,
+                           struct qs_str *args, struct qs_err *e)
+{
+    struct qs_recipe *plain = NULL;
+    int rc = r->steady ? without_steady(r, m, have_imatrix, &plain, e) : QS_OK;
+    if (!rc)
+        rc = export_plain(plain ? plain : r, m, have_imatrix, file, args, e);
+    qs_recipe_free(plain);
     return rc;
 }

@@ -22,35 +22,30 @@ struct resolving {
     bool lenient;
     struct qs_resolved *x;
     struct qs_preset_args args;
-    const struct qs_tensor **by_name; /* sorted */
-    struct qs_err *e;
+    qs_problem_fn *problem; /* NULL: the first problem is the error */
+    void *ctx;
+    struct qs_err *e;       /* never NULL */
 };
 
 /* "FILE:7: pin NAME", as the reader of the file has it, or "pin NAME" for the start of a message. */
 static void prefix(struct resolving *s, bool pin, const struct qs_recipe_item *item)
 {
-    if (!s->e)
-        return;
     if (item->line)
         qs_err_prefix(s->e, "%s:%u: %s %.200s", qs_recipe_name(s->r), item->line, pin ? "pin" : "rule", item->pattern);
     else
         qs_err_prefix(s->e, "%s %.200s", pin ? "pin" : "rule", item->pattern);
 }
 
+/* What pin or rule `item` met at tensor t (NULL: at none): an error with its place, or told and passed over. */
+static int met(struct resolving *s, bool pin, const struct qs_recipe_item *item, const struct qs_tensor *t, int rc)
+{
+    if (rc == QS_OK)
+        return QS_OK;
+    prefix(s, pin, item);
+    return s->problem && rc != QS_ENOMEM ? s->problem(s->ctx, t, item, s->e) : rc;
+}
+
 /* ---- finding tensors ---------------------------------------------------------------------------------------- */
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp((*(const struct qs_tensor *const *)a)->name, (*(const struct qs_tensor *const *)b)->name);
-}
-
-static const struct qs_tensor *find(const struct resolving *s, const char *name)
-{
-    struct qs_tensor key = { .name = name };
-    const struct qs_tensor *k = &key;
-    const struct qs_tensor **hit = bsearch(&k, s->by_name, s->m->n_tensors, sizeof *s->by_name, compare_names);
-    return hit ? *hit : NULL;
-}
 
 static int no_such_tensor(struct resolving *s, const char *name)
 {
@@ -67,11 +62,6 @@ static int no_such_tensor(struct resolving *s, const char *name)
 static bool is_output(const struct qs_tensor *t)
 {
     return strcmp(t->name, "output.weight") == 0;
-}
-
-static bool changeable(const struct resolving *s, const struct qs_tensor *t)
-{
-    return t->format && t->format->kind != QS_KIND_INT && t->type != QS_F64 && qs_preset_quantizes(s->m, t);
 }
 
 static int check_shape(struct resolving *s, const struct qs_tensor *t, int type)
@@ -94,28 +84,31 @@ static void pin_beats_option(struct resolving *s, const struct qs_tensor *t, int
         s->args.token_embd_type = type;
 }
 
+static int check_pin(struct resolving *s, const struct qs_recipe_item *pin, const struct qs_tensor *t)
+{
+    if (!qs_preset_settable(s->m, t))
+        return t->type == pin->type || s->lenient
+                   ? QS_OK
+                   : qs_fail(s->e, QS_EINVAL, "this tensor always stays as in the source (%s)",
+                             t->format ? t->format->name : "an unknown type");
+    if (s->r->leave_output && is_output(t))
+        return t->type == pin->type || s->lenient
+                   ? QS_OK
+                   : qs_fail(s->e, QS_EINVAL, "leave-output keeps this tensor as it is: take one of the two out");
+    return check_shape(s, t, pin->type);
+}
+
 static int take_pin(struct resolving *s, size_t i)
 {
     const struct qs_recipe_item *pin = &s->r->pin[i];
-    const struct qs_tensor *t = find(s, pin->pattern);
+    const struct qs_tensor *t = qs_model_find(s->m, pin->pattern);
     if (!t)
-        return s->lenient ? QS_OK : no_such_tensor(s, pin->pattern);
+        return s->lenient ? QS_OK : met(s, true, pin, NULL, no_such_tensor(s, pin->pattern));
     size_t at = (size_t)(t - s->m->tensor);
     s->x->match[i].matched = 1;
-    if (!changeable(s, t)) {
-        if (t->type == pin->type || s->lenient)
-            return QS_OK;
-        return qs_fail(s->e, QS_EINVAL, "this tensor always stays as in the source (%s)",
-                       t->format ? t->format->name : "an unknown type");
-    }
-    if (s->r->leave_output && is_output(t)) {
-        if (t->type == pin->type || s->lenient)
-            return QS_OK;
-        return qs_fail(s->e, QS_EINVAL, "leave-output keeps this tensor as it is: take one of the two out");
-    }
-    int rc = check_shape(s, t, pin->type);
-    if (rc)
-        return rc;
+    int rc = check_pin(s, pin, t);
+    if (rc || !qs_preset_settable(s->m, t) || (s->r->leave_output && is_output(t)))
+        return met(s, true, pin, t, rc);
     s->x->forced[at] = pin->type;
     s->x->by[at] = (int)i;
     s->x->match[i].decided = 1;
@@ -133,30 +126,44 @@ static bool option_decides(const struct resolving *s, const struct qs_tensor *t)
     return strcmp(t->name, "token_embd.weight") == 0 && s->r->token_embd_type != QS_TYPE_NONE;
 }
 
+/* Rule j matches tensor i: decides it, unless it is decided already or not for rules to decide. */
+static int apply_rule(struct resolving *s, size_t j, size_t i)
+{
+    const struct qs_recipe_item *rule = &s->r->rule[j];
+    const struct qs_tensor *t = &s->m->tensor[i];
+    if (s->x->by[i] >= 0 || !qs_preset_settable(s->m, t) || option_decides(s, t))
+        return QS_OK;
+    const int rc = check_shape(s, t, rule->type);
+    if (rc) {
+        s->x->match[s->r->n_pins + j].refused++;
+        return met(s, false, rule, t, rc);
+    }
+    s->x->forced[i] = rule->type;
+    s->x->by[i] = (int)(s->r->n_pins + j);
+    s->x->match[s->r->n_pins + j].decided++;
+    return QS_OK;
+}
+
 static int take_rule(struct resolving *s, size_t j)
 {
     const struct qs_recipe_item *rule = &s->r->rule[j];
     struct qs_recipe_match *match = &s->x->match[s->r->n_pins + j];
     struct qs_regex *re = NULL;
-    int rc = qs_regex_compile(rule->pattern, 0, &re, s->e);
-    for (size_t i = 0; i < s->m->n_tensors && !rc; i++) {
+    bool searched = true;
+    int rc = met(s, false, rule, NULL, qs_regex_compile(rule->pattern, 0, &re, s->e));
+    for (size_t i = 0; re && searched && i < s->m->n_tensors && !rc; i++) {
         const struct qs_tensor *t = &s->m->tensor[i];
         int hit = qs_regex_find(re, t->name, strlen(t->name), 0, NULL, s->e);
-        if (hit < 0)
-            rc = s->e && s->e->code ? (int)s->e->code : QS_ELIMIT;
-        if (hit <= 0)
-            continue;
-        match->matched++;
-        if (s->x->by[i] >= 0 || !changeable(s, t) || option_decides(s, t))
-            continue;
-        rc = check_shape(s, t, rule->type);
-        s->x->forced[i] = rule->type;
-        s->x->by[i] = (int)(s->r->n_pins + j);
-        match->decided++;
+        searched = hit >= 0; /* past a limit of the search: no other tensor is worth another try */
+        if (!searched)
+            rc = met(s, false, rule, NULL, s->e->code ? (int)s->e->code : QS_ELIMIT);
+        match->matched += hit > 0;
+        if (hit > 0)
+            rc = apply_rule(s, j, i);
     }
+    if (!rc && re && searched && match->matched == 0 && !s->lenient)
+        rc = met(s, false, rule, NULL, qs_fail(s->e, QS_EINVAL, "matches none of the %zu tensors", s->m->n_tensors));
     qs_regex_free(re);
-    if (!rc && match->matched == 0 && !s->lenient)
-        rc = qs_fail(s->e, QS_EINVAL, "matches none of the %zu tensors", s->m->n_tensors);
     return rc;
 }
 
@@ -175,8 +182,8 @@ void qs_choice_reason(struct qs_choice *c, const char *fmt, ...)
 /* A pin on token_embd that replaced the option must not carry per_layer_token_embd along. */
 static void keep_per_layer(struct resolving *s)
 {
-    const struct qs_tensor *t = find(s, "per_layer_token_embd.weight");
-    if (t && changeable(s, t) && s->args.token_embd_type != s->r->token_embd_type &&
+    const struct qs_tensor *t = qs_model_find(s->m, "per_layer_token_embd.weight");
+    if (t && qs_preset_settable(s->m, t) && s->args.token_embd_type != s->r->token_embd_type &&
         s->x->forced[t - s->m->tensor] == QS_TYPE_NONE)
         s->x->forced[t - s->m->tensor] = s->r->token_embd_type;
 }
@@ -207,18 +214,6 @@ static void name_reasons(struct resolving *s)
     }
 }
 
-static int sort_names(struct resolving *s)
-{
-    size_t n = s->m->n_tensors;
-    s->by_name = qs_calloc(n ? n : 1, sizeof *s->by_name);
-    if (!s->by_name)
-        return qs_fail_mem(s->e, n * sizeof *s->by_name, "the tensor names");
-    for (size_t i = 0; i < n; i++)
-        s->by_name[i] = &s->m->tensor[i];
-    qsort(s->by_name, n, sizeof *s->by_name, compare_names);
-    return QS_OK;
-}
-
 /* The same without pins and rules: which of the tensors they do not name come out differently. */
 static int compare_with_preset_alone(struct resolving *s)
 {
@@ -228,12 +223,13 @@ static int compare_with_preset_alone(struct resolving *s)
     bool any = false;
     for (size_t i = 0; i < x->n_tensors; i++)
         any |= x->forced[i] != QS_TYPE_NONE;
-    if (!any)
+    if (!any || s->r->steady) /* then none does */
         return QS_OK;
     struct qs_choice *choice = qs_calloc(x->n_tensors, sizeof *choice);
     if (!choice)
         return qs_fail_mem(s->e, (unsigned long long)x->n_tensors * sizeof *choice, "the preset alone");
     alone.forced = NULL;
+    alone.problem = NULL;
     const int rc = qs_preset_choose(s->m, &alone, choice, NULL);
     for (size_t i = 0; rc == QS_OK && i < x->n_tensors; i++)
         if (x->forced[i] == QS_TYPE_NONE && choice[i].type != x->choice[i].type && x->n_shifted++ == 0) {
@@ -243,7 +239,7 @@ static int compare_with_preset_alone(struct resolving *s)
     if (x->n_shifted)
         snprintf(x->shift_text, sizeof x->shift_text,
                  "pins and rules change the count of the preset: %zu other tensor%s another type than with the preset alone "
-                 "(%.200s%s: %s instead of %s)",
+                 "(%.200s%s: %s instead of %s); steady = yes leaves them alone",
                  x->n_shifted, x->n_shifted == 1 ? " gets" : "s get", x->shifted->name, x->n_shifted == 1 ? "" : " first",
                  qs_type_name(x->choice[x->shifted - s->m->tensor].type), qs_type_name(was->type));
     qs_free(choice);
@@ -252,13 +248,11 @@ static int compare_with_preset_alone(struct resolving *s)
 
 static int resolve(struct resolving *s)
 {
-    int rc = sort_names(s);
+    int rc = QS_OK;
     for (size_t i = 0; i < s->r->n_pins && !rc; i++)
-        if ((rc = take_pin(s, i)) != QS_OK)
-            prefix(s, true, &s->r->pin[i]);
+        rc = take_pin(s, i);
     for (size_t j = 0; j < s->r->n_rules && !rc; j++)
-        if ((rc = take_rule(s, j)) != QS_OK)
-            prefix(s, false, &s->r->rule[j]);
+        rc = take_rule(s, j);
     if (rc)
         return rc;
     keep_per_layer(s);
@@ -303,22 +297,40 @@ void qs_resolved_free(struct qs_resolved *x)
     qs_free(x);
 }
 
+static int resolve_with(struct resolving *s, bool have_imatrix, struct qs_resolved **out)
+{
+    const struct qs_recipe *r = s->r;
+    s->x = new_result(r, s->m);
+    if (!s->x)
+        return qs_fail_mem(s->e, (unsigned long long)s->m->n_tensors * sizeof(struct qs_choice), "the resolved recipe");
+    s->args = (struct qs_preset_args){ .preset = r->preset, .pure = r->pure, .have_imatrix = have_imatrix,
+                                       .output_type = r->output_type, .token_embd_type = r->token_embd_type,
+                                       .leave_output = r->leave_output, .strict = r->strict, .forced = s->x->forced,
+                                       .steady = r->steady,
+                                       .problem = s->problem, .problem_ctx = s->ctx };
+    const int rc = resolve(s);
+    if (rc)
+        qs_resolved_free(s->x);
+    else
+        *out = s->x;
+    return rc;
+}
+
 int qs_recipe_resolve(const struct qs_recipe *r, const struct qs_model *m, bool have_imatrix, bool lenient,
                       struct qs_resolved **out, struct qs_err *e)
 {
     struct qs_err own = QS_ERR_INIT;
     struct resolving s = { .r = r, .m = m, .lenient = lenient, .e = e ? e : &own };
-    s.x = new_result(r, m);
-    if (!s.x)
-        return qs_fail_mem(e, (unsigned long long)m->n_tensors * sizeof(struct qs_choice), "the resolved recipe");
-    s.args = (struct qs_preset_args){ .preset = r->preset, .pure = r->pure, .have_imatrix = have_imatrix,
-                                      .output_type = r->output_type, .token_embd_type = r->token_embd_type,
-                                      .leave_output = r->leave_output, .strict = r->strict, .forced = s.x->forced };
-    int rc = resolve(&s);
-    qs_free(s.by_name);
-    if (rc)
-        qs_resolved_free(s.x);
-    else
-        *out = s.x;
+    return resolve_with(&s, have_imatrix, out);
+}
+
+int qs_recipe_resolve_all(const struct qs_recipe *r, const struct qs_model *m, bool have_imatrix, qs_problem_fn *problem,
+                          void *ctx, struct qs_resolved **out, struct qs_err *e)
+{
+    struct qs_err own = QS_ERR_INIT;
+    struct resolving s = { .r = r, .m = m, .problem = problem, .ctx = ctx, .e = &own };
+    const int rc = resolve_with(&s, have_imatrix, out);
+    if (rc && e)
+        *e = own;
     return rc;
 }

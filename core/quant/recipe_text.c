@@ -11,7 +11,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/near.h"
-#include "base/regex.h"
 #include "base/unicode.h"
 #include "core/quant/recipe_internal.h"
 
@@ -23,7 +22,6 @@ struct reader {
     const char *name;
     unsigned line;
     unsigned seen[QS_SETTINGS]; /* line of each setting, 0: not yet */
-    size_t cap_lines;
     struct qs_err *e;
 };
 
@@ -126,8 +124,9 @@ static int preset_value(const char *name, int *value, struct qs_err *e)
 static int keep_line(struct reader *x, struct qs_recipe_line *line, struct span raw, struct span comment)
 {
     struct qs_recipe *r = x->r;
-    if (!qs_grow(&r->text, &x->cap_lines, r->n_lines + 1, sizeof *r->text))
-        return qs_fail_mem(x->e, (r->n_lines + 1) * sizeof *r->text, "the recipe");
+    const int rc = qs_recipe_reserve(r, 0, 0, 1, x->e);
+    if (rc)
+        return rc;
     line->raw = qs_strndup(raw.p, raw.n);
     line->comment = comment.n ? qs_strndup(comment.p, comment.n) : NULL;
     if (!line->raw || (comment.n && !line->comment)) {
@@ -155,7 +154,7 @@ static int expected(struct reader *x, enum qs_recipe_setting s)
 {
     static const char *const value[] = {
         [QS_SET_PRESET] = "NAME", [QS_SET_PURE] = "yes", [QS_SET_LEAVE_OUTPUT] = "yes", [QS_SET_STRICT] = "yes",
-        [QS_SET_OUTPUT_TYPE] = "TYPE", [QS_SET_TOKEN_EMBD_TYPE] = "TYPE",
+        [QS_SET_STEADY] = "yes", [QS_SET_OUTPUT_TYPE] = "TYPE", [QS_SET_TOKEN_EMBD_TYPE] = "TYPE",
     };
     return qs_fail(x->e, QS_EINVAL, "\"%s = %s\" is expected", qs_recipe_key(s), value[s]);
 }
@@ -199,17 +198,6 @@ static int read_setting(struct reader *x, struct span body, struct qs_recipe_lin
     return rc;
 }
 
-static int check_item(struct reader *x, bool pin, const char *pattern, size_t n)
-{
-    int rc = qs_recipe_check_pattern(pin, pattern, n, x->e);
-    if (rc || pin)
-        return rc;
-    struct qs_regex *re = NULL;
-    rc = qs_regex_compile(pattern, 0, &re, x->e);
-    qs_regex_free(re);
-    return rc;
-}
-
 /* rest: behind the word "pin" or "rule"; without comment unless quoted. */
 static int read_item(struct reader *x, bool pin, struct span rest, struct qs_recipe_line *line, struct span *comment)
 {
@@ -242,7 +230,7 @@ static int read_item(struct reader *x, bool pin, struct span rest, struct qs_rec
     if (pattern.failed && !rc)
         rc = qs_fail_mem(x->e, rest.n, "the recipe");
     if (!rc)
-        rc = check_item(x, pin, pattern.data, pattern.len);
+        rc = qs_recipe_check_item(pin, pattern.data, pattern.len, x->e);
     if (!rc && type.n == 0)
         rc = qs_fail(x->e, QS_EINVAL, "\"%s\" is expected", what);
     if (!rc)
@@ -294,21 +282,11 @@ static int compare_pins(const void *va, const void *vb)
 /* Settings that cannot both be meant are an error in the later line. */
 static int refuse_contradictions(struct reader *x)
 {
-    const struct qs_recipe *r = x->r;
     const unsigned *seen = x->seen;
     enum qs_recipe_setting a, b;
-    const char *why;
-    if (r->leave_output && r->output_type != QS_TYPE_NONE) {
-        a = QS_SET_LEAVE_OUTPUT;
-        b = QS_SET_OUTPUT_TYPE;
-        why = "leave-output keeps the output tensor as it is, output-type gives it another type";
-    } else if (r->pure && r->preset->base == QS_TYPE_NONE) {
-        a = QS_SET_PRESET;
-        b = QS_SET_PURE;
-        why = "pure gives every tensor the preset's base type, and this preset has none";
-    } else {
+    const char *why = qs_recipe_contradiction(x->r, &a, &b);
+    if (!why)
         return QS_OK;
-    }
     x->line = seen[a] > seen[b] ? seen[a] : seen[b];
     return qs_fail(x->e, QS_EINVAL, "%s (line %u): they exclude each other", why, seen[a] > seen[b] ? seen[b] : seen[a]);
 }
@@ -483,18 +461,38 @@ static void print_unstated(struct qs_str *out, const struct qs_recipe *r, const 
             print_setting(out, r, (enum qs_recipe_setting)s, NULL);
 }
 
-int qs_recipe_print(const struct qs_recipe *r, struct qs_str *out, struct qs_err *e)
+/* Appends the text; where `numbered` is the recipe itself its items learn the lines they stand in. */
+static int print(const struct qs_recipe *r, struct qs_recipe *numbered, struct qs_str *out, struct qs_err *e)
 {
     bool stated[QS_SETTINGS] = { false };
-    size_t place = place_of_unstated(r);
+    size_t place = place_of_unstated(r), seen = out->len;
+    unsigned no = 0;
     for (size_t i = 0; i < r->n_lines; i++)
         if (r->text[i].kind == QS_LINE_SETTING)
             stated[r->text[i].setting] = true;
     for (size_t i = 0; i <= r->n_lines; i++) {
         if (i == place)
             print_unstated(out, r, stated);
-        if (i < r->n_lines)
-            print_line(out, r, &r->text[i]);
+        if (i == r->n_lines)
+            break;
+        const struct qs_recipe_line *l = &r->text[i];
+        print_line(out, r, l);
+        for (; seen < out->len; seen++)
+            no += out->data[seen] == '\n';
+        if (numbered && l->kind == QS_LINE_PIN)
+            numbered->pin[l->item].line = no;
+        if (numbered && l->kind == QS_LINE_RULE)
+            numbered->rule[l->item].line = no;
     }
     return out->failed ? qs_fail_mem(e, out->len, "the recipe's text") : QS_OK;
+}
+
+int qs_recipe_print(const struct qs_recipe *r, struct qs_str *out, struct qs_err *e)
+{
+    return print(r, NULL, out, e);
+}
+
+int qs_recipe_print_numbered(struct qs_recipe *r, struct qs_str *out, struct qs_err *e)
+{
+    return print(r, r, out, e);
 }

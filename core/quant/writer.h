@@ -22,6 +22,41 @@
 #include "core/quant/plan.h"
 #include "core/quant/encode.h"
 
+/* ---- watching a run ---- */
+
+enum qs_writer_state {
+    QS_WRITER_WAITING,
+    QS_WRITER_WORKING,
+    QS_WRITER_DONE,     /* encoded */
+    QS_WRITER_COPIED,
+    QS_WRITER_RESUMED,  /* all of it found finished from an earlier run */
+    QS_WRITER_STATES
+};
+
+struct qs_writer_watched {
+    enum qs_writer_state state;
+    double done;                   /* share of the tensor's bytes, 0 to 1; of one that waits: what an earlier run left */
+    struct qs_error_sums sums;     /* so far; at the end those of the result, bit for bit */
+};
+
+struct qs_writer_totals {
+    size_t n[QS_WRITER_STATES];    /* tensors in each state */
+    struct qs_error_sums sums;     /* over all tensors, so far; at the end the result's total */
+    uint64_t version;
+};
+
+/* What every tensor of a plan is doing, kept by a run for others to look at: any thread, any time, before, during and after
+ * the run. Made for n tensors (those of the plan) and owned by the caller, who frees it after the run. A run that is stopped
+ * or fails leaves it as it stood; the next one begins anew. */
+struct qs_writer_watch;
+int qs_writer_watch_new(size_t n, struct qs_writer_watch **out, struct qs_err *e);
+void qs_writer_watch_free(struct qs_writer_watch *w); /* NULL allowed */
+bool qs_writer_watch_get(struct qs_writer_watch *w, size_t i, struct qs_writer_watched *out); /* false: no such tensor */
+void qs_writer_watch_totals(struct qs_writer_watch *w, struct qs_writer_totals *out);
+uint64_t qs_writer_watch_version(struct qs_writer_watch *w); /* grows with every change */
+
+/* ---- writing ---- */
+
 struct qs_writer_args {
     const char *path;              /* final name (of a split output: the name whose -00001-of-000NN parts are made) */
     bool force;                    /* overwrite an existing output */
@@ -33,6 +68,7 @@ struct qs_writer_args {
     bool modelfile;                /* also write an Ollama Modelfile: DIR/NAME.Modelfile */
     const char *imatrix_path;      /* stated in the metadata */
     const struct qs_file_input *input; size_t n_input; /* what else is read and must not be written over */
+    struct qs_writer_watch *watch; /* kept up to date; NULL: nobody watches */
     uint64_t sync_bytes;           /* a batch of records is made durable after this many bytes; 0: 64 MiB */
 };
 

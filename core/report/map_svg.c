@@ -76,6 +76,10 @@ static void add_cell(struct qs_str *out, const struct qs_heat *h, const struct q
 static void add_legend(struct qs_str *out, const struct qs_heat *h, size_t y)
 {
     struct qs_str value = QS_STR_INIT;
+    if (qs_heat_no_range(h)) {
+        add_label(out, LEFT, y + 11, "", qs_heat_no_range(h));
+        return;
+    }
     for (int i = 0; i < BAR_STEPS; i++) {
         qs_str_addf(out, "<rect x=\"%d\" y=\"%zu\" width=\"%d\" height=\"14\" fill=\"", LEFT + i * (BAR_W / BAR_STEPS), y,
                     BAR_W / BAR_STEPS);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/color.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/unicode.h"
@@ -87,10 +88,10 @@ static void color_on(struct qs_str *out, const struct layout *l, double value)
         qs_ramp_rgb(l->numbers ? qs_heat_position(l->h, value) : (level + 0.5) / QS_RAMP_LEVELS, rgb);
         qs_str_addf(out, "\x1b[48;2;%u;%u;%um", (unsigned)rgb[0], (unsigned)rgb[1], (unsigned)rgb[2]);
     } else {
-        qs_palette_256(qs_ramp_256(level), rgb);
+        qs_color_palette(qs_ramp_256(level), rgb);
         qs_str_addf(out, "\x1b[48;5;%um", (unsigned)qs_ramp_256(level));
     }
-    const bool light = qs_ramp_lightness(rgb) >= 0.6;
+    const bool light = qs_color_lightness(rgb) >= 0.6;
     qs_str_add(out, l->style->color == QS_HEAT_RGB ? (light ? "\x1b[38;2;0;0;0m" : "\x1b[38;2;255;255;255m")
                                                    : (light ? "\x1b[38;5;16m" : "\x1b[38;5;231m"));
 }
@@ -271,7 +272,7 @@ static void print_legend(struct qs_str *out, const struct layout *l)
 {
     struct qs_str text[QS_RAMP_LEVELS];
     size_t width = 0;
-    if (l->numbers && l->style->color == QS_HEAT_PLAIN)
+    if (isnan(l->h->low) || (l->numbers && l->style->color == QS_HEAT_PLAIN))
         return;
     for (unsigned i = 0; i < QS_RAMP_LEVELS; i++) {
         text[i] = (struct qs_str)QS_STR_INIT;
@@ -308,6 +309,11 @@ static void put_note(struct qs_str *out, const struct layout *l, struct qs_str *
 static void print_scale(struct qs_str *out, const struct layout *l, struct qs_str *note)
 {
     const struct qs_heat *h = l->h;
+    if (qs_heat_no_range(h)) {
+        qs_str_add(note, qs_heat_no_range(h));
+        put_note(out, l, note);
+        return;
+    }
     qs_str_addf(note, "%s scale from ", h->log ? "log" : "linear");
     qs_fmt_num(note, h->low, h->unit, 3);
     qs_str_add(note, " to ");
@@ -351,11 +357,24 @@ static void print_notes(struct qs_str *out, const struct layout *l)
         put_note(out, l, &note);
     }
     if (h->without_row) {
-        qs_str_addf(&note, "%u tensors have no row: the picture is full (they count in the line above and in --json)",
+        qs_str_addf(&note, "%u tensors have no row: the picture is full (they count in the line above and in the data)",
                     h->without_row);
         put_note(out, l, &note);
     }
     qs_str_free(&note);
+}
+
+void qs_heat_mark(const struct qs_heat *h, const struct qs_heat_style *style, double value, struct qs_str *out)
+{
+    const struct layout l = { .h = h, .style = style, .cell = 1 };
+    const struct qs_heat_cell c = { .tensor = h->item[0].tensor, .value = value };
+    put_cell(out, &l, &c, 1, false);
+}
+
+void qs_heat_legend(const struct qs_heat *h, const struct qs_heat_style *style, struct qs_str *out)
+{
+    const struct layout l = { .h = h, .style = style, .width = style->width ? style->width : 100, .cell = 1 };
+    print_legend(out, &l);
 }
 
 void qs_heat_text(const struct qs_heat *h, const struct qs_heat_style *style, struct qs_str *out)

@@ -147,7 +147,7 @@ int qs_report_diff(const struct qs_model *a, const struct qs_model *b, const str
     for (int s = 0; s <= QS_DIFF_ONLY_B; s++)
         matched += totals.state[s];
     if (!rc && v->match && !matched)
-        rc = qs_fail(e, QS_ENOTFOUND, "--match '%s' matches none of the %zu tensors of %s and %s", v->match, d->n_rows, a->path,
+        rc = qs_fail(e, QS_ENOTFOUND, "'%s' matches none of the %zu tensors of %s and %s", v->match, d->n_rows, a->path,
                      b->path);
     if (!rc) {
         add_facts(r, a, b, d, &totals, v->headers_only, v->data);

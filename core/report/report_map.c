@@ -4,6 +4,7 @@
  */
 #include "core/report/report_map.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,8 +54,9 @@ bool qs_heat_worse(const struct qs_heat *h, const struct qs_heat_cell *a, const 
     return h->measure == QS_MAP_BITS ? a->value < b->value : a->value > b->value;
 }
 
-/* Colours span at least a factor of two, so that small differences look small. */
-static void find_range(struct qs_heat *h)
+#define LEAST_SPREAD 1.1 /* of the highest value over the lowest */
+
+void qs_heat_find_range(struct qs_heat *h)
 {
     double low = INFINITY, high = -INFINITY;
     for (size_t i = 0; i < h->n_items; i++) {
@@ -64,43 +66,76 @@ static void find_range(struct qs_heat *h)
         low = v < low ? v : low;
         high = v > high ? v : high;
     }
-    if (!(low <= high))
-        low = high = 1;
-    if (h->log && high < 2 * low) {
+    if (!(low <= high)) {
+        h->low = h->high = NAN;
+        return;
+    }
+    if (high < LEAST_SPREAD * low) { /* differences that small are not worth all colours */
         const double middle = sqrt(low * high);
-        low = middle / sqrt(2);
-        high = middle * sqrt(2);
-    } else if (!h->log && high < 2 * low) {
-        low = high / 2;
+        low = middle / sqrt(LEAST_SPREAD);
+        high = middle * sqrt(LEAST_SPREAD);
     }
     h->low = low;
     h->high = high > low ? high : low + 1;
 }
 
+const char *qs_heat_no_range(const struct qs_heat *h)
+{
+    bool known = false;
+    if (!isnan(h->low))
+        return NULL;
+    for (size_t i = 0; i < h->n_items && !known; i++)
+        known = !isnan(h->item[i].value);
+    return known ? "no colours: all that is known is 0" : "nothing measured yet";
+}
+
 /* ---- values -------------------------------------------------------------------------------------------------- */
+
+static double bits_of(const struct qs_tensor *t, int type)
+{
+    const struct qs_format *f = qs_format_by_id(type);
+    if (type == t->type)
+        return 8 * (double)t->size / (double)t->n;
+    return f && t->ne[0] % f->block == 0 ? qs_format_bpw(f) : (double)NAN;
+}
+
+static void put_error(const struct qs_survey *s, struct qs_heat_cell *c)
+{
+    struct qs_survey_cell x = { .gap = QS_GAP_NOT_MEASURED };
+    if (s && qs_survey_cell(s, c->tensor, c->type, &x)) {
+        c->value = x.error;
+        c->how = x.how;
+        c->std_error = x.error_se;
+    } else if (c->type == c->tensor->type) {
+        c->value = 0; /* copied */
+    } else {
+        c->gap = x.gap;
+    }
+}
+
+static void put_distribution(const struct qs_survey *s, enum qs_map_measure measure, struct qs_heat_cell *c)
+{
+    struct qs_survey_stats x;
+    if (s && qs_survey_stats(s, c->tensor, &x))
+        c->value = measure == QS_MAP_OUTLIERS ? x.max_sigma : x.kurtosis;
+    else
+        c->gap = QS_GAP_NOT_MEASURED;
+}
 
 static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
                                     const struct qs_tensor *t)
 {
     struct qs_heat_cell c = { .tensor = t, .type = t->type, .value = NAN, .how = QS_HOW_WHOLE };
-    const struct qs_survey_row *row = s ? qs_survey_row_of(s, t) : NULL;
     if (args->type && args->type[qs_model_index(m, t)] != QS_TYPE_NONE)
         c.type = args->type[qs_model_index(m, t)];
-    const struct qs_format *f = qs_format_by_id(c.type);
     if (args->measure == QS_MAP_BITS) {
         c.how = QS_HOW_EXACT;
-        c.value = c.type == t->type ? 8 * (double)t->size / (double)t->n : f && t->ne[0] % f->block == 0 ? qs_format_bpw(f) : (double)NAN;
+        c.value = bits_of(t, c.type);
+        c.gap = isnan(c.value) ? QS_GAP_SHAPE : QS_GAP_NONE;
     } else if (args->measure == QS_MAP_ERROR) {
-        const struct qs_survey_cell *x = s ? qs_survey_cell(s, t, c.type) : NULL;
-        if (x && x->known) {
-            c.value = x->error;
-            c.how = x->how;
-            c.std_error = x->error_se;
-        } else if (c.type == t->type) {
-            c.value = 0; /* copied */
-        }
-    } else if (row && row->stats.known) {
-        c.value = args->measure == QS_MAP_OUTLIERS ? row->stats.max_sigma : row->stats.kurtosis;
+        put_error(s, &c);
+    } else {
+        put_distribution(s, args->measure, &c);
     }
     c.tensors = 1;
     c.known = !isnan(c.value);
@@ -113,24 +148,22 @@ static void count(struct qs_heat *h, const struct qs_survey *s)
     bool sampled = false;
     for (size_t i = 0; i < h->n_items; i++) {
         const struct qs_heat_cell *c = &h->item[i];
-        const struct qs_survey_row *row = s ? qs_survey_row_of(s, c->tensor) : NULL;
-        const struct qs_format *f = qs_format_by_id(c->type);
-        const bool fits = c->type != c->tensor->type && f && c->tensor->ne[0] % f->block == 0;
-        const uint64_t bytes = fits ? c->tensor->rows * qs_format_row_bytes(f, (size_t)c->tensor->ne[0]) : c->tensor->size;
+        enum qs_how square_how;
+        const uint64_t as = qs_tensor_bytes_as(c->tensor, c->type), bytes = as ? as : c->tensor->size;
         h->bytes += bytes;
         h->sampled += c->how == QS_HOW_SAMPLED && !isnan(c->value);
         h->unknown += isnan(c->value);
         h->kept += !(c->value > 0) && !isnan(c->value);
         weights += (double)c->tensor->n;
         bits += 8 * (double)bytes;
-        if (h->measure != QS_MAP_ERROR || !row || isnan(c->value))
+        if (h->measure != QS_MAP_ERROR || !s || isnan(c->value))
             continue;
-        const double ms = row->mean_square * (double)c->tensor->n;
+        const double ms = qs_survey_mean_square(s, c->tensor, &square_how) * (double)c->tensor->n;
         if (isnan(ms))
             continue;
         err2 += c->value * c->value * ms;
         ref2 += ms;
-        sampled |= c->how == QS_HOW_SAMPLED || row->square_how == QS_HOW_SAMPLED;
+        sampled |= c->how == QS_HOW_SAMPLED || square_how == QS_HOW_SAMPLED;
     }
     h->total = NAN;
     h->total_sampled = sampled && err2 > 0;
@@ -142,22 +175,47 @@ static void count(struct qs_heat *h, const struct qs_survey *s)
 
 /* ---- places -------------------------------------------------------------------------------------------------- */
 
-/* "blk.3.ffn_gate.7.weight" -> "ffn_gate.*": the row of a tensor. */
-static void stem_of(const struct qs_tensor *t, char *out, size_t n)
+/* As much of a name as there is room for. This is done for every tensor at every edit: printf would take longer than all the
+ * rest of a map. Returns the length. */
+static size_t cut_name(char *out, size_t room, const char *from, size_t n)
+{
+    n = n < room ? n : room - 1;
+    memcpy(out, from, n);
+    out[n] = 0;
+    return n;
+}
+
+/* "blk.3.ffn_gate.7.weight" -> "ffn_gate.*": the row of a tensor; "ffn_gate.7" where that row is the one unfolded, and
+ * then the number. */
+static int label_of(const struct qs_heat *h, const struct qs_tensor *t, char *out, size_t n)
 {
     const char *from = t->name;
+    char full[QS_MAP_LABEL];
     if (t->layer >= 0) {
         const char *dot = strchr(from, '.');
         dot = dot ? strchr(dot + 1, '.') : NULL;
         from = dot ? dot + 1 : from;
     }
-    snprintf(out, n, "%s", from);
-    const size_t len = strlen(out);
-    if (len > 7 && strcmp(out + len - 7, ".weight") == 0)
-        out[len - 7] = 0;
-    char *last = strrchr(out, '.');
-    if (last && last > out && last[1] && strspn(last + 1, "0123456789") == strlen(last + 1))
-        snprintf(last, n - (size_t)(last - out), ".*");
+    size_t len = cut_name(full, sizeof full, from, strlen(from));
+    if (len > 7 && strcmp(full + len - 7, ".weight") == 0)
+        full[len -= 7] = 0;
+    (void)cut_name(out, n, full, len);
+    const char *last = strrchr(full, '.');
+    const size_t digits = last && last > full ? strspn(last + 1, "0123456789") : 0;
+    if (!digits || last[1 + digits])
+        return -1;
+    const size_t stem = cut_name(out, n, full, (size_t)(last - full));
+    (void)cut_name(out + stem, n - stem, ".*", 2);
+    if (strcmp(out, h->unfolded) != 0)
+        return -1;
+    (void)cut_name(out, n, full, len);
+    return digits < 10 ? (int)strtol(last + 1, NULL, 10) : INT_MAX;
+}
+
+const char *qs_heat_label(const struct qs_heat *h, const struct qs_tensor *t, char *buf, size_t n)
+{
+    (void)label_of(h, t, buf, n);
+    return buf;
 }
 
 /* While rows are made: a table of labels (open addressing, indices + 1), in blocks and outside of them. */
@@ -165,6 +223,8 @@ struct places {
     struct qs_heat *h;
     size_t cap[2], most[2];
     uint16_t slot[2][4 * QS_MAP_ROWS];
+    unsigned unfolded[2];       /* rank of the row that was unfolded, counted from 1; 0: not met */
+    struct qs_heat_cell **cell; /* of every item, NULL: without a row */
 };
 
 /* The row of a tensor; NULL with QS_OK: the picture is full. */
@@ -174,8 +234,8 @@ static int row_for(struct places *p, const struct qs_tensor *t, struct qs_heat_r
     struct qs_heat_row **rows = single ? &p->h->single : &p->h->row;
     size_t *n = single ? &p->h->n_singles : &p->h->n_rows;
     const size_t slots = 4 * QS_MAP_ROWS, cells = single ? 1 : p->h->n_layers;
-    char label[sizeof (*rows)->label];
-    stem_of(t, label, sizeof label);
+    char label[QS_MAP_LABEL];
+    const int expert = label_of(p->h, t, label, sizeof label);
     size_t at = (size_t)qs_hash_bytes(label, strlen(label)).lo % slots;
     while (p->slot[single][at] && strcmp((*rows)[p->slot[single][at] - 1].label, label) != 0)
         at = (at + 1) % slots;
@@ -188,20 +248,26 @@ static int row_for(struct places *p, const struct qs_tensor *t, struct qs_heat_r
         return qs_fail_mem(e, cells * sizeof *cell, "a map");
     }
     struct qs_heat_row *row = &(*rows)[*n];
-    *row = (struct qs_heat_row){ .role = t->role, .came = (unsigned)*n, .cell = cell };
+    *row = (struct qs_heat_row){ .role = t->role, .came = (unsigned)*n, .expert = expert, .cell = cell };
+    if (expert >= 0) {
+        p->unfolded[single] = p->unfolded[single] ? p->unfolded[single] : row->came + 1;
+        row->came = p->unfolded[single] - 1;
+    }
     memcpy(row->label, label, sizeof row->label);
     p->slot[single][at] = (uint16_t)++*n;
     *out = row;
     return QS_OK;
 }
 
-/* By role, others last, then as they came. */
+/* By role, others last, then as they came; experts by number. */
 static int by_role(const void *a, const void *b)
 {
     const struct qs_heat_row *x = a, *y = b;
     if (x->role != y->role)
         return x->role == QS_ROLE_OTHER ? 1 : y->role == QS_ROLE_OTHER ? -1 : x->role < y->role ? -1 : 1;
-    return x->came < y->came ? -1 : x->came > y->came;
+    if (x->came != y->came)
+        return x->came < y->came ? -1 : 1;
+    return x->expert != y->expert ? (x->expert < y->expert ? -1 : 1) : strcmp(x->label, y->label);
 }
 
 static bool is_drawn(const struct qs_tensor *t)
@@ -218,6 +284,25 @@ static void fold(struct qs_heat *h, const struct qs_heat_cell *c, struct qs_heat
     h->folded += tensors == 2;
     at->tensors = tensors;
     at->known = known;
+}
+
+/* Every cell gets a stretch of the list of tensors, filled from its end. */
+static void find_members(struct places *p)
+{
+    struct qs_heat *h = p->h;
+    size_t end = 0;
+    for (size_t i = 0; i < h->n_items; i++) {
+        struct qs_heat_cell *c = p->cell[i] ? p->cell[i] : &h->item[i];
+        if (!c->member) {
+            end += c->tensors;
+            c->member = h->member + end;
+        }
+    }
+    for (size_t i = h->n_items; i-- > 0;) {
+        struct qs_heat_cell *c = p->cell[i] ? p->cell[i] : &h->item[i];
+        *--c->member = h->item[i].tensor;
+        h->item[i].member = c->member;
+    }
 }
 
 static void count_folded_unknown(struct qs_heat *h)
@@ -250,8 +335,10 @@ static int place_all(struct places *p, const struct qs_model *m, const struct qs
             h->without_row++;
             continue;
         }
-        fold(h, &c, &row->cell[t->layer < 0 ? 0 : t->layer]);
+        p->cell[h->n_items - 1] = &row->cell[t->layer < 0 ? 0 : t->layer];
+        fold(h, &c, p->cell[h->n_items - 1]);
     }
+    find_members(p);
     count_folded_unknown(h);
     if (h->n_rows)
         qsort(h->row, h->n_rows, sizeof *h->row, by_role);
@@ -267,16 +354,20 @@ static int place(struct qs_heat *h, const struct qs_model *m, const struct qs_su
         if (is_drawn(&m->tensor[i]) && m->tensor[i].layer >= 0 && (size_t)m->tensor[i].layer >= h->n_layers)
             h->n_layers = (size_t)m->tensor[i].layer + 1;
     h->item = qs_calloc(m->n_tensors + 1, sizeof *h->item);
+    h->member = qs_calloc(m->n_tensors + 1, sizeof *h->member);
+    struct qs_heat_cell **cell = qs_calloc(m->n_tensors + 1, sizeof *cell);
     struct places *p = qs_calloc(1, sizeof *p);
-    int rc = h->item && p ? QS_OK : qs_fail_mem(e, m->n_tensors * sizeof *h->item, "a map");
+    int rc = h->item && h->member && cell && p ? QS_OK : qs_fail_mem(e, m->n_tensors * sizeof *h->item, "a map");
     if (!rc) {
         const size_t fit = h->n_layers ? QS_MAP_CELLS / h->n_layers : 0;
         p->h = h;
+        p->cell = cell;
         p->most[0] = fit < QS_MAP_ROWS ? fit : QS_MAP_ROWS;
         p->most[1] = QS_MAP_ROWS;
         rc = place_all(p, m, s, args, e);
     }
     qs_free(p);
+    qs_free(cell);
     return rc;
 }
 
@@ -305,13 +396,14 @@ int qs_heat_make(const struct qs_model *m, const struct qs_survey *survey, const
     h->unit = unit[args->measure];
     h->log = args->scale < 0 ? args->measure != QS_MAP_BITS : args->scale > 0;
     snprintf(h->what, sizeof h->what, "%s", args->what ? args->what : "");
+    snprintf(h->unfolded, sizeof h->unfolded, "%s", args->unfold ? args->unfold : "");
     make_title(h, m);
     const int rc = place(h, m, survey, args, e);
     if (rc) {
         qs_heat_free(h);
         return rc;
     }
-    find_range(h);
+    qs_heat_find_range(h);
     count(h, survey);
     *out = h;
     return QS_OK;
@@ -328,123 +420,6 @@ void qs_heat_free(struct qs_heat *h)
     qs_free(h->row);
     qs_free(h->single);
     qs_free(h->item);
+    qs_free(h->member);
     qs_free(h);
-}
-
-/* ---- notes --------------------------------------------------------------------------------------------------- */
-
-const char *qs_heat_cell_note(const struct qs_heat_cell *c, char *buf, size_t n)
-{
-    const unsigned unknown = c->tensors - c->known;
-    buf[0] = 0;
-    if (c->tensors < 2)
-        return buf;
-    if (!unknown)
-        snprintf(buf, n, "worst of %u", c->tensors);
-    else if (c->known)
-        snprintf(buf, n, "worst of %u, %u of %u unknown", c->known, unknown, c->tensors);
-    else
-        snprintf(buf, n, "%u of %u unknown", unknown, c->tensors);
-    return buf;
-}
-
-const char *qs_heat_folded_note(const struct qs_heat *h, char *buf, size_t n)
-{
-    buf[0] = 0;
-    if (!h->folded)
-        return buf;
-    snprintf(buf, n, "%u cell%s for several tensors, the worst of those known shown", h->folded,
-             h->folded == 1 ? " stands" : "s stand");
-    if (h->folded_unknown) {
-        const size_t len = strlen(buf);
-        snprintf(buf + len, n - len, "; in %u of them some are unknown", h->folded_unknown);
-    }
-    return buf;
-}
-
-/* ---- as a list ----------------------------------------------------------------------------------------------- */
-
-static void add_folded_row(struct qs_section *t, const struct qs_heat *h, const char *label, const struct qs_heat_cell *c)
-{
-    char note[64];
-    if (c->tensors < 2)
-        return;
-    qs_row(t);
-    qs_cell_str(t, 0, label);
-    if (c->tensor->layer >= 0)
-        qs_cell_int(t, 1, c->tensor->layer);
-    qs_cell_str(t, 2, c->tensor->name);
-    qs_cell_num(t, 3, c->value);
-    qs_cell_how(t, 3, c->how, c->std_error);
-    if (!isnan(c->value))
-        qs_cell_int(t, 4, qs_heat_level(h, c->value));
-    qs_cell_int(t, 5, c->tensors);
-    qs_cell_int(t, 6, c->tensors - c->known);
-    qs_cell_str(t, 7, qs_heat_cell_note(c, note, sizeof note));
-}
-
-static void add_folded(struct qs_report *r, const struct qs_heat *h)
-{
-    const struct qs_column columns[] = {
-        { .key = "row", .title = "row", .left = true }, { .key = "layer", .title = "layer" },
-        { .key = "worst", .title = "worst tensor", .left = true },
-        { .key = "value", .title = qs_map_measure_name(h->measure), .unit = h->unit }, { .key = "level", .title = "level" },
-        { .key = "tensors", .title = "stands for" }, { .key = "unknown", .title = "unknown" },
-        { .key = "note", .title = "note", .left = true },
-    };
-    if (!h->folded)
-        return;
-    struct qs_section *t = qs_report_table(r, "folded", "Cells that stand for several tensors", columns,
-                                           sizeof columns / sizeof *columns);
-    for (size_t k = 0; k < h->n_rows; k++)
-        for (size_t i = 0; i < h->n_layers; i++)
-            add_folded_row(t, h, h->row[k].label, &h->row[k].cell[i]);
-    for (size_t k = 0; k < h->n_singles; k++)
-        add_folded_row(t, h, h->single[k].label, &h->single[k].cell[0]);
-}
-
-int qs_report_map(const struct qs_heat *h, struct qs_report **out, struct qs_err *e)
-{
-    const struct qs_column columns[] = {
-        { .key = "name", .title = "tensor", .left = true }, { .key = "row", .title = "row", .left = true },
-        { .key = "layer", .title = "layer" }, { .key = "type", .title = "type", .left = true },
-        { .key = "value", .title = qs_map_measure_name(h->measure), .unit = h->unit }, { .key = "level", .title = "level" },
-    };
-    struct qs_report *r = qs_report_new("map");
-    struct qs_section *f = qs_report_facts(r, "map", h->title);
-    qs_fact_str(f, "measure", "measure", qs_map_measure_name(h->measure));
-    qs_fact_str(f, "under", "under", h->what[0] ? h->what : NULL);
-    qs_fact_int(f, "layers", "layers", (int64_t)h->n_layers, QS_UNIT_COUNT);
-    qs_fact_int(f, "bytes", "size", (int64_t)h->bytes, QS_UNIT_BYTES);
-    qs_fact_num(f, "total", "over all", h->total, h->unit, h->total_sampled ? QS_HOW_SAMPLED : QS_HOW_EXACT);
-    qs_fact_str(f, "scale", "scale", h->log ? "log" : "linear");
-    qs_fact_num(f, "low", "from", h->low, h->unit, QS_HOW_EXACT);
-    qs_fact_num(f, "high", "to", h->high, h->unit, QS_HOW_EXACT);
-    qs_fact_int(f, "not_drawn", "not drawn", h->not_drawn, QS_UNIT_COUNT);
-    qs_fact_int(f, "folded", "cells of several tensors", h->folded, QS_UNIT_COUNT);
-    qs_fact_int(f, "folded_unknown", "of these, with unknown ones", h->folded_unknown, QS_UNIT_COUNT);
-    qs_fact_int(f, "without_row", "without a row of their own", h->without_row, QS_UNIT_COUNT);
-    struct qs_section *t = qs_report_table(r, "tensors", "Tensors", columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < h->n_items; i++) {
-        const struct qs_heat_cell *c = &h->item[i];
-        char label[48];
-        stem_of(c->tensor, label, sizeof label);
-        qs_row(t);
-        qs_cell_str(t, 0, c->tensor->name);
-        qs_cell_str(t, 1, label);
-        if (c->tensor->layer >= 0)
-            qs_cell_int(t, 2, c->tensor->layer);
-        qs_cell_str(t, 3, qs_type_name(c->type));
-        qs_cell_num(t, 4, c->value);
-        qs_cell_how(t, 4, c->how, c->std_error);
-        if (!isnan(c->value))
-            qs_cell_int(t, 5, qs_heat_level(h, c->value));
-    }
-    add_folded(r, h);
-    if (qs_report_failed(r)) {
-        qs_report_free(r);
-        return qs_fail(e, QS_ENOMEM, "out of memory while making the report");
-    }
-    *out = r;
-    return QS_OK;
 }

@@ -31,6 +31,7 @@ static void add_settings(struct qs_report *rep, const struct qs_recipe *r)
     qs_fact_str(s, "token_embd_type", "token embedding type", type_or_preset(r->token_embd_type));
     qs_fact_bool(s, "leave_output", "output left as it is", r->leave_output);
     qs_fact_bool(s, "strict", "strict", r->strict);
+    qs_fact_bool(s, "steady", "steady", r->steady);
 }
 
 static void add_items(struct qs_report *rep, const struct qs_recipe *r, const struct qs_resolved *x)
@@ -180,17 +181,12 @@ static size_t diff_text(struct qs_report *rep, const struct qs_recipe *a, const 
     change(s, "setting", "token-embd-type", type_or_preset(a->token_embd_type), type_or_preset(b->token_embd_type));
     change(s, "setting", "leave-output", yes_no(a->leave_output), yes_no(b->leave_output));
     change(s, "setting", "strict", yes_no(a->strict), yes_no(b->strict));
+    change(s, "setting", "steady", yes_no(a->steady), yes_no(b->steady));
     diff_items(s, "pin", a->pin, a->n_pins, b->pin, b->n_pins);
     diff_items(s, "rule", a->rule, a->n_rules, b->rule, b->n_rules);
     if (order_differs(a, b))
         change(s, "order of rules", "", "A", "B");
     return qs_section_rows(s);
-}
-
-static uint64_t bytes_as(const struct qs_tensor *t, int type)
-{
-    const struct qs_format *f = qs_format_by_id(type);
-    return type == t->type || !f ? t->size : t->rows * qs_format_row_bytes(f, (size_t)t->ne[0]);
 }
 
 static size_t diff_tensors(struct qs_report *rep, const struct qs_model *m, const struct qs_resolved *xa,
@@ -202,7 +198,7 @@ static size_t diff_tensors(struct qs_report *rep, const struct qs_model *m, cons
                                            sizeof changed_tensors / sizeof *changed_tensors);
     for (size_t i = 0; i < m->n_tensors; i++) {
         int a = xa->choice[i].type, b = xb->choice[i].type;
-        uint64_t bytes_a = bytes_as(&m->tensor[i], a), bytes_b = bytes_as(&m->tensor[i], b);
+        uint64_t bytes_a = qs_tensor_bytes_as(&m->tensor[i], a), bytes_b = qs_tensor_bytes_as(&m->tensor[i], b);
         sum_a += bytes_a;
         sum_b += bytes_b;
         if (a == b)

@@ -1,4 +1,5 @@
-/* report_survey.c - turns a survey into tables; computes nothing but sums over tensors. */
+/* report_survey.c - turns a survey into tables; computes nothing but sums over tensors. Of a survey that is
+ * being filled each row shows what was there when it was reached. */
 #include "core/report/report_survey.h"
 
 #include <inttypes.h>
@@ -9,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "core/report/report_plan.h"
+#include "core/report/report_survey_internal.h"
 
 #define SHORT_OUTLIERS 10
 
@@ -20,14 +22,6 @@ static void type_key(int type, char *buf, size_t n)
             *p = (char)(*p - 'A' + 'a');
 }
 
-static void put_error(struct qs_section *t, size_t column, const struct qs_survey_cell *c, double value)
-{
-    if (!c->known)
-        return;
-    qs_cell_num(t, column, value);
-    qs_cell_how(t, column, c->how, c->error_se);
-}
-
 /* ---- what was done ------------------------------------------------------------------------------------------- */
 
 static void add_facts(struct qs_report *r, const struct qs_survey *s, bool data)
@@ -36,11 +30,11 @@ static void add_facts(struct qs_report *r, const struct qs_survey *s, bool data)
     uint64_t weights = 0;
     snprintf(title, sizeof title, "Survey of %s", qs_path_base(s->model->path));
     struct qs_section *f = qs_report_facts(r, "survey", title);
-    for (size_t i = 0; i < s->n_rows; i++)
-        weights += s->row[i].tensor->n;
+    for (size_t i = 0; i < s->n_tensors; i++)
+        weights += s->tensor[i]->n;
     qs_fact_str(f, "file", "file", s->model->path);
     qs_fact_str(f, "architecture", "architecture", s->model->hp.arch);
-    qs_fact_int(f, "tensors", "tensors", (int64_t)s->n_rows, QS_UNIT_COUNT);
+    qs_fact_int(f, "tensors", "tensors", (int64_t)s->n_tensors, QS_UNIT_COUNT);
     qs_fact_int(f, "weights", "weights", (int64_t)weights, QS_UNIT_WEIGHTS);
     if (s->sample_weights || data)
         qs_fact_int(f, "sample_weights", "sample per tensor", (int64_t)s->sample_weights, QS_UNIT_WEIGHTS);
@@ -54,31 +48,37 @@ static void add_facts(struct qs_report *r, const struct qs_survey *s, bool data)
 
 /* ---- types --------------------------------------------------------------------------------------------------- */
 
-struct type_sum { double err2, ref2, var; uint64_t bytes; unsigned measured, impossible, overflows, sampled; const struct qs_survey_row *worst;
-                  double worst_error; };
+struct type_sum {
+    double err2, ref2, var;
+    uint64_t bytes;
+    unsigned measured, impossible, overflows, sampled;
+    const struct qs_tensor *worst;
+    struct qs_survey_cell worst_cell;
+};
 
 static struct type_sum sum_type(const struct qs_survey *s, size_t type)
 {
     struct type_sum sum = { 0 };
-    for (size_t i = 0; i < s->n_rows; i++) {
-        const struct qs_survey_row *row = &s->row[i];
-        const struct qs_survey_cell *c = &row->cell[type];
-        const bool matrix = row->tensor->n_dims >= 2;
-        sum.bytes += c->bytes && matrix ? c->bytes : row->tensor->size;
-        sum.impossible += matrix && (c->gap == QS_GAP_SHAPE || c->gap == QS_GAP_OVERFLOW);
-        sum.overflows += matrix && c->gap == QS_GAP_OVERFLOW;
-        const double ms = row->mean_square;
-        if (!matrix || !c->known || isnan(ms) || isnan(c->error))
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        const struct qs_tensor *x = s->tensor[i];
+        const struct qs_survey_cell c = qs_survey_cell_at(s, i, type);
+        enum qs_how how;
+        const double ms = qs_survey_mean_square(s, x, &how);
+        const bool matrix = x->n_dims >= 2;
+        sum.bytes += c.bytes && matrix ? c.bytes : x->size;
+        sum.impossible += matrix && (c.gap == QS_GAP_SHAPE || c.gap == QS_GAP_OVERFLOW);
+        sum.overflows += matrix && c.gap == QS_GAP_OVERFLOW;
+        if (!matrix || !c.known || isnan(ms) || isnan(c.error))
             continue;
-        const double ref2 = ms * (double)row->tensor->n, d = 2 * c->error * c->error_se * ref2;
+        const double ref2 = ms * (double)x->n, d = 2 * c.error * c.error_se * ref2;
         sum.measured++;
-        sum.sampled += c->how == QS_HOW_SAMPLED;
-        sum.err2 += c->error * c->error * ref2;
+        sum.sampled += c.how == QS_HOW_SAMPLED;
+        sum.err2 += c.error * c.error * ref2;
         sum.ref2 += ref2;
         sum.var += d * d;
-        if (!sum.worst || c->error > sum.worst_error) {
-            sum.worst = row;
-            sum.worst_error = c->error;
+        if (!sum.worst || c.error > sum.worst_cell.error) {
+            sum.worst = x;
+            sum.worst_cell = c;
         }
     }
     return sum;
@@ -121,8 +121,8 @@ static void add_types(struct qs_report *r, const struct qs_survey *s, bool data)
         qs_cell_num(t, 3, error);
         qs_cell_how(t, 3, sum.sampled ? QS_HOW_SAMPLED : QS_HOW_WHOLE,
                     error > 0 ? sqrt(sum.var) / sum.ref2 / (2 * error) : 0);
-        put_error(t, 4, &sum.worst->cell[i], sum.worst_error);
-        qs_cell_str(t, 5, sum.worst->tensor->name);
+        qs_survey_put_error(t, 4, &sum.worst_cell, sum.worst_cell.error);
+        qs_cell_str(t, 5, sum.worst->name);
     }
     if (data)
         return;
@@ -175,17 +175,17 @@ static int add_error_table(struct qs_report *r, const struct qs_survey *s, const
     bool no_shape = false;
     struct qs_section *t = qs_report_table(r, "errors", v->worst ? "Error of the worst tensors" : "Error of each tensor",
                                            columns, n);
-    for (size_t i = 0; i < s->n_rows; i++) {
-        if (s->row[i].tensor->n_dims < 2)
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        if (s->tensor[i]->n_dims < 2)
             continue;
         qs_row(t);
-        qs_cell_str(t, 0, s->row[i].tensor->name);
+        qs_cell_str(t, 0, s->tensor[i]->name);
         for (size_t c = 1; c < n; c++) {
-            const struct qs_survey_cell *cell = &s->row[i].cell[index[c]];
-            put_error(t, c, cell, cell->error);
-            if (cell->gap == QS_GAP_OVERFLOW)
+            const struct qs_survey_cell cell = qs_survey_cell_at(s, i, index[c]);
+            qs_survey_put_error(t, c, &cell, cell.error);
+            if (cell.gap == QS_GAP_OVERFLOW)
                 qs_cell_str(t, c, "overflows");
-            no_shape |= cell->gap == QS_GAP_SHAPE;
+            no_shape |= cell.gap == QS_GAP_SHAPE;
         }
     }
     if (no_shape)
@@ -218,26 +218,26 @@ static void add_distribution(struct qs_report *r, const struct qs_survey *s, boo
     };
     struct qs_section *t = qs_report_table(r, "distribution", worst ? "Distribution of the worst tensors"
                                            : "Distribution of each tensor", columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < s->n_rows; i++) {
-        const struct qs_survey_stats *x = &s->row[i].stats;
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        struct qs_survey_stats x;
         char shape[96];
-        if (s->row[i].tensor->n_dims < 2 || !x->known)
+        if (s->tensor[i]->n_dims < 2 || !qs_survey_stats(s, s->tensor[i], &x))
             continue;
-        qs_shape_text(s->row[i].tensor, shape, sizeof shape);
+        qs_shape_text(s->tensor[i], shape, sizeof shape);
         qs_row(t);
-        qs_cell_str(t, 0, s->row[i].tensor->name);
-        const double num[] = { x->sd, x->max_sigma, x->kurtosis, x->beyond6, x->row_ratio, x->col_ratio };
+        qs_cell_str(t, 0, s->tensor[i]->name);
+        const double num[] = { x.sd, x.max_sigma, x.kurtosis, x.beyond6, x.row_ratio, x.col_ratio };
         for (size_t k = 0; k < sizeof num / sizeof *num; k++)
             qs_cell_num(t, 1 + k, num[k]);
-        qs_cell_int(t, 7, (int64_t)x->outlier_rows);
-        qs_cell_int(t, 8, (int64_t)x->outlier_cols);
-        qs_cell_int(t, 9, (int64_t)(x->nan + x->inf));
-        qs_cell_num(t, 10, (double)x->zeros / (double)x->n);
-        qs_cell_num(t, 11, x->mean);
-        qs_cell_num(t, 12, x->min);
-        qs_cell_num(t, 13, x->max);
+        qs_cell_int(t, 7, (int64_t)x.outlier_rows);
+        qs_cell_int(t, 8, (int64_t)x.outlier_cols);
+        qs_cell_int(t, 9, (int64_t)(x.nan + x.inf));
+        qs_cell_num(t, 10, (double)x.zeros / (double)x.n);
+        qs_cell_num(t, 11, x.mean);
+        qs_cell_num(t, 12, x.min);
+        qs_cell_num(t, 13, x.max);
         qs_cell_str(t, 14, shape);
-        qs_cell_str(t, 15, s->row[i].tensor->format->name);
+        qs_cell_str(t, 15, s->tensor[i]->format->name);
     }
     qs_section_note(t, "kurtosis: 3 for a Gaussian. row, column: largest weight of the worst row or column over that of the "
                        "median one, in rows without the outlier columns and the other way round.");
@@ -245,14 +245,13 @@ static void add_distribution(struct qs_report *r, const struct qs_survey *s, boo
 
 /* ---- channels ------------------------------------------------------------------------------------------------ */
 
-static void add_channel_rows(struct qs_section *t, const struct qs_survey_row *row, bool columns)
+static void add_channel_rows(struct qs_section *t, const char *name, const struct qs_survey_stats *x, bool columns)
 {
-    const struct qs_survey_stats *x = &row->stats;
     const struct qs_worst *w = columns ? x->col : x->row;
     const unsigned n = columns ? x->n_cols_worst : x->n_rows_worst;
     for (unsigned i = 0; i < n && w[i].ratio >= QS_OUTLIER_RATIO; i++) {
         qs_row(t);
-        qs_cell_str(t, 0, row->tensor->name);
+        qs_cell_str(t, 0, name);
         qs_cell_str(t, 1, columns ? "column" : "row");
         qs_cell_int(t, 2, (int64_t)w[i].index);
         qs_cell_num(t, 3, w[i].max_abs);
@@ -262,16 +261,17 @@ static void add_channel_rows(struct qs_section *t, const struct qs_survey_row *r
 }
 
 /* Norms and biases have no channels. */
-static bool has_channels(const struct qs_survey_row *row)
+static bool find_channels(const struct qs_survey *s, size_t row, struct qs_survey_stats *out)
 {
-    return row->stats.known && row->tensor->n_dims >= 2;
+    return qs_survey_stats(s, s->tensor[row], out) && s->tensor[row]->n_dims >= 2;
 }
 
 static uint64_t count_outliers(const struct qs_survey *s)
 {
+    struct qs_survey_stats x;
     uint64_t n = 0;
-    for (size_t i = 0; i < s->n_rows; i++)
-        n += has_channels(&s->row[i]) ? s->row[i].stats.outlier_rows + s->row[i].stats.outlier_cols : 0;
+    for (size_t i = 0; i < s->n_tensors; i++)
+        n += find_channels(s, i, &x) ? x.outlier_rows + x.outlier_cols : 0;
     return n;
 }
 
@@ -286,13 +286,14 @@ static void add_channels(struct qs_report *r, const struct qs_survey *s, const s
         { .key = "ratio", .title = "over median" },
     };
     const uint64_t all = count_outliers(s);
+    struct qs_survey_stats x;
     char more[120] = "";
     struct qs_section *t = qs_report_table(r, v->data ? "channels" : "outliers", "Outlier channels", columns,
                                            sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < s->n_rows; i++)
+    for (size_t i = 0; i < s->n_tensors; i++)
         for (int c = 0; c < 2; c++)
-            if (has_channels(&s->row[i]))
-                add_channel_rows(t, &s->row[i], c == 1);
+            if (find_channels(s, i, &x))
+                add_channel_rows(t, s->tensor[i]->name, &x, c == 1);
     const size_t listed = qs_section_rows(t);
     if (!v->data) {
         qs_section_sort(t, "-ratio", NULL);
@@ -309,82 +310,6 @@ static void add_channels(struct qs_report *r, const struct qs_survey *s, const s
                         "that stands out only where it crosses an outlier column is none, and the other way round. Such crossings are "
                         "left out of \"largest\".%s",
                         QS_OUTLIER_RATIO, more);
-}
-
-/* ---- for programs -------------------------------------------------------------------------------------------- */
-
-static void add_tensor_data(struct qs_report *r, const struct qs_survey *s)
-{
-    static const struct qs_column columns[] = {
-        { .key = "name", .title = "" }, { .key = "role", .title = "" }, { .key = "layer", .title = "" },
-        { .key = "type", .title = "" }, { .key = "shape", .title = "" }, { .key = "weights", .title = "" },
-        { .key = "bytes", .title = "" }, { .key = "mean", .title = "" }, { .key = "sd", .title = "" },
-        { .key = "min", .title = "" }, { .key = "max", .title = "" }, { .key = "max_abs", .title = "" },
-        { .key = "kurtosis", .title = "" }, { .key = "max_sigma", .title = "" }, { .key = "beyond6", .title = "" },
-        { .key = "row_ratio", .title = "" }, { .key = "col_ratio", .title = "" }, { .key = "worst_row", .title = "" },
-        { .key = "worst_col", .title = "" }, { .key = "outlier_rows", .title = "" }, { .key = "outlier_cols", .title = "" },
-        { .key = "zeros", .title = "" }, { .key = "nan", .title = "" }, { .key = "inf", .title = "" },
-    };
-    struct qs_section *t = qs_report_table(r, "tensors", "Tensors", columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < s->n_rows; i++) {
-        const struct qs_tensor *x = s->row[i].tensor;
-        const struct qs_survey_stats *d = &s->row[i].stats;
-        char shape[96];
-        qs_shape_text(x, shape, sizeof shape);
-        qs_row(t);
-        qs_cell_str(t, 0, x->name);
-        qs_cell_str(t, 1, qs_role_name(x->role));
-        if (x->layer >= 0)
-            qs_cell_int(t, 2, x->layer);
-        qs_cell_str(t, 3, x->format->name);
-        qs_cell_str(t, 4, shape);
-        qs_cell_int(t, 5, (int64_t)x->n);
-        qs_cell_int(t, 6, (int64_t)x->size);
-        if (!d->known)
-            continue;
-        const double num[] = { d->mean, d->sd, d->min, d->max, d->max_abs, d->kurtosis, d->max_sigma, d->beyond6,
-                               d->row_ratio, d->col_ratio };
-        for (size_t k = 0; k < sizeof num / sizeof *num; k++)
-            qs_cell_num(t, 7 + k, num[k]);
-        if (d->n_rows_worst)
-            qs_cell_int(t, 17, (int64_t)d->row[0].index);
-        if (d->n_cols_worst)
-            qs_cell_int(t, 18, (int64_t)d->col[0].index);
-        qs_cell_int(t, 19, (int64_t)d->outlier_rows);
-        qs_cell_int(t, 20, (int64_t)d->outlier_cols);
-        qs_cell_int(t, 21, (int64_t)d->zeros);
-        qs_cell_int(t, 22, (int64_t)d->nan);
-        qs_cell_int(t, 23, (int64_t)d->inf);
-    }
-}
-
-static void add_cell_data(struct qs_report *r, const struct qs_survey *s)
-{
-    static const struct qs_column columns[] = {
-        { .key = "name", .title = "" }, { .key = "type", .title = "" }, { .key = "bpw", .title = "" },
-        { .key = "bytes", .title = "" }, { .key = "error", .title = "" }, { .key = "max_error", .title = "" },
-        { .key = "weighted_error", .title = "" }, { .key = "measured", .title = "" }, { .key = "gap", .title = "" },
-    };
-    struct qs_section *t = qs_report_table(r, "cells", "Cells", columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < s->n_rows; i++)
-        for (size_t k = s->n_types; k-- > 0;) {
-            const struct qs_survey_cell *c = &s->row[i].cell[k];
-            const struct qs_format *f = qs_format_by_id(s->type[k]);
-            qs_row(t);
-            qs_cell_str(t, 0, s->row[i].tensor->name);
-            qs_cell_str(t, 1, f->name);
-            qs_cell_num(t, 2, qs_format_bpw(f));
-            if (c->bytes)
-                qs_cell_int(t, 3, (int64_t)c->bytes);
-            if (!c->known) {
-                qs_cell_str(t, 8, qs_gap_text(c->gap));
-                continue;
-            }
-            put_error(t, 4, c, c->error);
-            qs_cell_num(t, 5, c->max_error);
-            qs_cell_num(t, 6, c->weighted);
-            qs_cell_int(t, 7, (int64_t)c->sample);
-        }
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------------------- */
@@ -451,26 +376,35 @@ static struct qs_section *last_section(const struct qs_report *r)
     return qs_report_section(r, qs_report_sections(r) - 1);
 }
 
+/* Whether there is a distribution, and an error that is not 0 only because the type keeps the weights. */
+static void find_contents(const struct qs_survey *s, bool *errors, bool *stats)
+{
+    struct qs_survey_stats x;
+    *errors = *stats = false;
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        *stats |= qs_survey_stats(s, s->tensor[i], &x);
+        for (size_t k = 0; s->errors && k < s->n_types; k++) {
+            const struct qs_survey_cell c = qs_survey_cell_at(s, i, k);
+            *errors |= c.gap == QS_GAP_OVERFLOW || (c.known && s->tensor[i]->type != s->type[k]);
+        }
+    }
+}
+
 int qs_report_survey(const struct qs_survey *s, const struct qs_survey_view *v, struct qs_report **out, struct qs_err *e)
 {
     struct qs_report *r = qs_report_new("survey");
     struct qs_section *table[2];
     size_t n = 0;
-    bool errors = false, stats = false;
+    bool errors, stats;
     int rc = QS_OK;
-    for (size_t i = 0; i < s->n_rows; i++) {
-        stats |= s->row[i].stats.known;
-        for (size_t k = 0; k < s->n_types; k++)
-            errors |= s->errors && (s->row[i].cell[k].gap == QS_GAP_OVERFLOW ||
-                                    (s->row[i].cell[k].known && s->row[i].tensor->type != s->type[k]));
-    }
+    find_contents(s, &errors, &stats);
     add_facts(r, s, v->data);
     if (errors)
         add_types(r, s, v->data);
     if (v->data) {
-        add_tensor_data(r, s);
+        qs_survey_add_tensors(r, s);
         table[n++] = last_section(r);
-        add_cell_data(r, s);
+        qs_survey_add_cells(r, s);
         table[n++] = last_section(r);
         add_channels(r, s, v);
     } else {

@@ -77,8 +77,9 @@ int qs_report_tensors(const struct qs_model *m, const struct qs_tensors_args *ar
                     qs_fmt_bytes(size, sizeof size, bytes));
     qs_str_free(&n_weights);
     if (rc == QS_OK && !shown && (args->match || args->role >= 0))
-        rc = qs_fail(e, QS_ENOTFOUND, "%s: %s%s%s matches none of the %zu tensors", m->path, args->match ? "--match" : "",
-                     args->match && args->role >= 0 ? " with " : "", args->role >= 0 ? "--role" : "", m->n_tensors);
+        rc = qs_fail(e, QS_ENOTFOUND, "%s: none of the %zu tensors fits %s%s%s", m->path, m->n_tensors,
+                     args->match ? "the pattern" : "", args->match && args->role >= 0 ? " and " : "",
+                     args->role >= 0 ? "the role" : "");
     if (rc == QS_OK && args->sort)
         rc = qs_section_sort(s, args->sort, e);
     if (rc != QS_OK) {

@@ -344,21 +344,21 @@ static int compare(const struct qs_cell *a, const struct qs_cell *b, bool down)
     return down ? -c : c;
 }
 
-static void merge(const struct qs_section *s, size_t column, bool down, size_t *v, size_t *tmp, size_t n)
+void qs_section_order(const struct qs_section *s, size_t column, bool down, size_t *row, size_t *tmp, size_t n)
 {
     if (n < 2)
         return;
     const size_t half = n / 2;
-    merge(s, column, down, v, tmp, half);
-    merge(s, column, down, v + half, tmp, n - half);
-    memcpy(tmp, v, half * sizeof *v);
+    qs_section_order(s, column, down, row, tmp, half);
+    qs_section_order(s, column, down, row + half, tmp, n - half);
+    memcpy(tmp, row, half * sizeof *row);
     size_t l = 0, r = half, o = 0;
     while (l < half && r < n) {
-        const struct qs_cell *a = &s->cell[tmp[l] * s->n_columns + column], *b = &s->cell[v[r] * s->n_columns + column];
-        v[o++] = compare(a, b, down) <= 0 ? tmp[l++] : v[r++];
+        const struct qs_cell *a = &s->cell[tmp[l] * s->n_columns + column], *b = &s->cell[row[r] * s->n_columns + column];
+        row[o++] = compare(a, b, down) <= 0 ? tmp[l++] : row[r++];
     }
     while (l < half)
-        v[o++] = tmp[l++];
+        row[o++] = tmp[l++];
 }
 
 static int unknown_key(const struct qs_section *s, const char *key, struct qs_err *e)
@@ -392,7 +392,7 @@ int qs_section_sort(struct qs_section *s, const char *key, struct qs_err *e)
     }
     for (size_t i = 0; i < s->n_rows; i++)
         order[i] = i;
-    merge(s, column, down, order, order + s->n_rows, s->n_rows);
+    qs_section_order(s, column, down, order, order + s->n_rows, s->n_rows);
     for (size_t i = 0; i < s->n_rows; i++)
         memcpy(sorted + i * s->n_columns, s->cell + order[i] * s->n_columns, s->n_columns * sizeof *sorted);
     memcpy(s->cell, sorted, s->n_cells * sizeof *sorted);

@@ -64,6 +64,8 @@ const struct qs_column *qs_section_column(const struct qs_section *s, size_t i);
 const struct qs_cell *qs_section_cell(const struct qs_section *s, size_t row, size_t column);
 /* Stable sort by the column with that key; descending with a leading '-'. QS_EINVAL lists the keys there are. */
 int qs_section_sort(struct qs_section *s, const char *key, struct qs_err *e);
+/* The same without touching the section: sorts n row numbers, stable. tmp: room for n / 2 of them. */
+void qs_section_order(const struct qs_section *s, size_t column, bool down, size_t *row, size_t *tmp, size_t n);
 /* Drops all rows after the first n_rows ("the N worst", after a sort). */
 void qs_section_keep(struct qs_section *s, size_t n_rows);
 
@@ -87,5 +89,13 @@ int qs_report_csv(const struct qs_report *r, const char *key, struct qs_str *out
  * bpw, sd and counts, whose unit stands in the title. NaN gives "-". */
 void qs_fmt_num(struct qs_str *out, double value, enum qs_unit unit, int digits);
 void qs_fmt_int(struct qs_str *out, int64_t value, enum qs_unit unit);
+
+/* One cell as printed: clean, with the "~" or "^" of how it was obtained; what is not known is "-", or nothing in columns of
+ * text. decimals: as from qs_section_decimals. */
+#define QS_DECIMALS_EACH (-1) /* each number has its significant digits */
+void qs_cell_text(struct qs_str *out, const struct qs_column *column, const struct qs_cell *c, int decimals, bool ascii);
+/* Decimals that the numbers of a column share, so that their points stand below each other; QS_DECIMALS_EACH where their
+ * sizes lie too far apart for that. Looks at about most_rows rows, evenly spread (0: all). */
+int qs_section_decimals(const struct qs_section *s, size_t column, size_t most_rows);
 
 #endif

@@ -20,67 +20,9 @@
 
 /* ---- cells --------------------------------------------------------------------------------------------------- */
 
-#define AS_IT_COMES (-1) /* decimals of a column: each number has its significant digits */
-
 static bool is_blank(const struct qs_cell *c)
 {
     return c->type == QS_CELL_NONE || (c->type == QS_CELL_NUM && isnan(c->num)) || (c->type == QS_CELL_STR && !c->str[0]);
-}
-
-static void add_cell(struct qs_str *out, const struct qs_column *col, const struct qs_cell *c, int decimals, bool ascii)
-{
-    if (c->type == QS_CELL_NONE || (c->type == QS_CELL_NUM && isnan(c->num))) {
-        qs_str_add(out, col->left ? "" : "-");
-        return;
-    }
-    if (c->how == QS_HOW_SAMPLED)
-        qs_str_addc(out, '~');
-    else if (c->how == QS_HOW_PREDICTED)
-        qs_str_addc(out, '^');
-    char buf[QS_FMT_MAX];
-    switch (c->type) {
-    case QS_CELL_STR: qs_text_clean(out, c->str, ascii); break;
-    case QS_CELL_INT: qs_fmt_int(out, c->i, col->unit); break;
-    case QS_CELL_NUM:
-        if (decimals == AS_IT_COMES)
-            qs_fmt_num(out, c->num, col->unit, col->digits > 0 ? col->digits : 0);
-        else
-            qs_str_add(out, col->unit == QS_UNIT_PERCENT ? qs_fmt_percent(buf, sizeof buf, c->num, decimals)
-                                                         : qs_fmt_fixed(buf, sizeof buf, c->num, decimals));
-        break;
-    case QS_CELL_BOOL: qs_str_add(out, c->i ? "yes" : "no"); break;
-    case QS_CELL_NONE: break;
-    }
-}
-
-/* Decimals that the numbers of a column share, so that their points stand below each other. Where their sizes lie too
- * far apart for that, each keeps its own. */
-static int common_decimals(const struct qs_section *s, size_t column)
-{
-    const struct qs_column *col = &s->column[column];
-    struct qs_str text = QS_STR_INIT;
-    int most = 0, least = 99;
-    if (col->digits < 0)
-        return -col->digits;
-    if (col->unit == QS_UNIT_BPW)
-        return col->digits ? col->digits - 1 : 2;
-    if (col->unit == QS_UNIT_BYTES || col->unit == QS_UNIT_SECONDS || s->facts)
-        return AS_IT_COMES;
-    for (size_t r = 0; r < s->n_rows; r++) {
-        const struct qs_cell *c = &s->cell[r * s->n_columns + column];
-        if (c->type != QS_CELL_NUM || !isfinite(c->num) || !(c->num < 0 || c->num > 0))
-            continue;
-        qs_str_clear(&text);
-        add_cell(&text, col, c, AS_IT_COMES, true);
-        const char *point = strchr(text.data, '.');
-        const int n = point ? (int)strspn(point + 1, "0123456789") : 0;
-        if (strpbrk(text.data, "e,"))
-            least = -99; /* never near */
-        most = n > most ? n : most;
-        least = n < least ? n : least;
-    }
-    qs_str_free(&text);
-    return least == 99 || most - least > (most > 3 ? 1 : 2) ? AS_IT_COMES : most;
 }
 
 void qs_text_blanks(struct qs_str *out, size_t n)
@@ -126,7 +68,7 @@ void qs_text_wrap(struct qs_str *out, const char *text, size_t at, size_t indent
 static void fact_value(struct qs_str *out, const struct qs_column *c, const struct qs_cell *v, bool ascii)
 {
     static const char *const suffix[] = { [QS_UNIT_BPW] = " bpw", [QS_UNIT_SIGMA] = " sd", [QS_UNIT_COUNT] = "" };
-    add_cell(out, c, v, AS_IT_COMES, ascii);
+    qs_cell_text(out, c, v, QS_DECIMALS_EACH, ascii);
     const bool number = v->type == QS_CELL_INT || (v->type == QS_CELL_NUM && isfinite(v->num));
     if (number && c->unit < sizeof suffix / sizeof *suffix && suffix[c->unit])
         qs_str_add(out, suffix[c->unit]);
@@ -195,12 +137,12 @@ static void measure(const struct qs_section *s, struct shape *w, bool ascii)
 {
     struct qs_str text = QS_STR_INIT;
     for (size_t c = 0; c < s->n_columns; c++) {
-        w[c] = (struct shape){ .width = title_width(s, c), .decimals = common_decimals(s, c), .shown = true,
+        w[c] = (struct shape){ .width = title_width(s, c), .decimals = qs_section_decimals(s, c, 0), .shown = true,
                                .empty = s->n_rows > 0 };
         for (size_t r = 0; r < s->n_rows; r++) {
             const struct qs_cell *cell = &s->cell[r * s->n_columns + c];
             qs_str_clear(&text);
-            add_cell(&text, &s->column[c], cell, w[c].decimals, ascii);
+            qs_cell_text(&text, &s->column[c], cell, w[c].decimals, ascii);
             const size_t n = qs_utf8_width(text.data, text.len);
             if (n > w[c].width)
                 w[c].width = n;
@@ -363,7 +305,7 @@ static void print_row(struct table *t, size_t row, struct qs_str *out)
     bool more = true;
     for (size_t c = 0; c < n; c++) {
         qs_str_clear(&t->text[c]);
-        add_cell(&t->text[c], &t->s->column[c], &t->s->cell[row * n + c], t->w[c].decimals, t->style->ascii);
+        qs_cell_text(&t->text[c], &t->s->column[c], &t->s->cell[row * n + c], t->w[c].decimals, t->style->ascii);
         t->at[c] = 0;
         out->failed |= t->text[c].failed;
     }

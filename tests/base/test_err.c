@@ -80,6 +80,22 @@ static void prefix_goes_before(void **state)
     assert_true(strlen(e.msg) < QS_ERR_MAX);
 }
 
+static void advice_stays_with_its_error(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(e.advice, QS_ADVISE_NONE);
+    assert_int_equal(qs_fail_advise(&e, QS_EEXISTS, QS_ADVISE_OVERWRITE, "'%s' exists", "a"), QS_EEXISTS);
+    assert_string_equal(e.msg, "'a' exists");
+    qs_err_prefix(&e, "here");
+    const struct qs_err copy = e;
+    assert_string_equal(copy.msg, "here: 'a' exists");
+    assert_int_equal(copy.advice, QS_ADVISE_OVERWRITE);
+    qs_fail(&e, QS_EIO, "another");
+    assert_int_equal(e.advice, QS_ADVISE_NONE);
+    assert_int_equal(qs_fail_advise(NULL, QS_EIO, QS_ADVISE_RESTART, "x"), QS_EIO);
+}
+
 static void every_code_has_its_own_name(void **state)
 {
     (void)state;
@@ -96,7 +112,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fills_code_and_text),      cmocka_unit_test(text_is_harmless),
         cmocka_unit_test(long_text_is_cut_at_a_character), cmocka_unit_test(system_errors_have_codes),
-        cmocka_unit_test(prefix_goes_before),       cmocka_unit_test(every_code_has_its_own_name),
+        cmocka_unit_test(prefix_goes_before),       cmocka_unit_test(advice_stays_with_its_error),
+        cmocka_unit_test(every_code_has_its_own_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@ same() { # GENERATED COMMITTED
         diff "$2" "$1" | head -n 20
     fi
 }
-for page in quantscape.1 recipe.5; do
+for page in quantscape.1 recipe.5 quantscape-config.5 quantscape-theme.5; do
     "$gen" man "$QS_SRCDIR/man/$page" > "$scratch/$page" || fail "gen_docs man $page"
     same "$scratch/$page" "$QS_SRCDIR/man/$page"
 done
@@ -44,8 +44,16 @@ awk '/^\.nf/ { on = 1; next } /^\.fi/ { on = 0 } on' "$QS_SRCDIR/man/recipe.5" |
 [ "$(grep -cE '^(pin|rule) ' "$scratch/example")" -ge 3 ] || fail "no example in recipe.5"
 "$quantscape" recipe check "$scratch/example" || fail "the example of recipe.5 is no recipe"
 
+# So is that of quantscape-config(5) a file of settings.
+mkdir -p "$scratch/config/quantscape"
+awk '/^\.nf/ { on = 1; next } /^\.fi/ { on = 0 } on' "$QS_SRCDIR/man/quantscape-config.5" | sed 's/\\-/-/g' \
+    > "$scratch/config/quantscape/config"
+[ "$(grep -c ' = ' "$scratch/config/quantscape/config")" -ge 3 ] || fail "no example in quantscape-config.5"
+XDG_CONFIG_HOME=$scratch/config "$quantscape" config > /dev/null 2> "$scratch/said" || fail "quantscape config"
+if [ -s "$scratch/said" ]; then fail "the example of quantscape-config.5 is no file of settings:"; cat "$scratch/said"; fi
+
 if command -v groff >/dev/null; then
-    for page in quantscape.1 recipe.5; do
+    for page in quantscape.1 recipe.5 quantscape-config.5 quantscape-theme.5; do
         groff -ww -man -Tutf8 -z "$QS_SRCDIR/man/$page" 2> "$scratch/lint" || fail "groff refuses $page"
         if [ -s "$scratch/lint" ]; then fail "groff warns about $page:"; cat "$scratch/lint"; else ok "$page is clean"; fi
     done

@@ -67,6 +67,19 @@ found=$(sources "${below[@]}" | grep '\.c$' |
     grep -vE '^[^:]+:[0-9]+: *(/?\*|//)')
 if [ -n "$found" ]; then fail "something below ui prints or exits:"; printf '%s\n' "$found"; else ok "nothing below ui prints or exits"; fi
 
+# Nothing below ui knows how a person asks for something: advice is a number (base/err.h), its words are src's and ui's.
+# The export of recipes writes llama.cpp's command line.
+# (survey.c and report_survey.c still speak of their options.)
+option_words() { # FILE...
+    grep -nHE '"([^"\\]|\\.)*(--[a-z]|[ :(]-o[ "])' "$@" | grep -vE '^[^:]+:[0-9]+: *(/?\*|//)'
+}
+words_allowed='^core/(quant/(recipe_export|survey)|report/report_survey)\.c:'
+found=$(sources "${below[@]}" | { readarray -t files; option_words "${files[@]}"; } | grep -vE "$words_allowed")
+if [ -n "$found" ]; then fail "command-line options in words below ui:"; printf '%s\n' "$found"; else ok "no options in words below ui"; fi
+printf '%s\n' '    qs_fail(e, QS_EINVAL, "there it is: --force overwrites it");' '/* "a --word" */' '    f("x", "name it with -o");' \
+    '    int a = b --c;' > "$scratch/words.c"
+[ "$(option_words "$scratch/words.c" | wc -l)" -eq 2 ] || fail "options in words were not noticed, or too many"
+
 # Functions that invite mistakes are not used at all.
 found=$(sources "${existing[@]}" | grep '\.c$' | xargs grep -nE '(^|[^a-zA-Z0-9_])(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|atof|strtok|alloca) *\(')
 if [ -n "$found" ]; then fail "banned functions:"; printf '%s\n' "$found"; else ok "no banned functions"; fi

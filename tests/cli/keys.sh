@@ -17,9 +17,12 @@ runs="info|$demo --metadata
 check|cut.gguf
 tensors|$demo
 types|
+models|--folder .
+config|
 survey|$demo -t Q8_0,Q4_K --no-cache -m token_embd|ffn_down --imatrix $imatrix
 survey|outliers.gguf -t Q8_0 --no-cache
 map|$demo --no-cache
+inspect|$demo blk.0.ffn_down.weight -t Q2_K --imatrix $imatrix
 recipe check|r.recipe
 recipe show|r.recipe
 recipe resolve|r.recipe $demo

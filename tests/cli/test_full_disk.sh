@@ -52,7 +52,7 @@ if [ "$(left)" = 'out.gguf ' ]; then ok "nothing else is left"; else fail "left:
 mkdir ro && cp model.gguf ro/model.gguf && mount --bind ro ro && mount -o remount,ro,bind ro && {
     run "$program" quantize ro/model.gguf
     expect_rc 1
-    told ".*no file can be made in the folder 'ro': .+; name another file with -o$"
+    told ".*no file can be made in the folder 'ro': .+; name another output with -o$"
     run "$program" plan ro/model.gguf
     expect_rc 0
     expect_out 'quantize without -o would stop'

@@ -137,10 +137,11 @@ expect_rc 1
 expect_one_error 'model.Q4_K_M.gguf exists: --force'
 run quantscape plan model.gguf
 expect_rc 0
-expect_out 'quantize without -o would stop: .*model.Q4_K_M.gguf exists'
+expect_out 'quantize without -o would stop: .*model.Q4_K_M.gguf exists: --force overwrites it, -o names another output'
 run quantscape quantize model.gguf --json
 expect_rc 1
 expect_json error.code exists
+expect_json error.message './model.Q4_K_M.gguf exists: --force overwrites it, -o names another output'
 echo precious > model.Q4_K_M.gguf
 run quantscape quantize model.gguf
 expect_rc 1
@@ -229,7 +230,7 @@ run quantscape quantize home/split/out-00001-of-00004.gguf -t Q4_0 -q
 expect_rc 0
 if [ -e home/split/out.Q4_0.gguf ]; then ok "the default name leaves the part out"; else fail "default name: $(ls home/split)"; fi
 run quantscape quantize model.gguf -o out.gguf -t Q8_0 --split-max-size 3MiB --modelfile
-refused '--modelfile'
+refused 'no Modelfile can be made for split output'
 
 # ---- metadata ----
 run quantscape quantize model.gguf -o out.gguf -t Q8_0 --override-kv general.name=str:another --override-kv x.y=int:7 \
@@ -264,7 +265,8 @@ for words in '--override-kv general.alignment=u32:64' '--remove-kv no.such' '--o
     '--remove-kv llama.feed_forward_length' '--remove-kv tokenizer.ggml.model' '--remove-kv tokenizer.ggml.tokens'; do
     run quantscape quantize model.gguf -o out.gguf $words
     name=${words#* }
-    refused "${words%% *} ${name%%=*}: "
+    if [ "${words%% *}" = --remove-kv ]; then how='left out'; else how=set; fi
+    refused "metadata ${name%%=*} cannot be $how: "
 done
 # Wrong usage: not well-formed, or against itself.
 for words in '--override-kv|a|--override-kv a: ' '--override-kv|a=int:zz|--override-kv a=int:zz: ' \
@@ -343,7 +345,7 @@ rm -f out.gguf
 # ---- what matches nothing, and what is not used ----
 run quantscape diff model.gguf original -m no.such
 expect_rc 1
-expect_one_error "--match 'no.such' matches none of the 74 tensors"
+expect_one_error "'no.such' matches none of the 74 tensors"
 expect_no_out
 run quantscape diff model.gguf original -m attn_q
 expect_rc 0

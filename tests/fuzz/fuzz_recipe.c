@@ -45,6 +45,7 @@ static void same_items(const struct qs_recipe_item *a, size_t na, const struct q
 static void same(const struct qs_recipe *a, const struct qs_recipe *b)
 {
     must(a->preset == b->preset && a->pure == b->pure && a->leave_output == b->leave_output && a->strict == b->strict);
+    must(a->steady == b->steady);
     must(a->output_type == b->output_type && a->token_embd_type == b->token_embd_type);
     same_items(a->pin, a->n_pins, b->pin, b->n_pins);
     same_items(a->rule, a->n_rules, b->rule, b->n_rules);
@@ -81,6 +82,7 @@ static void edit(const struct qs_recipe *r, const uint8_t *data, size_t size)
     if (c->n_pins)
         must(qs_recipe_pin(c, r->n_pins ? r->pin[0].pattern : name, QS_TYPE_NONE, &e) == QS_OK);
     c->strict = !c->strict;
+    c->steady = !c->steady;
     c->output_type = c->output_type == QS_TYPE_NONE ? QS_F16 : QS_TYPE_NONE;
     round_trip(c);
     qs_free(name);
@@ -99,7 +101,7 @@ static void apply(const struct qs_recipe *r)
     } else {
         must(e.msg[0] != 0 && x == NULL);
     }
-    if (qs_recipe_export_llama(r, &model, &file, &args, &e) != QS_OK)
+    if (qs_recipe_export_llama(r, &model, false, &file, &args, &e) != QS_OK)
         must(e.msg[0] != 0);
     qs_str_free(&file);
     qs_str_free(&args);

@@ -95,6 +95,21 @@ const char *qs_test_tmp_path(const char *name)
     return join(qs_test_tmp(), name);
 }
 
+bool qs_test_home(void)
+{
+    static const char *const homes[] = {
+        "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"
+    };
+    static const char *const gone[] = {
+        "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "OLLAMA_MODELS", "LLAMA_CACHE"
+    };
+    for (size_t i = 0; i < sizeof homes / sizeof *homes; i++)
+        setenv(homes[i], qs_test_tmp(), 1);
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        unsetenv(gone[i]);
+    return chdir(qs_test_tmp()) == 0;
+}
+
 void qs_test_write(const char *path, const void *data, size_t n)
 {
     const char *p = data;

@@ -39,6 +39,10 @@ const char *qs_test_src(const char *rel);
 const char *qs_test_tmp(void);
 const char *qs_test_tmp_path(const char *name);
 
+/* The temporary folder becomes the person's home, all their XDG folders and the working folder, and nothing names another
+ * place with models. False: it cannot be entered. */
+bool qs_test_home(void);
+
 /* Writes a file into the temporary folder and returns its path; fails the test when that does not work. */
 const char *qs_test_file(const char *name, const void *data, size_t n);
 void qs_test_write(const char *path, const void *data, size_t n); /* the same, for a path */

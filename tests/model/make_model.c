@@ -444,7 +444,7 @@ int mm_file(const char *path, const struct mm_spec *from, struct qs_err *e)
         qs_str_add(&name, path);
         if (s.parts > 1)
             qs_str_addf(&name, "-%05u-of-%05u.gguf", p + 1, s.parts);
-        rc = build(&s, t + first, end - first, p, n, &bytes, &size, e);
+        rc = build(&s, t ? t + first : NULL, end - first, p, n, &bytes, &size, e);
         if (rc == QS_OK)
             rc = save(name.data, &bytes, size, e);
         qs_str_free(&bytes);

@@ -53,6 +53,11 @@ static void test_table(void **state)
     assert_int_equal(x->layer, 2);
     assert_int_equal(x->ne[2], 4);
     assert_int_equal(x->rows, 64 * 4);
+    assert_int_equal(qs_tensor_bytes_as(x, QS_Q8_0), x->size);
+    assert_int_equal(qs_tensor_bytes_as(x, QS_F16), 2 * x->n);
+    assert_int_equal(qs_tensor_bytes_as(x, QS_Q4_0), x->n / 32 * 18);
+    assert_int_equal(qs_tensor_bytes_as(x, QS_Q4_K), 0); /* rows of 96 */
+    assert_int_equal(qs_tensor_bytes_as(x, QS_TYPE_NONE), 0);
     assert_null(qs_model_find(m, "blk.3.attn_q.weight"));
     assert_int_equal(m->file_type, 7);
     qs_model_close(m);

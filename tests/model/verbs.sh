@@ -81,7 +81,7 @@ expect_json 'findings[0].kind' error
 # A pattern or role that finds nothing is an error, as for survey.
 run quantscape tensors --match zzz moe.gguf
 expect_rc 1
-expect_one_error 'moe.gguf: --match matches none of the [0-9]+ tensors'
+expect_one_error 'moe.gguf: none of the [0-9]+ tensors fits the pattern'
 expect_no_out
 run quantscape tensors --role output_norm --match zzz moe.gguf
 expect_rc 1

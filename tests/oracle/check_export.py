@@ -26,7 +26,7 @@ ATOMS = (r"attn ffn_ \. \d+ \w+ [0-9] [a-f] [^x] (q|k) (?:up|gate) weight $ ^blk
 
 def recipe(rng, names):
     lines = ["preset = " + rng.choice(PRESETS)]
-    for key, chance in (("pure = yes", .15), ("leave-output = yes", .1)):
+    for key, chance in (("pure = yes", .15), ("leave-output = yes", .1), ("steady = yes", .5)):
         if rng.random() < chance:
             lines.append(key)
     for key in ("output-type", "token-embd-type"):

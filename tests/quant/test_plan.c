@@ -180,7 +180,8 @@ static void test_needs_importance(void **state)
     struct bench b = open_bench(&spec, "preset = IQ2_XS\n");
     (void)state;
     refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL,
-           ".weight as IQ2_XS needs importance weights, as do others: give an");
+           ".weight as IQ2_XS needs importance weights, as do others");
+    assert_int_equal(b.e.advice, QS_ADVISE_IMATRIX);
     accept(&b, (struct qs_plan_args){ .foretell = true }); /* all of it can be looked at, and is not written */
     assert_true(warned(b.p, "quantize would stop: "));
     assert_int_equal(b.p->n, b.m->n_tensors);
@@ -188,7 +189,8 @@ static void test_needs_importance(void **state)
     struct qs_writer_result *result = NULL;
     const struct qs_writer_args where = { .path = qs_test_tmp_path("blocked.gguf") };
     assert_int_equal(qs_writer_run(b.p, &where, NULL, NULL, &result, &b.e), QS_EINVAL);
-    assert_non_null(strstr(b.e.msg, "IQ2_XS needs importance weights, as do others: give an"));
+    assert_non_null(strstr(b.e.msg, "IQ2_XS needs importance weights, as do others"));
+    assert_int_equal(b.e.advice, QS_ADVISE_IMATRIX);
     assert_false(qs_file_exists(where.path));
     qs_plan_free(b.p);
     b.p = NULL;
@@ -356,6 +358,120 @@ static void test_idle_parts(void **state)
     close_bench(&b);
 }
 
+/* ---- looked at, not carried out ----------------------------------------------------------------------------- */
+
+static const struct qs_encoding *encoding(const struct bench *b, const char *tensor)
+{
+    for (size_t i = 0; i < b->p->n; i++)
+        if (!strcmp(b->p->enc[i].tensor->name, tensor))
+            return &b->p->enc[i];
+    fail_msg("no %s", tensor);
+    return NULL;
+}
+
+static void has_problem(const struct bench *b, const char *tensor, const char *part)
+{
+    const char *problem = encoding(b, tensor)->problem;
+    if (!problem || !strstr(problem, part))
+        fail_msg("%s: %s", tensor, problem ? problem : "no problem");
+}
+
+static size_t count_problems(const struct qs_plan *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++)
+        n += p->enc[i].problem != NULL;
+    return n;
+}
+
+/* Pins and rules that cannot be: the plan is whole, the tensors follow the preset, and each reason stands at its place. */
+static void test_foretold_recipe(void **state)
+{
+    const struct mm_spec spec = { .layers = 2, .embd = 320, .ff = 512, .heads = 5, .kv_heads = 5, .untied = true };
+    static const char recipe[] = "preset = Q4_K_S\npin nobody = Q8_0\npin blk.0.attn_q.weight = Q4_K\n"
+                                 "pin blk.0.attn_norm.weight = Q8_0\nrule nothing = Q8_0\nrule attn_(k|v) = Q6_K\n"
+                                 "rule attn_v = Q8_0\npin blk.1.attn_q.weight = Q8_0\n";
+    struct bench b = open_bench(&spec, recipe), plain = open_bench(&spec, "preset = Q4_K_S\n");
+    (void)state;
+    refuse(&b, (struct qs_plan_args){ 0 }, QS_EINVAL, "r:2: pin nobody: the model has no such tensor");
+    accept(&b, (struct qs_plan_args){ .foretell = true });
+    accept(&plain, (struct qs_plan_args){ .foretell = true });
+    assert_int_equal(count_problems(plain.p) + plain.p->n_problems, 0);
+    assert_int_equal(b.p->n, b.m->n_tensors);
+    assert_int_equal(b.p->n_problems, 2);
+    assert_string_equal(b.p->problem[0], "r:2: pin nobody: the model has no such tensor");
+    assert_string_equal(b.p->problem[1], "r:5: rule nothing: matches none of the 21 tensors");
+    assert_int_equal(b.p->blocker.code, QS_EINVAL);
+    assert_string_equal(b.p->blocker.msg, b.p->problem[0]);
+    has_problem(&b, "blk.0.attn_q.weight", "r:3: pin blk.0.attn_q.weight: blk.0.attn_q.weight cannot be Q4_K: rows of 320");
+    has_problem(&b, "blk.0.attn_norm.weight", "r:4: pin blk.0.attn_norm.weight: this tensor always stays");
+    has_problem(&b, "blk.1.attn_k.weight", "r:6: rule attn_(k|v): blk.1.attn_k.weight cannot be Q6_K");
+    assert_int_equal(count_problems(b.p), 6);
+    assert_int_equal(encoding(&b, "blk.0.attn_v.weight")->type, QS_Q8_0); /* the next rule that can */
+    assert_int_equal(encoding(&b, "blk.1.attn_q.weight")->type, QS_Q8_0);
+    assert_int_equal(encoding(&b, "blk.0.attn_q.weight")->type, encoding(&plain, "blk.0.attn_q.weight")->type);
+    assert_true(warned(b.p, "quantize would stop: r:2: pin nobody"));
+    assert_true(warned(b.p, "quantize would stop: r:3: pin blk.0.attn_q.weight"));
+    assert_true(warned(b.p, "blk.0.attn_k.weight cannot be Q6_K"));
+    assert_true(warned(b.p, "(and 3 more tensors likewise)"));
+    assert_false(warned(b.p, "decides nothing"));
+    close_bench(&b);
+    close_bench(&plain);
+}
+
+static void test_foretold_shapes(void **state)
+{
+    const struct mm_spec ragged = { .layers = 1, .embd = 320, .ff = 512, .heads = 5, .kv_heads = 5, .untied = true };
+    struct bench b = open_bench(&ragged, "preset = Q4_K_S\nstrict = yes\noutput-type = Q6_K\n");
+    (void)state;
+    accept(&b, (struct qs_plan_args){ .foretell = true });
+    has_problem(&b, "blk.0.attn_q.weight", "a strict recipe takes no other type");
+    has_problem(&b, "output.weight", "rows of 320 are no multiple of 256, as Q6_K needs");
+    assert_int_equal(encoding(&b, "blk.0.attn_q.weight")->type, QS_Q5_0); /* as without `strict` */
+    assert_int_equal(encoding(&b, "output.weight")->type, QS_F16);        /* as in the source */
+    assert_true(encoding(&b, "output.weight")->copy);
+    assert_null(encoding(&b, "blk.0.ffn_down.weight")->problem);
+    assert_int_equal(b.p->n_problems, 0);
+    assert_true(warned(b.p, "more tensors likewise)"));
+    assert_int_equal(b.p->blocker.code, QS_EINVAL);
+    close_bench(&b);
+
+    b = open_bench(&ragged, "preset = Q4_K_S\n");
+    b.m->tensor[0].marks = QS_TENSOR_BAD_RANGE;
+    accept(&b, (struct qs_plan_args){ .foretell = true });
+    assert_string_equal(b.p->enc[0].problem, b.p->blocker.msg);
+    assert_int_equal(b.p->blocker.code, QS_EFORMAT);
+    assert_true(b.p->enc[0].copy);
+    close_bench(&b);
+}
+
+/* Importance and sources; two reasons at one tensor stand side by side. */
+static void test_foretold_numbers(void **state)
+{
+    const struct mm_spec spec = { .layers = 2, .untied = true, .type = QS_Q4_0 };
+    struct bench b = open_bench(&spec, "preset = IQ2_XS\n");
+    (void)state;
+    give_imatrix(&b, "attn_q.weight", 2, false);
+    accept(&b, (struct qs_plan_args){ .foretell = true });
+    has_problem(&b, "blk.0.attn_q.weight", "Q4_0 already: converting it again loses quality twice; ");
+    has_problem(&b, "blk.0.attn_q.weight", "the importance matrix has 512 values, 256 are needed");
+    has_problem(&b, "blk.0.attn_q.weight", "; IQ2_XS needs importance weights");
+    has_problem(&b, "blk.1.ffn_up.weight", "IQ2_XS needs importance weights");
+    assert_null(encoding(&b, "blk.1.attn_norm.weight")->problem);
+    assert_true(warned(b.p, "quantize would stop: token_embd.weight is Q4_0 already, as are others"));
+    assert_true(warned(b.p, "belongs to another model (and 1 more tensor likewise)"));
+    assert_true(warned(b.p, "needs importance weights, as do others, and the importance matrix has none for it"));
+    assert_non_null(strstr(b.p->blocker.msg, "Q4_0 already"));
+    struct qs_writer_result *result = NULL;
+    const struct qs_writer_args where = { .path = qs_test_tmp_path("foretold.gguf") };
+    assert_int_equal(qs_writer_run(b.p, &where, NULL, NULL, &result, &b.e), QS_EINVAL);
+    qs_plan_free(b.p);
+    b.p = NULL;
+    accept(&b, (struct qs_plan_args){ .foretell = true, .allow_requantize = true });
+    assert_null(strstr(encoding(&b, "blk.0.attn_q.weight")->problem, "already"));
+    close_bench(&b);
+}
+
 static void test_unknown_type(void **state)
 {
     const struct mm_spec spec = { .layers = 1 };
@@ -445,11 +561,13 @@ static void test_reports(void **state)
 
 /* ---- memory ------------------------------------------------------------------------------------------------- */
 
+static bool foretelling;
+
 static int plan_once(void *ctx, struct qs_err *e)
 {
     struct bench *b = ctx;
     struct qs_plan *p = NULL;
-    const struct qs_plan_args args = { .imatrix = b->im };
+    const struct qs_plan_args args = { .imatrix = b->im, .foretell = foretelling };
     int rc = qs_plan_make(b->m, b->r, &args, &p, e);
     qs_plan_free(p);
     return rc;
@@ -462,6 +580,12 @@ static void test_out_of_memory(void **state)
     (void)state;
     give_imatrix(&b, "ffn_", 1, true);
     qs_test_each_alloc(plan_once, &b);
+    close_bench(&b);
+    b = open_bench(&spec, "preset = IQ2_XS\nstrict = yes\npin nobody = Q8_0\nrule attn_q = Q4_K\nrule no = F16\n");
+    give_imatrix(&b, "ffn_up", 2, true);
+    foretelling = true;
+    qs_test_each_alloc(plan_once, &b);
+    foretelling = false;
     close_bench(&b);
 }
 
@@ -479,6 +603,9 @@ int main(void)
         cmocka_unit_test(test_quantized_sources),
         cmocka_unit_test(test_fallbacks),
         cmocka_unit_test(test_idle_parts),
+        cmocka_unit_test(test_foretold_recipe),
+        cmocka_unit_test(test_foretold_shapes),
+        cmocka_unit_test(test_foretold_numbers),
         cmocka_unit_test(test_unknown_type),
         cmocka_unit_test(test_copy_keeps_file_type),
         cmocka_unit_test(test_reports),

@@ -5,15 +5,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/regex.h"
 #include "core/quant/recipe.h"
 #include "tests/quant/golden.h"
+#include "tests/quant/llama_rules.h"
 
 /* ---- help --------------------------------------------------------------------------------------------------- */
 
@@ -40,6 +39,7 @@ static void assert_same(const struct qs_recipe *a, const struct qs_recipe *b)
     assert_int_equal(a->pure, b->pure);
     assert_int_equal(a->leave_output, b->leave_output);
     assert_int_equal(a->strict, b->strict);
+    assert_int_equal(a->steady, b->steady);
     assert_int_equal(a->output_type, b->output_type);
     assert_int_equal(a->token_embd_type, b->token_embd_type);
     assert_int_equal(a->n_pins, b->n_pins);
@@ -393,81 +393,6 @@ static void test_options(void **state)
 
 /* ---- llama.cpp's reading of the exported form --------------------------------------------------------------- */
 
-#define MAX_WORDS 64
-struct reader {
-    struct qs_regex *re[MAX_WORDS];
-    int type[MAX_WORDS];
-    size_t n;
-};
-
-/* Words split at white space, at the first '=', the left part in lower case. */
-static void llama_read(struct reader *r, const char *text)
-{
-    char *copy = strdup(text), *save = NULL;
-    for (char *w = strtok_r(copy, " \t\r\n\v\f", &save); w; w = strtok_r(NULL, " \t\r\n\v\f", &save)) {
-        char *eq = strchr(w, '=');
-        assert_true(eq && eq > w && eq[1] && r->n < MAX_WORDS);
-        *eq = 0;
-        for (char *c = w; *c; c++)
-            *c = (char)tolower((unsigned char)*c);
-        struct qs_err e = QS_ERR_INIT;
-        if (qs_regex_compile(w, 0, &r->re[r->n], &e))
-            fail_msg("%s", e.msg);
-        assert_non_null(qs_format_by_name(eq + 1));
-        r->type[r->n++] = qs_format_by_name(eq + 1)->id;
-    }
-    free(copy);
-}
-
-static void llama_free(struct reader *r)
-{
-    for (size_t i = 0; i < r->n; i++)
-        qs_regex_free(r->re[i]);
-}
-
-/* Flags as llama-quantize parses them; the rest of the line is file names and the preset. */
-static void llama_args(const char *text, struct qs_preset_args *a)
-{
-    char *copy = strdup(text), *save = NULL, *last = NULL;
-    for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
-        if (!strcmp(w, "--pure"))
-            a->pure = true;
-        else if (!strcmp(w, "--leave-output-tensor"))
-            a->leave_output = true;
-        else if (!strcmp(w, "--output-tensor-type"))
-            a->output_type = qs_format_by_name(strtok_r(NULL, " ", &save))->id;
-        else if (!strcmp(w, "--token-embedding-type"))
-            a->token_embd_type = qs_format_by_name(strtok_r(NULL, " ", &save))->id;
-        last = w;
-    }
-    a->preset = qs_preset_by_name(last);
-    assert_non_null(a->preset);
-    free(copy);
-}
-
-/* Types as llama.cpp would give them for the exported text. */
-static void llama_types(const struct qs_model *m, const char *file, const char *args, struct qs_choice *c)
-{
-    struct reader r = { .n = 0 };
-    struct qs_err e = QS_ERR_INIT;
-    struct qs_preset_args a = { .output_type = QS_TYPE_NONE, .token_embd_type = QS_TYPE_NONE };
-    int *forced = malloc((m->n_tensors + 1) * sizeof *forced);
-    assert_non_null(forced);
-    llama_read(&r, file);
-    llama_args(args, &a);
-    for (size_t i = 0; i < m->n_tensors; i++) {
-        forced[i] = QS_TYPE_NONE;
-        for (size_t j = 0; j < r.n && forced[i] == QS_TYPE_NONE; j++)
-            if (qs_regex_find(r.re[j], m->tensor[i].name, strlen(m->tensor[i].name), 0, NULL, &e) == 1)
-                forced[i] = r.type[j];
-    }
-    a.forced = forced;
-    if (qs_preset_choose(m, &a, c, &e))
-        fail_msg("%s", e.msg);
-    llama_free(&r);
-    free(forced);
-}
-
 static void check_export(const char *text, const struct qs_model *m)
 {
     struct qs_recipe *r = parse(text);
@@ -475,9 +400,9 @@ static void check_export(const char *text, const struct qs_model *m)
     struct qs_err e = QS_ERR_INIT;
     struct qs_resolved *x = NULL;
     struct qs_choice *c = calloc(m->n_tensors, sizeof *c);
-    if (qs_recipe_resolve(r, m, false, false, &x, &e) || qs_recipe_export_llama(r, m, &file, &args, &e))
+    if (qs_recipe_resolve(r, m, false, false, &x, &e) || qs_recipe_export_llama(r, m, false, &file, &args, &e))
         fail_msg("%s: %s", text, e.msg);
-    llama_types(m, file.data, args.data, c);
+    llama_rules_types(m, file.data, args.data, c);
     for (size_t i = 0; i < m->n_tensors; i++)
         if (c[i].type != x->choice[i].type)
             fail_msg("%s%s: %s here, %s there (%s)", text, m->tensor[i].name,
@@ -508,7 +433,7 @@ static void test_export(void **state)
     struct qs_recipe *r = parse("pin blk.0.attn_q.weight = Q8_0\nrule ^blk\\.1 = Q5_1\nstrict = no");
     struct qs_str file = QS_STR_INIT, args = QS_STR_INIT;
     struct qs_err e = QS_ERR_INIT;
-    assert_int_equal(qs_recipe_export_llama(r, &s.m, &file, &args, &e), QS_OK);
+    assert_int_equal(qs_recipe_export_llama(r, &s.m, false, &file, &args, &e), QS_OK);
     assert_string_equal(file.data, "^blk\\.0\\.attn_q\\.weight$=Q8_0\n^blk\\.1=Q5_1\n");
     assert_string_equal(args.data, "--tensor-type-file RULES IN.gguf OUT.gguf Q4_K_M");
     qs_str_free(&file);
@@ -553,7 +478,7 @@ static void test_export_refused(void **state)
         struct qs_recipe *r = parse(cases[i].text);
         struct qs_str file = QS_STR_INIT, args = QS_STR_INIT;
         struct qs_err e = QS_ERR_INIT;
-        int rc = qs_recipe_export_llama(r, &s.m, &file, &args, &e);
+        int rc = qs_recipe_export_llama(r, &s.m, false, &file, &args, &e);
         if (rc != QS_EUNSUPPORTED || !strstr(e.msg, cases[i].part))
             fail_msg("%s: %d, %s", cases[i].text, rc, e.msg);
         qs_str_free(&file);
@@ -596,10 +521,10 @@ static void through_recipe(void *ctx, const struct qs_model *m, const struct qs_
     tally->compared++;
     qs_resolved_free(x);
     struct qs_str file = QS_STR_INIT, args = QS_STR_INIT;
-    if (!run->args.have_imatrix && qs_recipe_export_llama(r, m, &file, &args, &e) == QS_OK) {
+    if (!run->args.have_imatrix && qs_recipe_export_llama(r, m, false, &file, &args, &e) == QS_OK) {
         struct qs_choice *c = calloc(m->n_tensors, sizeof *c);
         assert_non_null(c);
-        llama_types(m, file.data, args.data, c);
+        llama_rules_types(m, file.data, args.data, c);
         for (size_t i = 0; i < m->n_tensors; i++)
             assert_int_equal(c[i].type, run->type[i]);
         tally->exported++;
@@ -635,7 +560,7 @@ static int everything(struct qs_err *e)
     rc = rc ? rc : qs_recipe_copy(r, &c, e);
     rc = rc ? rc : qs_recipe_print(c, &text, e);
     rc = rc ? rc : qs_recipe_resolve(c, &s.m, false, false, &x, e);
-    rc = rc ? rc : qs_recipe_export_llama(c, &s.m, &file, &args, e);
+    rc = rc ? rc : qs_recipe_export_llama(c, &s.m, false, &file, &args, e);
     qs_resolved_free(x);
     qs_recipe_free(r);
     qs_recipe_free(c);

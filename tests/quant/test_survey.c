@@ -49,6 +49,31 @@ static struct qs_survey *survey(struct qs_model *m, const struct qs_survey_args 
     return s;
 }
 
+static struct qs_survey_cell cell_at(const struct qs_survey *s, size_t row, size_t type)
+{
+    struct qs_survey_cell c;
+    const bool known = qs_survey_cell(s, s->tensor[row], s->type[type], &c);
+    assert_int_equal(known, c.known);
+    return c;
+}
+
+static struct qs_survey_cell cell_of(const struct qs_survey *s, const struct qs_tensor *t, int type)
+{
+    struct qs_survey_cell c;
+    qs_survey_cell(s, t, type, &c);
+    return c;
+}
+
+static uint64_t measured(const struct qs_survey *s)
+{
+    return qs_survey_counts(s).measured;
+}
+
+static uint64_t reused(const struct qs_survey *s)
+{
+    return qs_survey_counts(s).reused;
+}
+
 static bool same_double(double a, double b)
 {
     return memcmp(&a, &b, sizeof a) == 0;
@@ -56,17 +81,23 @@ static bool same_double(double a, double b)
 
 static void assert_same_survey(const struct qs_survey *a, const struct qs_survey *b)
 {
-    assert_int_equal(a->n_rows, b->n_rows);
+    assert_int_equal(a->n_tensors, b->n_tensors);
     assert_int_equal(a->n_types, b->n_types);
-    for (size_t i = 0; i < a->n_rows; i++) {
-        assert_string_equal(a->row[i].tensor->name, b->row[i].tensor->name);
-        assert_memory_equal(&a->row[i].stats, &b->row[i].stats, sizeof a->row[i].stats);
+    for (size_t i = 0; i < a->n_tensors; i++) {
+        struct qs_survey_stats p, q;
+        enum qs_how how[2];
+        assert_string_equal(a->tensor[i]->name, b->tensor[i]->name);
+        assert_int_equal(qs_survey_stats(a, a->tensor[i], &p), qs_survey_stats(b, b->tensor[i], &q));
+        assert_memory_equal(&p, &q, sizeof p);
+        assert_true(same_double(qs_survey_mean_square(a, a->tensor[i], &how[0]),
+                                qs_survey_mean_square(b, b->tensor[i], &how[1])));
+        assert_int_equal(how[0], how[1]);
         for (size_t k = 0; k < a->n_types; k++) {
-            const struct qs_survey_cell *x = &a->row[i].cell[k], *y = &b->row[i].cell[k];
-            assert_true(x->known == y->known && x->gap == y->gap && x->how == y->how && x->sample == y->sample &&
-                        x->bytes == y->bytes);
-            assert_true(same_double(x->error, y->error) && same_double(x->error_se, y->error_se) &&
-                        same_double(x->max_error, y->max_error) && same_double(x->weighted, y->weighted));
+            const struct qs_survey_cell x = cell_at(a, i, k), y = cell_at(b, i, k);
+            assert_true(x.known == y.known && x.gap == y.gap && x.how == y.how && x.sample == y.sample &&
+                        x.bytes == y.bytes);
+            assert_true(same_double(x.error, y.error) && same_double(x.error_se, y.error_se) &&
+                        same_double(x.max_error, y.max_error) && same_double(x.weighted, y.weighted));
         }
     }
 }
@@ -132,22 +163,21 @@ static void test_whole_against_slow(void **state)
     for (size_t i = 0; i < N; i++)
         for (size_t k = 0; k < 7; k++) {
             const struct qs_format *f = qs_format_by_id(types[k]);
-            const struct qs_survey_cell *c = qs_survey_cell(s, qs_model_find(m, tensors[i].name), types[k]);
+            const struct qs_survey_cell c = cell_of(s, qs_model_find(m, tensors[i].name), types[k]);
             const float *imp = i == 2 || i == 4 ? value : NULL;
             double want[3];
-            assert_non_null(c);
             if (tensors[i].ne[0] % f->block || (!tensors[i].ne[1] && f->kind != QS_KIND_FLOAT)) {
-                assert_false(c->known);
-                assert_int_equal(c->gap, tensors[i].ne[0] % f->block ? QS_GAP_SHAPE : QS_GAP_ONE_DIM);
+                assert_false(c.known);
+                assert_int_equal(c.gap, tensors[i].ne[0] % f->block ? QS_GAP_SHAPE : QS_GAP_ONE_DIM);
                 continue;
             }
             slow_error(&tensors[i], f, imp, want);
-            assert_true(c->known && c->how == QS_HOW_WHOLE && c->gap == QS_GAP_NONE);
-            assert_int_equal(c->sample, made_weights(&tensors[i]));
-            assert_int_equal(c->bytes, made_weights(&tensors[i]) / f->block * f->component[0].bytes_per_block);
-            close_to(c->error, want[0]);
-            close_to(c->max_error, want[1]);
-            close_to(c->weighted, want[2]);
+            assert_true(c.known && c.how == QS_HOW_WHOLE && c.gap == QS_GAP_NONE);
+            assert_int_equal(c.sample, made_weights(&tensors[i]));
+            assert_int_equal(c.bytes, made_weights(&tensors[i]) / f->block * f->component[0].bytes_per_block);
+            close_to(c.error, want[0]);
+            close_to(c.max_error, want[1]);
+            close_to(c.weighted, want[2]);
             compared++;
         }
     assert_true(compared > 30);
@@ -166,13 +196,13 @@ static void within_stated_error(struct qs_model *m, uint64_t sample, uint64_t se
     args.sample_weights = sample;
     args.seed = seed;
     struct qs_survey *part = survey(m, &args, pool);
-    for (size_t i = 0; i < whole->n_rows; i++)
+    for (size_t i = 0; i < whole->n_tensors; i++)
         for (size_t k = 0; k < whole->n_types; k++) {
-            const struct qs_survey_cell *w = &whole->row[i].cell[k], *p = &part->row[i].cell[k];
-            if (!p->known || p->how != QS_HOW_SAMPLED)
+            const struct qs_survey_cell w = cell_at(whole, i, k), p = cell_at(part, i, k);
+            if (!p.known || p.how != QS_HOW_SAMPLED)
                 continue;
-            assert_true(p->error_se > 0 && p->sample < w->sample && p->sample >= sample);
-            const double off = fabs(p->error - w->error) / p->error_se;
+            assert_true(p.error_se > 0 && p.sample < w.sample && p.sample >= sample);
+            const double off = fabs(p.error - w.error) / p.error_se;
             ++*cells;
             *near += off < 2;
             *far += off >= 4;
@@ -201,13 +231,13 @@ static void test_bundled_model_within_two(void **state)
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         args.seed = seed;
         struct qs_survey *part = survey(m, &args, pool);
-        for (size_t i = 0; i < whole->n_rows; i++)
+        for (size_t i = 0; i < whole->n_tensors; i++)
             for (size_t k = 0; k < whole->n_types; k++) {
-                const struct qs_survey_cell *w = &whole->row[i].cell[k], *p = &part->row[i].cell[k];
-                if (!p->known || p->how != QS_HOW_SAMPLED)
+                const struct qs_survey_cell w = cell_at(whole, i, k), p = cell_at(part, i, k);
+                if (!p.known || p.how != QS_HOW_SAMPLED)
                     continue;
-                assert_true(p->error_se > 0);
-                const double off = fabs(p->error - w->error) / p->error_se;
+                assert_true(p.error_se > 0);
+                const double off = fabs(p.error - w.error) / p.error_se;
                 cells++;
                 one += off < 1;
                 two += off < 2;
@@ -248,13 +278,13 @@ static void test_overflow(void **state)
                                              .sample_weights = 4096 };
         struct qs_survey *s = survey(m, &args, pool);
         for (size_t k = 0; k < 8; k++) {
-            const struct qs_survey_cell *c = qs_survey_cell(s, &m->tensor[0], types[k]);
+            const struct qs_survey_cell c = cell_of(s, &m->tensor[0], types[k]);
             const bool fits = types[k] == QS_BF16 || types[k] == QS_F32;
-            if (c->known != fits || c->gap != (fits ? QS_GAP_NONE : QS_GAP_OVERFLOW))
-                fail_msg("%s: known %d, gap %d", qs_type_name(types[k]), c->known, c->gap);
-            assert_true(qs_survey_cell(s, &m->tensor[1], types[k])->known);
-            assert_int_not_equal(qs_survey_cell(s, &m->tensor[2], types[k])->gap, QS_GAP_OVERFLOW);
-            assert_int_equal(qs_survey_cell(s, &m->tensor[3], types[k])->gap, c->gap);
+            if (c.known != fits || c.gap != (fits ? QS_GAP_NONE : QS_GAP_OVERFLOW))
+                fail_msg("%s: known %d, gap %d", qs_type_name(types[k]), c.known, c.gap);
+            assert_true(cell_of(s, &m->tensor[1], types[k]).known);
+            assert_int_not_equal(cell_of(s, &m->tensor[2], types[k]).gap, QS_GAP_OVERFLOW);
+            assert_int_equal(cell_of(s, &m->tensor[3], types[k]).gap, c.gap);
         }
         qs_survey_free(s);
     }
@@ -303,12 +333,12 @@ static void test_overflow_as_written(void **state)
     struct qs_survey *s = survey(m, &args, pool);
     for (size_t i = 0; i < MAGNITUDES; i++)
         for (size_t k = 0; k < s->n_types; k++) {
-            const struct qs_survey_cell *c = &s->row[i].cell[k];
+            const struct qs_survey_cell c = cell_at(s, i, k);
             if (s->type[k] == QS_F32 || (qs_format_by_id(s->type[k])->flags & QS_LOSSLESS_F32))
                 continue;
-            const bool refuses = writing_refuses(m, s->row[i].tensor, s->type[k]);
-            if (c->known == refuses || c->gap != (refuses ? QS_GAP_OVERFLOW : QS_GAP_NONE))
-                fail_msg("%g as %s: survey %s, writing %s", magnitude[i], qs_type_name(s->type[k]), qs_gap_text(c->gap),
+            const bool refuses = writing_refuses(m, s->tensor[i], s->type[k]);
+            if (c.known == refuses || c.gap != (refuses ? QS_GAP_OVERFLOW : QS_GAP_NONE))
+                fail_msg("%g as %s: survey %s, writing %s", magnitude[i], qs_type_name(s->type[k]), qs_gap_text(c.gap),
                          refuses ? "refuses" : "writes");
             refused += refuses;
             written += !refuses;
@@ -341,12 +371,13 @@ static uint64_t measured_in_job(struct surveyed *x)
     qs_job_free(job);
     assert_true(st.total > 0);
     assert_int_equal(st.done, st.total);
-    const uint64_t measured = x->s->cells_measured;
-    for (size_t i = 0; i < x->s->n_rows; i++)
-        assert_false(x->s->row[i].tensor->n_dims > 1 && isnan(x->s->row[i].mean_square));
+    const uint64_t n = measured(x->s);
+    enum qs_how how;
+    for (size_t i = 0; i < x->s->n_tensors; i++)
+        assert_false(x->s->tensor[i]->n_dims > 1 && isnan(qs_survey_mean_square(x->s, x->s->tensor[i], &how)));
     qs_survey_free(x->s);
     x->s = NULL;
-    return measured;
+    return n;
 }
 
 /* Every type measured overflows, and one keeps the weights: their mean square is found all the same, from the same sample,
@@ -447,9 +478,9 @@ static void test_small_requests(void **state)
         only[i] = i == 3 ? QS_Q4_K : QS_TYPE_NONE;
     const struct qs_survey_args some = { .errors = true, .only_type = only, .no_cache = true };
     s = survey(m, &some, pool);
-    assert_true(qs_survey_cell(s, t, QS_Q4_K)->known);
-    assert_int_equal(qs_survey_cell(s, t, QS_Q6_K)->gap, QS_GAP_NOT_MEASURED);
-    assert_true(qs_survey_cell(s, t, QS_F32)->known && !(qs_survey_cell(s, t, QS_F32)->error > 0)); /* its own type */
+    assert_true(cell_of(s, t, QS_Q4_K).known);
+    assert_int_equal(cell_of(s, t, QS_Q6_K).gap, QS_GAP_NOT_MEASURED);
+    assert_true(cell_of(s, t, QS_F32).known && !(cell_of(s, t, QS_F32).error > 0)); /* its own type */
     qs_survey_free(s);
     qs_model_close(m);
 }
@@ -492,7 +523,7 @@ static void test_resume_and_damage(void **state)
     cache_file(m, path, sizeof path);
     unlink(path);
     struct qs_survey *first = survey(m, &args, pool);
-    assert_true(first->cells_measured > 10 && first->cells_reused == 0);
+    assert_true(measured(first) > 10 && reused(first) == 0);
     assert_int_equal(qs_file_read(path, 1 << 20, &data, &len, &e), QS_OK);
     uint64_t seed = 1;
     for (int round = 0; round < 40; round++) {
@@ -505,14 +536,14 @@ static void test_resume_and_damage(void **state)
         free(copy);
         struct qs_survey *again = survey(m, &args, pool);
         assert_same_survey(first, again);
-        assert_int_equal(again->cells_measured + again->cells_reused, first->cells_measured);
+        assert_int_equal(measured(again) + reused(again), measured(first));
         if (round == 0)
-            assert_int_equal(again->cells_measured, 0);
+            assert_int_equal(measured(again), 0);
         else
-            assert_true(again->cells_measured > 0);
+            assert_true(measured(again) > 0);
         qs_survey_free(again);
         struct qs_survey *third = survey(m, &args, pool); /* what was lost has been stored again */
-        assert_int_equal(third->cells_measured, 0);
+        assert_int_equal(measured(third), 0);
         assert_same_survey(first, third);
         qs_survey_free(third);
     }
@@ -577,7 +608,7 @@ static void test_old_caches_go(void **state)
     }
     for (int i = 0; i < 2; i++) { /* the second look finds it used today */
         struct qs_survey *s = survey(m, &args, pool);
-        assert_int_equal(s->cells_measured, 0);
+        assert_int_equal(measured(s), 0);
         qs_survey_free(s);
         assert_true(qs_file_exists(path));
     }
@@ -637,17 +668,17 @@ static void test_stale_keys(void **state)
     args.stats = false;
     qs_survey_free(survey(m, &args, pool));
     struct qs_survey *s = survey(m, &args, pool);
-    const uint64_t all = s->cells_reused;
-    assert_true(all > 0 && s->cells_measured == 0);
+    const uint64_t all = reused(s);
+    assert_true(all > 0 && measured(s) == 0);
     qs_survey_free(s);
 
     args.seed = 1;
     s = survey(m, &args, pool); /* only tensors small enough to be measured whole are the same for every seed */
     uint64_t whole = 0;
-    for (size_t i = 0; i < s->n_rows; i++)
+    for (size_t i = 0; i < s->n_tensors; i++)
         for (size_t k = 0; k < s->n_types; k++)
-            whole += s->row[i].cell[k].known && s->row[i].cell[k].how == QS_HOW_WHOLE;
-    assert_int_equal(s->cells_reused, whole);
+            whole += cell_at(s, i, k).known && cell_at(s, i, k).how == QS_HOW_WHOLE;
+    assert_int_equal(reused(s), whole);
     qs_survey_free(s);
 
     float value[256];
@@ -658,7 +689,7 @@ static void test_stale_keys(void **state)
     args.seed = 0;
     args.imatrix = &im;
     s = survey(m, &args, pool);
-    assert_int_equal(s->cells_reused, 0);
+    assert_int_equal(reused(s), 0);
     qs_survey_free(s);
     args.imatrix = NULL;
     qs_model_close(m);
@@ -669,7 +700,7 @@ static void test_stale_keys(void **state)
     made_file("model.gguf", other, N);
     m = open_model();
     s = survey(m, &args, pool);
-    assert_int_equal(s->cells_reused, 0);
+    assert_int_equal(reused(s), 0);
     qs_survey_free(s);
     qs_model_close(m);
     made_free(other, N);
@@ -760,15 +791,15 @@ static void test_locked_by_another(void **state)
     assert_int_equal(qs_file_lock(held, path, &e), QS_OK);
     struct qs_survey *a = survey(m, &args, pool);
     struct qs_survey *b = survey(m, &args, pool);
-    assert_int_equal(b->cells_reused, 0);
+    assert_int_equal(reused(b), 0);
     assert_same_survey(a, b);
     close(held);
     qs_survey_free(b);
     b = survey(m, &args, pool);
-    assert_int_equal(b->cells_reused, 0);
+    assert_int_equal(reused(b), 0);
     qs_survey_free(b);
     b = survey(m, &args, pool);
-    assert_int_equal(b->cells_measured, 0);
+    assert_int_equal(measured(b), 0);
     assert_same_survey(a, b);
     qs_survey_free(a);
     qs_survey_free(b);
@@ -788,13 +819,13 @@ static void test_two_at_once(void **state)
     assert_ptr_equal(first, second);
     qs_survey_cache_free(first);
     struct qs_survey *a = survey(m, &args, pool), *b = survey(m, &args, pool);
-    assert_int_equal(a->cells_reused, 0);
-    assert_int_equal(b->cells_measured, 0);
+    assert_int_equal(reused(a), 0);
+    assert_int_equal(measured(b), 0);
     assert_same_survey(a, b);
     qs_survey_cache_free(second);
     qs_survey_free(b);
     b = survey(m, &args, pool); /* from the file */
-    assert_int_equal(b->cells_measured, 0);
+    assert_int_equal(measured(b), 0);
     assert_same_survey(a, b);
     qs_survey_free(a);
     qs_survey_free(b);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/color.h"
 #include "base/unicode.h"
 #include "core/report/ramp.h"
 #include "core/report/report_map.h"
@@ -25,7 +26,7 @@ static void test_ramp(void **state)
     double last = -1, step = 0;
     for (int i = 0; i <= 100; i++) { /* strictly rising, evenly graded */
         qs_ramp_rgb(i / 100.0, rgb);
-        const double l = qs_ramp_lightness(rgb);
+        const double l = qs_color_lightness(rgb);
         assert_true(l > last);
         if (i > 1)
             assert_true(fabs(l - last - step) < 0.006);
@@ -34,12 +35,12 @@ static void test_ramp(void **state)
     }
     assert_true(last > 0.9);
     qs_ramp_rgb(0, rgb);
-    assert_true(qs_ramp_lightness(rgb) < 0.3);
+    assert_true(qs_color_lightness(rgb) < 0.3);
     last = -1;
     for (unsigned i = 0; i < QS_RAMP_LEVELS; i++) { /* the palette's form keeps order in grey as well */
-        qs_palette_256(qs_ramp_256(i), rgb);
-        assert_true(qs_ramp_lightness(rgb) > last + 0.02);
-        last = qs_ramp_lightness(rgb);
+        qs_color_palette(qs_ramp_256(i), rgb);
+        assert_true(qs_color_lightness(rgb) > last + 0.02);
+        last = qs_color_lightness(rgb);
     }
 }
 
@@ -77,8 +78,9 @@ static void test_places(void **state)
     assert_int_equal(h->n_items, N - 1);
     for (size_t i = 0; i < LAYERS; i++) {
         assert_int_equal(h->row[0].cell[i].tensor->layer, i);
-        const struct qs_survey_row *row = qs_survey_row_of(s, h->row[0].cell[i].tensor);
-        assert_true(fabs(h->row[0].cell[i].value - row->stats.max_sigma) < 1e-12);
+        struct qs_survey_stats x;
+        assert_true(qs_survey_stats(s, h->row[0].cell[i].tensor, &x));
+        assert_true(fabs(h->row[0].cell[i].value - x.max_sigma) < 1e-12);
         assert_true(qs_heat_level(h, h->row[0].cell[i].value) < QS_RAMP_LEVELS);
     }
     for (unsigned i = 0; i < QS_RAMP_LEVELS; i++) { /* the legend's numbers are where the levels begin */
@@ -217,6 +219,39 @@ static void test_text(void **state)
     qs_survey_free(s);
 }
 
+/* Nothing is known: no colours, and no numbers for them. */
+static void test_before_measuring(void **state)
+{
+    (void)state;
+    struct qs_survey *s = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    const struct qs_survey_args args = { .errors = true, .no_cache = true };
+    static const struct qs_heat_style style = { .width = 100 };
+    struct qs_str text = QS_STR_INIT, svg = QS_STR_INIT;
+    assert_int_equal(qs_survey_new(model, &args, &s, &e), QS_OK);
+    struct qs_heat *h = heat_of(QS_MAP_OUTLIERS, s);
+    assert_true(isnan(h->low) && isnan(h->high));
+    assert_int_equal(h->unknown, h->n_items);
+    assert_int_equal(qs_heat_level(h, 0.5), 0);
+    qs_heat_text(h, &style, &text);
+    qs_heat_svg(h, &svg);
+    assert_non_null(strstr(text.data, "nothing measured yet"));
+    assert_null(strstr(text.data, "scale from"));
+    assert_null(strstr(text.data, "level "));
+    assert_non_null(strstr(svg.data, "nothing measured yet"));
+    assert_null(strstr(svg.data, "log scale"));
+    qs_heat_free(h);
+    h = heat_of(QS_MAP_ERROR, s); /* of the file as it is: 0 everywhere */
+    assert_non_null(strstr(qs_heat_no_range(h), "is 0"));
+    qs_heat_free(h);
+    h = heat_of(QS_MAP_BITS, s);
+    assert_null(qs_heat_no_range(h));
+    qs_heat_free(h);
+    qs_str_free(&text);
+    qs_str_free(&svg);
+    qs_survey_free(s);
+}
+
 /* Every tag closed, every special character escaped: a small reader of what we write. */
 static void check_xml(const char *p)
 {
@@ -352,7 +387,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ramp), cmocka_unit_test(test_places), cmocka_unit_test(test_total),
-        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_text), cmocka_unit_test(test_svg),
+        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_text), cmocka_unit_test(test_before_measuring),
+        cmocka_unit_test(test_svg),
         cmocka_unit_test(test_list), cmocka_unit_test(test_survey_report), cmocka_unit_test(test_failing_memory),
     };
     struct qs_err e = QS_ERR_INIT;
