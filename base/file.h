@@ -8,11 +8,11 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Whole small file into memory (terminated with one extra 0 byte). qs_free it. Refuses more than `max` bytes (QS_ELIMIT),
- * and folders, pipes, devices and sockets (QS_EINVAL): it never waits for somebody to write. */
+/* Whole small file into memory (terminated with one extra 0 byte). qs_free it. Refuses more than `max` bytes
+ * (QS_ELIMIT), and folders, pipes, devices and sockets (QS_EINVAL): it never waits for somebody to write. */
 int qs_file_read(const char *path, size_t max, char **data, size_t *len, struct qs_err *e);
-/* The same of pipes and devices too ("/dev/stdin"), to their end: waits for whoever writes. Not for a thread that must not
- * wait. */
+/* The same of pipes and devices too ("/dev/stdin"), to their end: waits for whoever writes. Not for a thread that must
+ * not wait. */
 int qs_file_read_any(const char *path, size_t max, char **data, size_t *len, struct qs_err *e);
 
 /* Writes PATH.tmp.XXXXXX beside it, fsyncs, renames over `path`. With `overwrite` false an existing file is
@@ -45,14 +45,13 @@ int qs_file_free_space(const char *path_in_fs, uint64_t *bytes, struct qs_err *e
  * description of this one) holds it. Ends with close. */
 int qs_file_lock(int fd, const char *path, struct qs_err *e);
 
-/* XDG places: kind "config", "cache", "state" or "data" -> .../quantscape[/sub]; replaces `out`. qs_xdg_dir creates what
- * is missing, qs_xdg_path touches nothing. */
+/* XDG places: kind "config", "cache", "state" or "data" -> .../quantscape[/sub]; replaces `out`. qs_xdg_dir creates
+ * what is missing, qs_xdg_path touches nothing. */
 int qs_xdg_path(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e);
 int qs_xdg_dir(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e);
 
 const char *qs_path_base(const char *path);                       /* after the last '/' */
 void qs_path_dir(const char *path, struct qs_str *out); /* "." when there is none; replaces what `out` holds */
 void qs_path_join(const char *dir, const char *name, struct qs_str *out); /* replaces; `dir` may point into `out` */
-int  qs_mkdirs(const char *path, struct qs_err *e);
 
 #endif

@@ -157,16 +157,7 @@ const uint8_t *qs_reader_bytes(struct qs_reader *r, uint64_t n, const char *fiel
     return p;
 }
 
-uint64_t qs_reader_skip(struct qs_reader *r, uint64_t n, const char *field)
-{
-    if (!check(r, n, field))
-        return 0;
-    uint64_t start = r->pos;
-    r->pos += n;
-    return start;
-}
-
-/* `bytes` (1 to 8) little-endian bytes as a number. */
+/* `bytes` (4 or 8) little-endian bytes as a number. */
 static uint64_t number(struct qs_reader *r, unsigned bytes, const char *field)
 {
     const uint8_t *p = qs_reader_bytes(r, bytes, field);
@@ -174,16 +165,6 @@ static uint64_t number(struct qs_reader *r, unsigned bytes, const char *field)
     for (unsigned i = 0; p && i < bytes; i++)
         v |= (uint64_t)p[i] << (8 * i);
     return v;
-}
-
-uint8_t qs_reader_u8(struct qs_reader *r, const char *field)
-{
-    return (uint8_t)number(r, 1, field);
-}
-
-uint16_t qs_reader_u16(struct qs_reader *r, const char *field)
-{
-    return (uint16_t)number(r, 2, field);
 }
 
 uint32_t qs_reader_u32(struct qs_reader *r, const char *field)
@@ -194,14 +175,6 @@ uint32_t qs_reader_u32(struct qs_reader *r, const char *field)
 uint64_t qs_reader_u64(struct qs_reader *r, const char *field)
 {
     return number(r, 8, field);
-}
-
-float qs_reader_f32(struct qs_reader *r, const char *field)
-{
-    uint32_t bits = qs_reader_u32(r, field);
-    float v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
 }
 
 double qs_reader_f64(struct qs_reader *r, const char *field)

@@ -33,12 +33,8 @@ void qs_reader_close(struct qs_reader *r);
 uint8_t *qs_reader_take(struct qs_reader *r);
 
 bool     qs_reader_has(struct qs_reader *r, uint64_t n);     /* n more bytes exist below limit; sets no error */
-uint64_t qs_reader_skip(struct qs_reader *r, uint64_t n, const char *field); /* offset where the skipped bytes start */
-uint8_t  qs_reader_u8(struct qs_reader *r, const char *field);
-uint16_t qs_reader_u16(struct qs_reader *r, const char *field);
 uint32_t qs_reader_u32(struct qs_reader *r, const char *field);
 uint64_t qs_reader_u64(struct qs_reader *r, const char *field);
-float    qs_reader_f32(struct qs_reader *r, const char *field);
 double   qs_reader_f64(struct qs_reader *r, const char *field);
 /* n raw bytes: pointer into the window, valid until the next read; NULL on failure. */
 const uint8_t *qs_reader_bytes(struct qs_reader *r, uint64_t n, const char *field);

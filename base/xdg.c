@@ -13,12 +13,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-/* mkdir -p: `mode` for what has to be made. */
-static int make_path(const char *path, mode_t mode, struct qs_err *e)
+/* mkdir -p: for this person alone what has to be made. */
+static int make_path(const char *path, struct qs_err *e)
 {
-    size_t n = strlen(path);
-    if (n == 0)
-        return qs_fail(e, QS_EINVAL, "a folder needs a name");
+    const size_t n = strlen(path);
     char *part = qs_strndup(path, n);
     if (!part)
         return qs_fail_mem(e, n, "a path");
@@ -29,7 +27,7 @@ static int make_path(const char *path, mode_t mode, struct qs_err *e)
         char kept = part[i];
         part[i] = 0;
         struct stat st;
-        if (mkdir(part, mode) != 0) {
+        if (mkdir(part, 0700) != 0) {
             int why = errno;
             /* Read-only and forbidden parents exist all the same: what counts is whether a folder is there. */
             if (stat(part, &st) != 0)
@@ -41,11 +39,6 @@ static int make_path(const char *path, mode_t mode, struct qs_err *e)
     }
     qs_free(part);
     return rc;
-}
-
-int qs_mkdirs(const char *path, struct qs_err *e)
-{
-    return make_path(path, 0777, e);
 }
 
 /* The person's home: HOME when it is absolute, else the password database. Appends to `out`; false: none known. */
@@ -97,5 +90,5 @@ int qs_xdg_path(const char *kind, const char *sub, struct qs_str *out, struct qs
 int qs_xdg_dir(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e)
 {
     const int rc = qs_xdg_path(kind, sub, out, e);
-    return rc ? rc : make_path(out->data, 0700, e);
+    return rc ? rc : make_path(out->data, e);
 }

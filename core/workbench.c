@@ -15,15 +15,6 @@
 
 enum { ENDED_MOST = 100 }; /* jobs kept that have ended */
 
-static const struct qs_wb_kind *kind_of(const struct qs_wb_job *j)
-{
-    static const struct qs_wb_kind *const kind[] = {
-        [QS_WORK_OPEN] = &qs_wb_open_kind, [QS_WORK_SURVEY] = &qs_wb_survey_kind,
-        [QS_WORK_ZOOM] = &qs_wb_zoom_kind, [QS_WORK_WRITE] = &qs_wb_write_kind,
-    };
-    return kind[j->pub.kind];
-}
-
 /* ---- the list ------------------------------------------------------------------------------------------------ */
 
 struct qs_wb_job *qs_wb_job_new(struct qs_wb_sources *src)
@@ -47,7 +38,10 @@ void qs_wb_job_free(struct qs_wb_job *j)
     qs_wb_order_unref(j->order);
     qs_writer_watch_free(j->watch);
     qs_writer_result_free(j->result);
+    qs_wb_sources_unref(j->made);
     qs_wb_sources_unref(j->src);
+    if (j->free_ctx)
+        j->free_ctx(j->ctx);
     qs_free(j);
 }
 
@@ -66,21 +60,46 @@ static void remove_at(struct qs_workbench *w, size_t i)
     w->n_jobs--;
 }
 
-/* Ended well, and of a kind of which the next one takes the place. */
-static bool is_past(const struct qs_wb_job *j, enum qs_work_kind kind)
+static bool has_left(const struct qs_wb_job *j)
 {
-    return !j->job && !j->ending && j->pub.kind == kind && !kind_of(j)->keep && j->pub.status.state == QS_JOB_DONE;
+    return !j->job && !j->ending;
 }
 
-static void make_room(struct qs_workbench *w, enum qs_work_kind kind)
+/* Ended well, and of a kind of which the next one takes the place. */
+static bool is_past(const struct qs_wb_job *j, const struct qs_wb_job *next)
+{
+    return has_left(j) && !j->kind->stays && j->pub.status.state == QS_JOB_DONE &&
+           strcmp(j->pub.word, next->pub.word) == 0;
+}
+
+static bool is_unfinished(const struct qs_wb_job *j)
+{
+    return j->kind->stays && j->pub.resumable;
+}
+
+/* What ended well and has a successor in the next one leaves. Of all others that have ended the newest ENDED_MOST stay;
+ * among those that leave, files that can be gone on with are the last. */
+static void make_room(struct qs_workbench *w, const struct qs_wb_job *next)
 {
     size_t ended = 0;
-    for (size_t i = w->n_jobs; i-- > 0;)
-        if (is_past(w->job[i], kind) || (!w->job[i]->job && !w->job[i]->ending && ++ended > ENDED_MOST))
+    for (size_t i = w->n_jobs; i-- > 0;) {
+        if (is_past(w->job[i], next))
             remove_at(w, i);
+        else
+            ended += has_left(w->job[i]);
+    }
+    for (int all = 0; all < 2; all++)
+        for (size_t i = 0; i < w->n_jobs && ended > ENDED_MOST;) {
+            if (has_left(w->job[i]) && (all || !is_unfinished(w->job[i]))) {
+                remove_at(w, i);
+                ended--;
+            } else {
+                i++;
+            }
+        }
 }
 
-int qs_wb_job_start(struct qs_workbench *w, enum qs_work_kind kind, struct qs_wb_job *j, const char *title,
+int qs_wb_job_start(struct qs_workbench *w, const struct qs_wb_kind *kind, struct qs_wb_job *j, const char *title,
                     struct qs_err *e)
 {
     struct qs_str clean = QS_STR_INIT;
@@ -89,10 +108,12 @@ int qs_wb_job_start(struct qs_workbench *w, enum qs_work_kind kind, struct qs_wb
     if (rc)
         qs_fail_mem(e, sizeof *w->job, "the list of jobs");
     j->pool = w->args.pool;
-    j->pub.kind = kind;
+    j->kind = kind;
+    j->pub.kind = kind->kind;
+    j->pub.word = kind->word ? kind->word : j->pub.word;
     j->pub.started = (int64_t)time(NULL);
     if (!rc)
-        rc = qs_job_start(clean.data, kind_of(j)->run, j, w->args.wake_fd, &j->job, e);
+        rc = qs_job_start(clean.data, kind->run, j, w->args.wake_fd, &j->job, e);
     qs_str_free(&clean);
     if (rc) {
         qs_wb_job_free(j);
@@ -101,7 +122,7 @@ int qs_wb_job_start(struct qs_workbench *w, enum qs_work_kind kind, struct qs_wb
     j->pub.id = ++w->last_id;
     qs_job_status(j->job, &j->pub.status);
     w->job[w->n_jobs++] = j;
-    make_room(w, kind);
+    make_room(w, j);
     w->changed = true;
     return QS_OK;
 }
@@ -136,8 +157,8 @@ void qs_workbench_job_cancel(struct qs_workbench *w, unsigned id)
     struct qs_wb_job *j = qs_wb_job_find(w, id);
     if (!j || !j->job)
         return;
-    if (j->pub.kind == QS_WORK_SURVEY)
-        qs_wb_lanes_clear(j->src); /* what is wanted from now on is for the next one */
+    if (j->kind->cancelled)
+        j->kind->cancelled(w, j);
     qs_job_cancel(j->job);
 }
 
@@ -154,11 +175,61 @@ void qs_wb_jobs_of_sources_cancel(struct qs_workbench *w, const struct qs_wb_sou
 {
     for (size_t i = 0; i < w->n_jobs; i++) {
         struct qs_wb_job *j = w->job[i];
-        if (!j->job || j->src != src || (j->pub.kind != QS_WORK_SURVEY && j->pub.kind != QS_WORK_ZOOM))
+        if (!j->job || j->src != src || !j->kind->of_document)
             continue;
         j->passing = true;
         qs_job_cancel(j->job);
     }
+}
+
+int qs_workbench_job_resume(struct qs_workbench *w, unsigned id, struct qs_err *e)
+{
+    struct qs_wb_job *j = qs_wb_job_find(w, id);
+    if (!j)
+        return qs_fail(e, QS_ENOTFOUND, "there is no job %u", id);
+    if (j->job || j->pub.status.state == QS_JOB_DONE)
+        return qs_fail(e, QS_EINVAL, "%s: %s", j->pub.status.title, j->job ? "it still runs" : "it is done");
+    if (!j->kind->resume)
+        return qs_fail(e, QS_EUNSUPPORTED, "%s: only writing and measuring can be resumed", j->pub.status.title);
+    return j->kind->resume(w, j, e);
+}
+
+/* ---- work of others ------------------------------------------------------------------------------------------ */
+
+static int run_other(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    struct qs_wb_job *j = ctx;
+    return j->fn(job, j->ctx, e);
+}
+
+static void other_ended(struct qs_workbench *w, struct qs_wb_job *j)
+{
+    if (j->pub.status.state == QS_JOB_FAILED)
+        qs_log_add(w->log, QS_LOG_ERROR, "%s: %s", j->pub.status.title, j->pub.status.err.msg);
+    if (j->free_ctx)
+        j->free_ctx(j->ctx);
+    j->free_ctx = NULL;
+}
+
+static const struct qs_wb_kind other_kind = { .kind = QS_WORK_OTHER, .run = run_other, .ended = other_ended };
+
+int qs_workbench_start(struct qs_workbench *w, const char *word, const char *title, qs_job_fn *fn, void *ctx,
+                       void (*free_ctx)(void *ctx), unsigned *id, struct qs_err *e)
+{
+    struct qs_wb_job *j = qs_wb_job_new(NULL);
+    if (!j) {
+        if (free_ctx)
+            free_ctx(ctx);
+        return qs_fail_mem(e, sizeof *j, "a job");
+    }
+    j->fn = fn;
+    j->ctx = ctx;
+    j->free_ctx = free_ctx;
+    j->pub.word = word;
+    const int rc = qs_wb_job_start(w, &other_kind, j, title, e);
+    if (!rc && id)
+        *id = w->last_id;
+    return rc;
 }
 
 /* ---- taking in ----------------------------------------------------------------------------------------------- */
@@ -182,11 +253,12 @@ static void take_in(struct qs_workbench *w, struct qs_wb_job *j)
     qs_job_free(j->job);
     j->job = NULL;
     j->pub.pause_wanted = false;
+    j->pub.resumable = j->kind->resume && j->pub.status.state != QS_JOB_DONE;
     j->ending = true; /* not to be taken out of the list by another that starts now */
-    if (kind_of(j)->ended)
-        kind_of(j)->ended(w, j);
+    if (j->kind->ended)
+        j->kind->ended(w, j);
     j->ending = false;
-    if (j->pub.kind != QS_WORK_WRITE) { /* the plan of a file that was written speaks of the model */
+    if (!j->kind->keeps_sources) {
         qs_wb_sources_unref(j->src);
         j->src = NULL;
     }
@@ -273,7 +345,8 @@ static void opening_ended(struct qs_workbench *w, struct qs_wb_job *j)
     qs_wb_measure_all(w);
 }
 
-const struct qs_wb_kind qs_wb_open_kind = { .run = open_model, .ended = opening_ended, .keep = true };
+const struct qs_wb_kind qs_wb_open_kind = { .kind = QS_WORK_OPEN, .word = "opening", .run = open_model,
+                                            .ended = opening_ended, .stays = true };
 
 int qs_workbench_open(struct qs_workbench *w, const char *path, struct qs_err *e)
 {
@@ -289,7 +362,7 @@ int qs_workbench_open(struct qs_workbench *w, const char *path, struct qs_err *e
     }
     qs_str_addf(&title, "open %s", qs_path_base(path));
     const unsigned before = w->opening;
-    const int rc = qs_wb_job_start(w, QS_WORK_OPEN, j, title.data, e);
+    const int rc = qs_wb_job_start(w, &qs_wb_open_kind, j, title.data, e);
     qs_str_free(&title);
     if (rc)
         return rc;
@@ -319,6 +392,20 @@ const struct qs_doc *qs_workbench_doc(const struct qs_workbench *w)
 struct qs_log *qs_workbench_log(struct qs_workbench *w)
 {
     return w->log;
+}
+
+int qs_workbench_preset(struct qs_workbench *w, const char *name, struct qs_err *e)
+{
+    const struct qs_preset *preset;
+    int rc = qs_recipe_preset(name, &preset, e);
+    char *own = rc ? NULL : qs_strdup(preset->name);
+    if (!rc && !own)
+        rc = qs_fail_mem(e, strlen(preset->name), "a preset");
+    if (!rc) {
+        qs_free(w->preset);
+        w->preset = own;
+    }
+    return rc;
 }
 
 int qs_workbench_new(const struct qs_workbench_args *args, struct qs_workbench **out, struct qs_err *e)

@@ -13,7 +13,8 @@
  * what is asked for. Whatever is asked for, by the functions below or by an edit (the tensors whose type it changed),
  * goes before the rest, in this order: the tensor in focus, whole cells, edits, one type everywhere, distributions;
  * where nothing runs, a job starts for it. A survey that is cancelled by a person forgets what was asked for until
- * then.
+ * then. After one that failed none starts by itself, as it would fail again: only an edit, another importance matrix,
+ * qs_workbench_want_whole and qs_workbench_job_resume start another.
  */
 #ifndef QS_CORE_WORKBENCH_H
 #define QS_CORE_WORKBENCH_H
@@ -50,6 +51,8 @@ void qs_workbench_free(struct qs_workbench *w); /* cancels what runs and waits f
 bool qs_workbench_poll(struct qs_workbench *w);
 bool qs_workbench_busy(const struct qs_workbench *w); /* a job runs that is not paused: time, rate and ETA move */
 struct qs_log *qs_workbench_log(struct qs_workbench *w);
+/* The preset of documents that are opened from now on; an unknown one changes nothing. */
+int qs_workbench_preset(struct qs_workbench *w, const char *name, struct qs_err *e);
 
 /* ---- the document -------------------------------------------------------------------------------------------- */
 
@@ -108,16 +111,20 @@ struct qs_recipe *qs_workbench_edit(struct qs_workbench *w, struct qs_err *e); /
 int qs_workbench_commit(struct qs_workbench *w, const char *label, struct qs_err *e);
 void qs_workbench_abandon(struct qs_workbench *w);
 /* What was undone or redone; valid until the next edit. NULL: nothing, as *e (may be NULL) says: QS_ENOTFOUND, there is
- * nothing more; QS_EBUSY, an edit is open; QS_EINVAL, no document. The file that the recipe belongs to, and whether it has
- * changed since it was saved there, go along: undoing a load gives back the file before. */
+ * nothing more; QS_EBUSY, an edit is open; QS_EINVAL, no document. The file that the recipe belongs to, and whether it
+ * has changed since it was saved there, go along: undoing a load gives back the file before. */
 const char *qs_workbench_undo(struct qs_workbench *w, struct qs_err *e);
 const char *qs_workbench_redo(struct qs_workbench *w, struct qs_err *e);
 
 int qs_workbench_recipe_load(struct qs_workbench *w, const char *path, struct qs_err *e); /* one step of undo */
 int qs_workbench_recipe_save(struct qs_workbench *w, const char *path, bool overwrite, struct qs_err *e);
-/* NULL: none any more. No undo. Reads the file here and now. Another survey begins: what the cache has of it is there
- * soon. QS_EINVAL: it belongs to another model. */
+/* Starts reading an importance matrix, a job; the document has it when a poll says so, or the error and the log say why
+ * not (QS_EINVAL: it belongs to another model). NULL: none any more, at once. No undo. Of several that are read at the
+ * same time the last one counts. Another survey begins, in which stays what does not depend on the matrix; what the
+ * cache has of it is there soon. */
 int qs_workbench_imatrix(struct qs_workbench *w, const char *path, struct qs_err *e);
+bool qs_workbench_imatrix_reading(const struct qs_workbench *w);
+const struct qs_err *qs_workbench_imatrix_error(const struct qs_workbench *w); /* of the last one; code QS_OK: none */
 int qs_workbench_requantize(struct qs_workbench *w, bool allowed, struct qs_err *e); /* no undo */
 
 /* ---- choosing ------------------------------------------------------------------------------------------------ */
@@ -147,6 +154,9 @@ size_t qs_workbench_choices(const struct qs_workbench *w, const struct qs_tensor
 
 /* ---- measuring ----------------------------------------------------------------------------------------------- */
 
+/* Every tensor as the recipe has it, where that is not known yet: what the map of errors shows. Of a model that is not
+ * quantized this is measured by itself. */
+void qs_workbench_want_recipe(struct qs_workbench *w);
 /* Measures all types of this tensor before the rest (the cursor rests on it); takes the place of the focus before. */
 void qs_workbench_focus(struct qs_workbench *w, size_t tensor);
 /* Measures one type for every tensor before the rest; takes the place of the type before. */
@@ -155,8 +165,9 @@ void qs_workbench_want_type(struct qs_workbench *w, int type);
 void qs_workbench_want_stats(struct qs_workbench *w);
 /* One cell on all its weights instead of a sample. */
 void qs_workbench_want_whole(struct qs_workbench *w, size_t tensor, int type);
-/* Starts zooming into a tensor at a type; replaces the zoom before, which is gone then. NULL on failure. Valid until the
- * next zoom or qs_workbench_zoom_end; it stops where it is when the document or its importance matrix is replaced. */
+/* Starts zooming into a tensor at a type; replaces the zoom before, which is gone then. NULL on failure. Valid until
+ * the next zoom or qs_workbench_zoom_end; it stops where it is when the document or its importance matrix is
+ * replaced. */
 struct qs_zoom *qs_workbench_zoom(struct qs_workbench *w, size_t tensor, int type, unsigned tile_rows,
                                   unsigned tile_cols,
                                   struct qs_err *e);
@@ -164,11 +175,13 @@ void qs_workbench_zoom_end(struct qs_workbench *w);
 
 /* ---- jobs ---------------------------------------------------------------------------------------------------- */
 
-enum qs_work_kind { QS_WORK_OPEN, QS_WORK_SURVEY, QS_WORK_ZOOM, QS_WORK_WRITE };
+enum qs_work_kind { QS_WORK_OPEN, QS_WORK_IMATRIX, QS_WORK_SURVEY, QS_WORK_ZOOM, QS_WORK_WRITE, QS_WORK_OTHER };
 
 struct qs_work {
     unsigned id;                     /* from 1, never used again */
     enum qs_work_kind kind;
+    const char *word;                /* what it is doing: "opening", "measuring"; of other work as it was started */
+    bool resumable;                  /* it has ended, not well, and qs_workbench_job_resume can be asked */
     struct qs_job_status status;     /* as of the last poll */
     bool pause_wanted;
     int64_t started;                 /* seconds since 1970 */
@@ -179,9 +192,10 @@ struct qs_work {
     const struct qs_writer_result *result;     /* when done */
 };
 
-/* Newest first. Ended ones stay, at most 100 of them; a survey or zoom that ended well only until the next one, one
- * that nobody can look at any more (its document or zoom was replaced) not at all. A file that was written keeps its
- * model open until it is dismissed. What is returned is valid until the next call that starts, dismisses or polls. */
+/* Newest first. Ended ones stay, at most 100 of them, files that can be gone on with longer than others; one that ended
+ * well only until the next one with the same word, but for openings and writing; one that nobody can look at any more
+ * (its document or zoom was replaced) not at all. A file that was written keeps its model open until it is dismissed.
+ * What is returned is valid until the next call that starts, dismisses or polls. */
 size_t qs_workbench_jobs(const struct qs_workbench *w);
 const struct qs_work *qs_workbench_job(const struct qs_workbench *w, size_t i);
 const struct qs_work *qs_workbench_job_by_id(const struct qs_workbench *w, unsigned id); /* NULL: dismissed */
@@ -191,6 +205,13 @@ void qs_workbench_job_cancel(struct qs_workbench *w, unsigned id);
  * document starts again. */
 int qs_workbench_job_resume(struct qs_workbench *w, unsigned id, struct qs_err *e);
 void qs_workbench_job_dismiss(struct qs_workbench *w, unsigned id);         /* an ended one leaves the list */
+/* Any other work (QS_WORK_OTHER) on a thread of its own: it stands in the list, wakes the owner and is polled, paused
+ * and cancelled like the rest; a failure is logged. word: what it is doing, one word that lives as long as the
+ * workbench ("looking"). free_ctx (may be NULL): called on the owner's thread once the end has been taken in, with the
+ * workbench, or at once where the start fails; without it ctx has to live until then. *id (may be NULL): its status
+ * tells its end. */
+int qs_workbench_start(struct qs_workbench *w, const char *word, const char *title, qs_job_fn *fn, void *ctx,
+                       void (*free_ctx)(void *ctx), unsigned *id, struct qs_err *e);
 
 struct qs_write_request {
     const char *path;            /* NULL: beside the model, MODEL.TYPE.gguf */

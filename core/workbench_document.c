@@ -54,9 +54,8 @@ void qs_wb_sources_unref(struct qs_wb_sources *s)
     model_unref(m);
 }
 
-int qs_wb_sources_new(struct qs_wb_model *m, struct qs_imatrix *imatrix, const char *imatrix_path,
-                      struct qs_wb_sources **out,
-                   struct qs_err *e)
+int qs_wb_sources_new(const struct qs_model *m, struct qs_imatrix *imatrix, const char *imatrix_path,
+                      const struct qs_survey *known, struct qs_wb_sources **out, struct qs_err *e)
 {
     const struct qs_survey_args args = { .imatrix = imatrix, .errors = true };
     struct qs_wb_sources *s = qs_calloc(1, sizeof *s);
@@ -64,18 +63,24 @@ int qs_wb_sources_new(struct qs_wb_model *m, struct qs_imatrix *imatrix, const c
         return qs_fail_mem(e, sizeof *s, "a document");
     pthread_mutex_init(&s->lock, NULL);
     s->refs = 1;
-    int rc = qs_survey_new(m->model, &args, &s->survey, e);
+    int rc = qs_survey_new(m, &args, &s->survey, e);
     if (!rc && imatrix_path && !(s->imatrix_path = qs_strdup(imatrix_path)))
         rc = qs_fail_mem(e, strlen(imatrix_path), "a document");
     if (rc) {
         sources_free(s);
         return rc;
     }
-    s->model = m;
+    if (known)
+        qs_survey_take_over(s->survey, known);
     s->imatrix = imatrix;
-    m->refs++;
     *out = s;
     return QS_OK;
+}
+
+void qs_wb_sources_attach(struct qs_wb_sources *s, struct qs_wb_model *m)
+{
+    s->model = m;
+    m->refs++;
 }
 
 /* ---- plans --------------------------------------------------------------------------------------------------- */
@@ -144,6 +149,8 @@ void qs_wb_doc_refresh(struct qs_wb_doc *d)
     x->type = d->made.type;
     x->recipe_path = qs_history_path(d->history);
     x->recipe_changed = qs_history_changed(d->history);
+    x->undos = qs_history_undos(d->history);
+    x->redos = qs_history_redos(d->history);
 }
 
 void qs_wb_doc_take(struct qs_workbench *w, struct qs_wb_plans *p)
@@ -198,7 +205,9 @@ static int wrap_model(struct qs_model *model, struct qs_wb_sources **out, struct
         return qs_fail_mem(e, sizeof *m, "a document");
     }
     *m = (struct qs_wb_model){ .refs = 1, .model = model };
-    const int rc = qs_wb_sources_new(m, NULL, NULL, out, e);
+    const int rc = qs_wb_sources_new(model, NULL, NULL, NULL, out, e);
+    if (!rc)
+        qs_wb_sources_attach(*out, m);
     model_unref(m); /* the sources have their own */
     return rc;
 }
@@ -286,38 +295,7 @@ struct qs_total_error qs_workbench_error(const struct qs_workbench *w)
     return d->error;
 }
 
-/* ---- importance matrix and permission ------------------------------------------------------------------------ */
-
-int qs_workbench_imatrix(struct qs_workbench *w, const char *path, struct qs_err *e)
-{
-    struct qs_wb_doc *d = w->doc;
-    struct qs_imatrix *imatrix = NULL;
-    struct qs_wb_sources *src = NULL;
-    struct qs_wb_plans made;
-    if (!d)
-        return qs_wb_no_document(e);
-    int rc = path ? qs_imatrix_open(path, &imatrix, e) : QS_OK;
-    if (!rc)
-        rc = qs_wb_sources_new(d->src->model, imatrix, path, &src, e);
-    if (rc) {
-        qs_imatrix_free(imatrix);
-        return rc;
-    }
-    rc = qs_wb_doc_plan(d, src, d->pub.recipe, d->pub.allow_requantize, true, &made, e);
-    if (rc) {
-        qs_wb_sources_unref(src);
-        return rc;
-    }
-    struct qs_wb_sources *before = d->src;
-    qs_wb_jobs_of_sources_cancel(w, before);
-    d->src = src;
-    w->seen_survey = 0;
-    qs_log_add(w->log, QS_LOG_NOTE, path ? "importance matrix %s" : "no importance matrix any more", path);
-    qs_wb_doc_take(w, &made);
-    qs_wb_measure_all(w);
-    qs_wb_sources_unref(before);
-    return QS_OK;
-}
+/* ---- permission ------------------------------------------------------------------------------------------------- */
 
 int qs_workbench_requantize(struct qs_workbench *w, bool allowed, struct qs_err *e)
 {

@@ -52,8 +52,6 @@ static int commit(struct qs_workbench *w, struct qs_wb_plans *made, const char *
         qs_wb_doc_refresh(d); /* the current recipe may be another copy */
         return rc;
     }
-    d->pub.undos++;
-    d->pub.redos = 0;
     qs_wb_doc_take(w, made);
     return QS_OK;
 }
@@ -91,9 +89,6 @@ static const char *move(struct qs_workbench *w, move_fn *there, move_fn *back, s
         qs_wb_doc_refresh(d);
         return NULL;
     }
-    const bool undone = there == qs_history_undo;
-    d->pub.undos += undone ? (size_t)-1 : 1;
-    d->pub.redos += undone ? 1 : (size_t)-1;
     qs_wb_doc_take(w, &made);
     return label;
 }
@@ -355,7 +350,6 @@ static int load(struct qs_workbench *w, struct qs_recipe **r, const char *path, 
     char label[300];
     struct qs_wb_doc *d = w->doc;
     struct qs_wb_plans made = { 0 };
-    const uint64_t version = qs_history_version(d->history);
     int rc = qs_wb_doc_plan(d, d->src, *r, d->pub.allow_requantize, false, &made, e);
     snprintf(label, sizeof label, "recipe %.280s loaded", qs_path_base(path));
     if (!rc)
@@ -365,10 +359,6 @@ static int load(struct qs_workbench *w, struct qs_recipe **r, const char *path, 
         return rc;
     }
     *r = NULL;
-    if (qs_history_version(d->history) != version) {
-        d->pub.undos++;
-        d->pub.redos = 0;
-    }
     qs_wb_doc_take(w, &made);
     return QS_OK;
 }

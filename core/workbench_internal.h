@@ -36,14 +36,17 @@ struct qs_wb_sources {
     char *imatrix_path;
     struct qs_survey *survey;
     bool stats_wanted;             /* once */
+    bool failed;                   /* measuring: it would again, so nothing starts it but a person or a change */
     pthread_mutex_t lock;          /* of the lanes: the measuring thread takes from them */
     struct qs_wb_wants lane[QS_WB_LANES];
 };
 
-/* The file belongs to the sources then; path may be NULL where imatrix is. On failure nothing is taken over. */
-int qs_wb_sources_new(struct qs_wb_model *m, struct qs_imatrix *imatrix, const char *imatrix_path,
-                      struct qs_wb_sources **out,
-                   struct qs_err *e);
+/* On any thread, as nobody knows them yet. The matrix belongs to the sources then; it and its path may be NULL. known
+ * (may be NULL): a survey of which all is taken over that stays true. On failure nothing is taken over. The owner
+ * attaches them to the model that they are of. */
+int qs_wb_sources_new(const struct qs_model *m, struct qs_imatrix *imatrix, const char *imatrix_path,
+                      const struct qs_survey *known, struct qs_wb_sources **out, struct qs_err *e);
+void qs_wb_sources_attach(struct qs_wb_sources *s, struct qs_wb_model *m);
 struct qs_wb_sources *qs_wb_sources_ref(struct qs_wb_sources *s);
 void qs_wb_sources_unref(struct qs_wb_sources *s); /* NULL allowed */
 
@@ -101,21 +104,31 @@ struct qs_wb_job {
     struct qs_wb_sources *src;    /* NULL while opening */
     bool ending;               /* its end is being taken in */
     bool passing;              /* leaves the list when it ends, whatever the end */
+    const struct qs_wb_kind *kind;
     /* by kind */
-    char *path, *preset; struct qs_wb_doc *opened;     /* QS_WORK_OPEN */
+    char *path, *preset; struct qs_wb_doc *opened;     /* QS_WORK_OPEN; the path QS_WORK_IMATRIX too */
+    struct qs_wb_sources *made;                        /* QS_WORK_IMATRIX */
     struct qs_wb_wants wants; struct qs_survey_counts before; /* QS_WORK_SURVEY */
     struct qs_wb_zoom *zoom;                           /* QS_WORK_ZOOM */
     struct qs_wb_order *order; bool goes_on;           /* QS_WORK_WRITE */
     struct qs_writer_watch *watch;
     struct qs_writer_result *result;
+    qs_job_fn *fn; void *ctx; void (*free_ctx)(void *ctx); /* QS_WORK_OTHER */
 };
 
-struct qs_wb_kind {               /* what a kind of work does; members may be NULL but for run */
-    qs_job_fn *run;            /* on the job's thread, ctx is the qs_wb_job */
-    void (*ended)(struct qs_workbench *w, struct qs_wb_job *j); /* on the owner's: take in what it made, tell the log */
-    bool keep;                 /* stays in the list although it ended well */
+struct qs_wb_kind {            /* all that the list of jobs knows of a kind of work; functions but run may be NULL */
+    enum qs_work_kind kind;
+    const char *word;          /* NULL: each has its own */
+    qs_job_fn *run;            /* on the job's thread, ctx is the qs_wb_job; the others on the owner's */
+    void (*ended)(struct qs_workbench *w, struct qs_wb_job *j);     /* take in what it made, tell the log */
+    void (*cancelled)(struct qs_workbench *w, struct qs_wb_job *j); /* by a person, before the job hears of it */
+    int (*resume)(struct qs_workbench *w, struct qs_wb_job *j, struct qs_err *e); /* one that ended, not well */
+    bool of_document;          /* nobody looks at it once the sources of the document are others */
+    bool keeps_sources;        /* beyond its end */
+    bool stays;                /* in the list although it ended well, and longer than others where it did not */
 };
-extern const struct qs_wb_kind qs_wb_open_kind, qs_wb_survey_kind, qs_wb_zoom_kind, qs_wb_write_kind;
+extern const struct qs_wb_kind qs_wb_open_kind, qs_wb_imatrix_kind, qs_wb_survey_kind, qs_wb_zoom_kind,
+                               qs_wb_write_kind;
 
 struct qs_workbench {
     struct qs_workbench_args args;
@@ -127,6 +140,8 @@ struct qs_workbench {
     unsigned last_id;
     unsigned opening;          /* id of the latest opening while it runs; 0: none */
     struct qs_err open_error;
+    unsigned reading;          /* the same of the latest importance matrix */
+    struct qs_err imatrix_error;
     struct qs_wb_zoom *zoom;      /* the one handed out */
     unsigned zoom_job;
     bool changed;              /* something was taken in, or begun, that the next poll reports */
@@ -134,15 +149,21 @@ struct qs_workbench {
 };
 
 /* Starts a job on its thread and puts it into the list; takes j over, whatever happens. title: any text. */
-int qs_wb_job_start(struct qs_workbench *w, enum qs_work_kind kind, struct qs_wb_job *j, const char *title,
+int qs_wb_job_start(struct qs_workbench *w, const struct qs_wb_kind *kind, struct qs_wb_job *j, const char *title,
                     struct qs_err *e);
 struct qs_wb_job *qs_wb_job_new(struct qs_wb_sources *src); /* NULL: out of memory */
 void qs_wb_job_free(struct qs_wb_job *j);                /* cancels and waits where it still runs */
 struct qs_wb_job *qs_wb_job_find(const struct qs_workbench *w, unsigned id);
-/* Cancels the survey and the zoom of these sources: nobody looks at them any more. */
+/* Cancels what is of the document (of_document) with these sources: nobody looks at it any more. */
 void qs_wb_jobs_of_sources_cancel(struct qs_workbench *w, const struct qs_wb_sources *src);
 void qs_wb_order_unref(struct qs_wb_order *o);
 void qs_wb_zoom_unref(struct qs_wb_zoom *z);
+
+/* ---- importance matrix --------------------------------------------------------------------------------------- */
+
+/* The open document gets other sources of its model, with a plan and a survey of their own: for jobs that read or make
+ * an importance matrix. Takes them over, whatever happens; on failure the document stays as it was. */
+int qs_wb_sources_install(struct qs_workbench *w, struct qs_wb_sources *src, struct qs_err *e);
 
 /* ---- measuring ----------------------------------------------------------------------------------------------- */
 
@@ -150,9 +171,7 @@ void qs_wb_zoom_unref(struct qs_wb_zoom *z);
 void qs_wb_measure_all(struct qs_workbench *w);
 /* Plans have changed: before is the one that was, NULL: none. */
 void qs_wb_measure_changed(struct qs_workbench *w, const struct qs_plan *before);
-/* The same for whoever asks for it; a job for the lanes alone, where none runs. */
-int qs_wb_measure_restart(struct qs_workbench *w, struct qs_err *e);
+/* A job for the lanes alone, where none runs. */
 int qs_wb_measure_again(struct qs_workbench *w, struct qs_wb_sources *src, struct qs_err *e);
-void qs_wb_lanes_clear(struct qs_wb_sources *s);
 
 #endif

@@ -147,7 +147,12 @@ static void write_ended(struct qs_workbench *w, struct qs_wb_job *j)
         say_stopped(w, j);
 }
 
-const struct qs_wb_kind qs_wb_write_kind = { .run = write_file, .ended = write_ended, .keep = true };
+static int go_on(struct qs_workbench *w, struct qs_wb_job *j, struct qs_err *e);
+
+const struct qs_wb_kind qs_wb_write_kind = { .kind = QS_WORK_WRITE, .word = "writing", .run = write_file,
+                                             .ended = write_ended, .resume = go_on,
+                                             .keeps_sources = true, /* the plan speaks of the model */
+                                             .stays = true };
 
 /* The order's reference goes over to the job, whatever happens. */
 static int start(struct qs_workbench *w, struct qs_wb_order *o, struct qs_wb_sources *src, bool goes_on, unsigned *id,
@@ -170,7 +175,7 @@ static int start(struct qs_workbench *w, struct qs_wb_order *o, struct qs_wb_sou
     j->pub.watch = j->watch;
     j->pub.path = o->path;
     qs_str_addf(&title, "write %s", qs_path_base(o->path));
-    rc = qs_wb_job_start(w, QS_WORK_WRITE, j, title.data, e);
+    rc = qs_wb_job_start(w, &qs_wb_write_kind, j, title.data, e);
     qs_str_free(&title);
     if (rc)
         return rc;
@@ -179,6 +184,12 @@ static int start(struct qs_workbench *w, struct qs_wb_order *o, struct qs_wb_sou
     if (id)
         *id = w->last_id;
     return QS_OK;
+}
+
+static int go_on(struct qs_workbench *w, struct qs_wb_job *j, struct qs_err *e)
+{
+    j->order->refs++;
+    return start(w, j->order, j->src, true, NULL, e);
 }
 
 /* What would stop the job at once is an error now. */
@@ -208,19 +219,4 @@ int qs_workbench_write(struct qs_workbench *w, const struct qs_write_request *q,
         return rc;
     }
     return start(w, o, d->src, false, id, e);
-}
-
-int qs_workbench_job_resume(struct qs_workbench *w, unsigned id, struct qs_err *e)
-{
-    struct qs_wb_job *j = qs_wb_job_find(w, id);
-    if (!j)
-        return qs_fail(e, QS_ENOTFOUND, "there is no job %u", id);
-    if (j->job || j->pub.status.state == QS_JOB_DONE)
-        return qs_fail(e, QS_EINVAL, "%s: %s", j->pub.status.title, j->job ? "it still runs" : "it is done");
-    if (j->pub.kind == QS_WORK_SURVEY)
-        return w->doc ? qs_wb_measure_restart(w, e) : qs_wb_no_document(e);
-    if (j->pub.kind != QS_WORK_WRITE)
-        return qs_fail(e, QS_EUNSUPPORTED, "%s: only writing and measuring can be resumed", j->pub.status.title);
-    j->order->refs++;
-    return start(w, j->order, j->src, true, NULL, e);
 }

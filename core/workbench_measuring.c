@@ -45,6 +45,7 @@ static void post(struct qs_workbench *w, enum qs_wb_lane lane, struct qs_wb_want
 {
     struct qs_wb_sources *s = w->doc->src;
     bool waiting = false;
+    s->failed = false;
     pthread_mutex_lock(&s->lock);
     struct qs_wb_wants *to = &s->lane[lane];
     if (replace || to->at == to->n) {
@@ -64,7 +65,7 @@ static void post(struct qs_workbench *w, enum qs_wb_lane lane, struct qs_wb_want
         qs_log_add(w->log, QS_LOG_ERROR, "measuring: %s", e.msg);
 }
 
-void qs_wb_lanes_clear(struct qs_wb_sources *s)
+static void lanes_clear(struct qs_wb_sources *s)
 {
     pthread_mutex_lock(&s->lock);
     for (size_t i = 0; i < QS_WB_LANES; i++)
@@ -132,13 +133,24 @@ static void survey_ended(struct qs_workbench *w, struct qs_wb_job *j)
     tell_survey(w, j);
     if (!w->doc || w->doc->src != j->src)
         return;
-    if (j->pub.status.state == QS_JOB_FAILED)
-        qs_wb_lanes_clear(j->src); /* it would fail again */
-    else if (lanes_wait(j->src) && qs_wb_measure_again(w, j->src, &e))
+    if (j->pub.status.state == QS_JOB_FAILED) {
+        lanes_clear(j->src);
+        j->src->failed = true;
+    } else if (lanes_wait(j->src) && qs_wb_measure_again(w, j->src, &e))
         qs_log_add(w->log, QS_LOG_ERROR, "measuring: %s", e.msg);
 }
 
-const struct qs_wb_kind qs_wb_survey_kind = { .run = measure, .ended = survey_ended };
+static void survey_cancelled(struct qs_workbench *w, struct qs_wb_job *j)
+{
+    (void)w;
+    lanes_clear(j->src); /* what is wanted from now on is for the next one */
+}
+
+static int survey_resume(struct qs_workbench *w, struct qs_wb_job *j, struct qs_err *e);
+
+const struct qs_wb_kind qs_wb_survey_kind = { .kind = QS_WORK_SURVEY, .word = "measuring", .run = measure,
+                                              .ended = survey_ended, .cancelled = survey_cancelled,
+                                              .resume = survey_resume, .of_document = true };
 
 static bool is_measured(const struct qs_workbench *w, const struct qs_wb_sources *src)
 {
@@ -160,7 +172,7 @@ static int start(struct qs_workbench *w, struct qs_wb_sources *src, struct qs_wb
     j->wants = *x;
     j->before = qs_survey_counts(src->survey);
     qs_str_addf(&title, "measure %s", qs_path_base(src->model->model->path));
-    const int rc = qs_wb_job_start(w, QS_WORK_SURVEY, j, title.data, e);
+    const int rc = qs_wb_job_start(w, &qs_wb_survey_kind, j, title.data, e);
     qs_str_free(&title);
     return rc;
 }
@@ -215,9 +227,15 @@ void qs_wb_measure_all(struct qs_workbench *w)
         qs_log_add(w->log, QS_LOG_ERROR, "measuring: %s", e.msg);
 }
 
-int qs_wb_measure_restart(struct qs_workbench *w, struct qs_err *e)
+static int survey_resume(struct qs_workbench *w, struct qs_wb_job *j, struct qs_err *e)
 {
-    return is_measured(w, w->doc->src) ? qs_fail(e, QS_EBUSY, "this model is being measured") : measure_all(w, e);
+    (void)j; /* not what it had: all of the document there is */
+    if (!w->doc)
+        return qs_wb_no_document(e);
+    if (is_measured(w, w->doc->src))
+        return qs_fail(e, QS_EBUSY, "this model is being measured");
+    w->doc->src->failed = false;
+    return measure_all(w, e);
 }
 
 /* What edits before have asked for stays where the plan still says so. */
@@ -250,32 +268,53 @@ void qs_wb_measure_changed(struct qs_workbench *w, const struct qs_plan *before)
     post(w, QS_WB_LANE_RECIPE, &x, true);
 }
 
+/* Asked for by looking somewhere: not where measuring has failed, as it would at every step. */
+static bool can_look(const struct qs_workbench *w)
+{
+    return w->doc && !w->doc->src->failed;
+}
+
 void qs_workbench_focus(struct qs_workbench *w, size_t tensor)
 {
     struct qs_wb_wants x = { 0 };
-    if (!w->doc || tensor >= w->doc->pub.model->n_tensors)
+    if (!can_look(w) || tensor >= w->doc->pub.model->n_tensors)
         return;
     (void)add_types(&x, w->doc->src, &w->doc->pub.model->tensor[tensor]);
     post(w, QS_WB_LANE_FOCUS, &x, true);
 }
 
+void qs_workbench_want_recipe(struct qs_workbench *w)
+{
+    struct qs_wb_wants x = { 0 };
+    bool fits = can_look(w);
+    for (size_t i = 0; fits && i < w->doc->made.plan->n; i++) {
+        const struct qs_encoding *enc = &w->doc->made.plan->enc[i];
+        if (enc->tensor->n_dims >= 2 && is_open(w->doc->src, enc->tensor, enc->type))
+            fits = add_want(&x, enc->tensor, enc->type, false);
+    }
+    if (can_look(w))
+        post(w, QS_WB_LANE_RECIPE, &x, true);
+}
+
 void qs_workbench_want_type(struct qs_workbench *w, int type)
 {
     struct qs_wb_wants x = { 0 };
-    bool fits = w->doc != NULL;
+    bool fits = can_look(w);
     for (size_t i = 0; fits && i < w->doc->pub.model->n_tensors; i++) {
         const struct qs_tensor *t = &w->doc->pub.model->tensor[i];
-        if (is_open(w->doc->src, t, type))
-            fits = add_want(&x, t, type, false);
+        const struct qs_format *f = qs_format_by_id(type);
+        const int as = f && t->ne[0] % f->block ? qs_preset_fallback(type) : type; /* what it would get in its place */
+        if (as != QS_TYPE_NONE && is_open(w->doc->src, t, as))
+            fits = add_want(&x, t, as, false);
     }
-    if (w->doc)
+    if (can_look(w))
         post(w, QS_WB_LANE_TYPE, &x, true);
 }
 
 void qs_workbench_want_stats(struct qs_workbench *w)
 {
     struct qs_wb_wants x = { 0 };
-    if (!w->doc || w->doc->src->stats_wanted)
+    if (!can_look(w) || w->doc->src->stats_wanted)
         return;
     const struct qs_survey *s = w->doc->src->survey;
     bool fits = true;
@@ -317,7 +356,8 @@ static void zoom_ended(struct qs_workbench *w, struct qs_wb_job *j)
         qs_log_add(w->log, QS_LOG_ERROR, "%s: %s", j->pub.status.title, j->pub.status.err.msg);
 }
 
-const struct qs_wb_kind qs_wb_zoom_kind = { .run = zoom, .ended = zoom_ended };
+const struct qs_wb_kind qs_wb_zoom_kind = { .kind = QS_WORK_ZOOM, .word = "zoom", .run = zoom, .ended = zoom_ended,
+                                            .of_document = true };
 
 void qs_workbench_zoom_end(struct qs_workbench *w)
 {
@@ -373,7 +413,7 @@ struct qs_zoom *qs_workbench_zoom(struct qs_workbench *w, size_t tensor, int typ
     if (qs_importance_for(d->src->imatrix, t, &args.importance, e) || zoom_new(d, &args, &z, &j, e))
         return NULL;
     qs_str_addf(&title, type == QS_TYPE_NONE ? "zoom into %s" : "zoom into %s as %s", t->name, qs_type_name(type));
-    const int rc = qs_wb_job_start(w, QS_WORK_ZOOM, j, title.data, e);
+    const int rc = qs_wb_job_start(w, &qs_wb_zoom_kind, j, title.data, e);
     qs_str_free(&title);
     if (rc) {
         qs_wb_zoom_unref(z);

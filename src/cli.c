@@ -161,7 +161,7 @@ int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_
     else if (cli->csv)
         rc = qs_report_csv(r, csv_key, &text, &e);
     else if (!cli->json)
-        qs_report_text_as(r, &(struct qs_text_style){ .width = qs_cli_width(), .ascii = !qs_locale_utf8() }, &text);
+        qs_report_text(r, &(struct qs_text_style){ .width = qs_cli_width(), .ascii = !qs_locale_utf8() }, &text);
     else if (!qs_report_json(r, &text))
         rc = qs_fail(&e, QS_ENOMEM, "out of memory while printing the report");
     if (rc == QS_OK && text.failed)

@@ -169,15 +169,24 @@ static int run_alone(struct qs_cli *cli)
     return qs_cli_usage(cli, "no file and no verb given; quantscape --help lists what can be done");
 }
 
-/* quantscape FILE: the screen, or what `info` prints where nobody could use a screen. */
+static bool wants(const struct words *w, const char *option)
+{
+    for (int i = 0; i < w->n; i++)
+        if (strcmp(w->word[i], option) == 0)
+            return true;
+    return false;
+}
+
+/* quantscape FILE [OPTION]...: the screen, or what `info` prints where nobody could use a screen. */
 static int run_file(struct qs_cli *cli, struct words *w, int at)
 {
     int rc = apply_common(cli);
-    bool plain = w->n == at + 1 && !qs_cli_has(cli, "help") && !qs_cli_has(cli, "version");
-    if (rc == QS_EXIT_DONE && plain && !cli->json && !cli->csv && on_terminal())
+    const bool plain = !qs_cli_has(cli, "help") && !qs_cli_has(cli, "version") && !cli->json && !cli->csv;
+    if (rc == QS_EXIT_DONE && plain && w->n == at + 1 && on_terminal())
         return open_screen(cli, w->word[at]);
     qs_args_free(&cli->args);
-    cli->verb = qs_verb_find(qs_verbs, "info");
+    const bool screen = plain && on_terminal() && !wants(w, "--json") && !wants(w, "--csv");
+    cli->verb = qs_verb_find(qs_verbs, screen ? "screen" : "info");
     if (rc != QS_EXIT_DONE || !cli->verb)
         return rc != QS_EXIT_DONE ? rc : unknown_word(cli, NULL, w->word[at]);
     return run_verb(cli, w);

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "src/verb.h"
 #include "ui/config.h"
+#include "ui/theme.h"
 
 enum { C_KEY, C_VALUE, C_FROM, C_DEFAULT, C_KIND, C_CHOICES, C_MIN, C_MAX, C_HELP };
 
@@ -103,6 +104,15 @@ static int change(struct qs_cli *cli, struct qs_config *c, const char *key, cons
     return QS_EXIT_DONE;
 }
 
+/* A theme may be made after it was chosen, so that its name is no error of the settings. */
+static void warn_theme(struct qs_cli *cli, const struct qs_config *c)
+{
+    struct qs_theme theme;
+    struct qs_err e = QS_ERR_INIT;
+    if (qs_theme_load(qs_config_text(c, QS_CONF_THEME), QS_TIER_MONO, false, &theme, &e))
+        qs_cli_warn(cli, "%s", e.msg);
+}
+
 static int run(struct qs_cli *cli)
 {
     struct qs_err e = QS_ERR_INIT;
@@ -114,6 +124,8 @@ static int run(struct qs_cli *cli)
     for (size_t i = 0; qs_config_problem(c, i); i++)
         qs_cli_warn(cli, "%s", qs_config_problem(c, i));
     const size_t n = qs_cli_args(cli);
+    if (n == 0)
+        warn_theme(cli, c);
     const int rc = n == 0   ? print_all(cli, c)
                    : n == 1 ? print_one(cli, c, qs_cli_arg(cli, 0))
                             : change(cli, c, qs_cli_arg(cli, 0), qs_cli_arg(cli, 1));

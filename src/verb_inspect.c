@@ -169,7 +169,7 @@ static int draw(struct qs_cli *cli, const struct work *w, const struct qs_report
     const struct qs_zoom_style style = { .heat = { .width = width, .color = qs_cli_color(cli), .ascii = ascii },
                                          .log = qs_cli_has(cli, "log"), .sigma = qs_cli_has(cli, "sd") };
     qs_zoom_text(w->view, &style, &out);
-    qs_report_text_as(r, &(struct qs_text_style){ .width = width, .ascii = ascii }, &out);
+    qs_report_text(r, &(struct qs_text_style){ .width = width, .ascii = ascii }, &out);
     int exit_code;
     if (out.failed) {
         qs_fail(&e, QS_ENOMEM, "out of memory while drawing");

@@ -1,6 +1,10 @@
-/* verb_plan.c - `plan`: what quantize would do, tensor by tensor, without writing anything. */
+/* verb_plan.c - `plan`: what quantize would do, tensor by tensor, without writing anything.
+ *
+ * Owns model, recipe, plan and survey while it runs; the table is core/report/report_choice.c.
+ */
 #include "core/model/model.h"
 #include "core/quant/plan.h"
+#include "core/quant/survey_types.h"
 #include "core/quant/writer.h"
 #include "core/report/report_plan.h"
 #include "src/recipe_opts.h"
@@ -9,8 +13,32 @@ static const struct qs_opt options[] = {
     QS_RECIPE_OPTIONS,
     { .name = "split-max-size", .kind = QS_OPT_SIZE, .arg = "SIZE", .min = 1, .help = "parts of at most SIZE (4GiB, 800MiB)" },
     { .name = "changes-only", .help = "list only the tensors that are converted" },
+    { .name = "measure", .help = "measure first: the error of each tensor at its type on a sample of rows, its kurtosis "
+                                 "and outliers on all weights" },
+    { .name = "no-cache", .help = "with --measure: measure afresh and store nothing" },
     { .name = NULL }
 };
+
+struct work {
+    struct qs_model *model;
+    struct qs_recipe *recipe;
+    struct qs_imatrix *imatrix;
+    struct qs_plan *plan;
+    struct qs_pool *pool;
+    struct qs_survey_args args;
+    struct qs_survey_types types;
+    struct qs_survey *survey; /* NULL: nothing is measured */
+};
+
+static void work_free(struct work *w)
+{
+    qs_survey_free(w->survey);
+    qs_survey_types_free(&w->types);
+    qs_plan_free(w->plan);
+    qs_imatrix_free(w->imatrix);
+    qs_recipe_free(w->recipe);
+    qs_model_close(w->model);
+}
 
 /* For quantize, which names its output with -o. */
 static const char *advice_words(enum qs_advice a)
@@ -31,59 +59,81 @@ static int foretell(struct qs_cli *cli, struct qs_plan *plan, const char *path, 
     return qs_plan_warn(plan, e, "quantize without -o would stop: %s%s", f->refusal.msg, advice_words(f->refusal.advice));
 }
 
-static int show(struct qs_cli *cli, struct qs_plan *plan, const char *path)
+static int measure(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    struct work *w = ctx;
+    return qs_survey_run(w->model, &w->args, w->pool, job, &w->survey, e);
+}
+
+/* What is known of each tensor at its type: sampled errors, and the shape of its distribution. */
+static int survey(struct qs_cli *cli, struct work *w, struct qs_err *e)
+{
+    w->args = (struct qs_survey_args){ .errors = true, .stats = true, .imatrix = w->imatrix,
+                                       .no_cache = qs_cli_has(cli, "no-cache") };
+    int rc = qs_survey_types_plan(w->plan, &w->types, e);
+    qs_survey_types_use(&w->types, &w->args);
+    if (!rc)
+        rc = qs_cli_pool(cli, &w->pool, e);
+    if (!rc && qs_model_is_quantized(w->model))
+        qs_cli_note(cli, "the model is quantized already: errors are against this file, not the original");
+    if (!rc)
+        rc = qs_cli_job(cli, "plan", measure, w,
+                        w->args.no_cache ? NULL : "the same command goes on where this one stopped", e);
+    return rc;
+}
+
+static int make(struct qs_cli *cli, struct work *w, struct qs_writer_forecast *f, struct qs_err *e)
+{
+    struct qs_str path = QS_STR_INIT;
+    const struct qs_plan_args args = {
+        .imatrix = w->imatrix,
+        .allow_requantize = qs_cli_has(cli, "allow-requantize"),
+        .foretell = true,
+    };
+    int rc = qs_model_open(qs_cli_arg(cli, 0), &w->model, e);
+    if (!rc)
+        rc = qs_writer_default_name(w->model, w->recipe, &path, e);
+    if (!rc)
+        rc = qs_plan_make(w->model, w->recipe, &args, &w->plan, e);
+    if (!rc) {
+        qs_cli_warn_split(cli, w->plan);
+        rc = qs_plan_put_advice(w->plan, advice_words, e);
+    }
+    if (!rc)
+        rc = foretell(cli, w->plan, path.data, f, e);
+    if (!rc && qs_cli_has(cli, "measure"))
+        rc = survey(cli, w, e);
+    qs_str_free(&path);
+    return rc;
+}
+
+static int show(struct qs_cli *cli, const struct work *w, const struct qs_writer_forecast *f)
 {
     struct qs_err e = QS_ERR_INIT;
-    struct qs_writer_forecast f;
-    qs_cli_warn_split(cli, plan);
-    if (qs_plan_put_advice(plan, advice_words, &e) || foretell(cli, plan, path, &f, &e))
-        return qs_cli_fail(cli, &e);
-    struct qs_report *r = qs_report_plan(plan, qs_cli_has(cli, "changes-only"), &f);
+    const struct qs_choice_view view = { .survey = w->survey, .changes_only = qs_cli_has(cli, "changes-only") };
+    struct qs_report *r = qs_report_plan(w->plan, &view, f);
     if (!r) {
         qs_fail_mem(&e, 0, "the report");
         return qs_cli_fail(cli, &e);
     }
-    int rc = qs_cli_print(cli, r, "tensors");
+    const int rc = qs_cli_print(cli, r, "tensors");
     qs_report_free(r);
     return rc;
-}
-
-static int make(struct qs_cli *cli, const struct qs_model *m, const struct qs_recipe *recipe,
-                const struct qs_imatrix *im)
-{
-    struct qs_err e = QS_ERR_INIT;
-    struct qs_plan *plan = NULL;
-    struct qs_str path = QS_STR_INIT;
-    int rc = qs_writer_default_name(m, recipe, &path, &e);
-    const struct qs_plan_args args = {
-        .imatrix = im,
-        .allow_requantize = qs_cli_has(cli, "allow-requantize"),
-        .foretell = true,
-    };
-    if (!rc)
-        rc = qs_plan_make(m, recipe, &args, &plan, &e);
-    const int exit_code = rc ? qs_cli_fail(cli, &e) : show(cli, plan, path.data);
-    qs_plan_free(plan);
-    qs_str_free(&path);
-    return exit_code;
 }
 
 static int run(struct qs_cli *cli)
 {
     struct qs_err e = QS_ERR_INIT;
-    struct qs_model *m = NULL;
-    struct qs_recipe *recipe = NULL;
-    struct qs_imatrix *im = NULL;
-    int rc = qs_cli_recipe(cli, &recipe);
+    struct qs_writer_forecast f;
+    struct work w = { .model = NULL };
+    if (qs_cli_has(cli, "no-cache") && !qs_cli_has(cli, "measure"))
+        return qs_cli_usage(cli, "--no-cache goes with --measure: nothing else is measured");
+    int rc = qs_cli_recipe(cli, &w.recipe);
     if (rc == QS_EXIT_DONE)
-        rc = qs_cli_imatrix(cli, &im);
-    if (rc == QS_EXIT_DONE && qs_model_open(qs_cli_arg(cli, 0), &m, &e))
-        rc = qs_cli_fail(cli, &e);
+        rc = qs_cli_imatrix(cli, &w.imatrix);
     if (rc == QS_EXIT_DONE)
-        rc = make(cli, m, recipe, im);
-    qs_model_close(m);
-    qs_imatrix_free(im);
-    qs_recipe_free(recipe);
+        rc = make(cli, &w, &f, &e) ? qs_cli_fail(cli, &e) : show(cli, &w, &f);
+    work_free(&w);
     return rc;
 }
 
@@ -104,15 +154,21 @@ static const struct qs_key_doc keys[] = {
     { "plan.writable", "false: quantize refuses this plan, whatever the output is called; a warning says why" },
     { "plan.warnings", "how many warnings" },
     { "tensors[].name", "tensor" },
+    { "tensors[].role", "what it is for" },
+    { "tensors[].layer", "its block; null outside of blocks" },
     { "tensors[].shape", "columns x rows x experts" },
     { "tensors[].from", "type in the source" },
     { "tensors[].to", "type in the result" },
     { "tensors[].bytes", "bytes in the result" },
     { "tensors[].bpw", "bits per weight in the result" },
+    { "tensors[].error", "relative RMS error in that type, with error_how and, where sampled, error_se; null: copied as it "
+                         "is, or cannot be measured. Only with --measure, like kurtosis and outliers" },
+    { "tensors[].kurtosis", "fourth moment of the weights over squared variance: 3 for a Gaussian" },
+    { "tensors[].outliers", "rows and columns whose largest weight is 4 times that of the median one, or more" },
     { "tensors[].why", "base, preset, pin, rule, option, kept, same or copy" },
     { "tensors[].fallback", "whether the row length forced another type than wanted" },
     { "tensors[].importance", "whether importance weights are used; null without --imatrix" },
-    { "tensors[].reason", "the same for people" },
+    { "tensors[].reason", "the same for people, or what keeps the plan from being carried out" },
     { "types[].type", "type in the result" },
     { "types[].tensors", "tensors of this type" },
     { "types[].weights", "weights of this type" },
@@ -130,15 +186,17 @@ const struct qs_verb qs_verb_plan = {
     .summary = "show what quantize would do with every tensor, and what it would need",
     .description =
         "Applies a preset or a recipe to a model and prints type, bytes and reason of every tensor, with the size of "
-        "the "
-        "result, the memory and the disk it needs, and whatever should be minded: also what would keep quantize from "
-        "starting (missing importance weights, a source that is quantized already, a pin or rule that cannot be), as a warning. Nothing is written; only headers are read, so weights that are NaN show up in check and quantize "
-        "only.\n\n"
+        "the result, the memory and the disk it needs, and whatever should be minded: also what would keep quantize from "
+        "starting (missing importance weights, a source that is quantized already, a pin or rule that cannot be), as a "
+        "warning. Nothing is written; only headers are read, so weights that are NaN show up in check and quantize only.\n\n"
+        "With --measure the weights are read too, and the table has what the screen shows of each tensor: the relative RMS "
+        "error of its type, sampled (marked ~), its kurtosis and its outliers. They come from the same cache as those of "
+        "quantscape survey.\n\n"
         "Presets follow llama.cpp's choice tensor by tensor. Pins beat the options for output and embeddings, these "
-        "beat "
-        "rules, rules beat the preset.",
+        "beat rules, rules beat the preset.",
     .examples = "quantscape plan model.gguf -t Q4_K_M\twhat the preset gives\n"
                 "quantscape plan model.gguf -t IQ3_M --rule 'blk\\.[0-3]\\.=Q6_K'\tfirst layers better\n"
+                "quantscape plan model.gguf --measure --csv\twhat the screen shows of each tensor, as a table\n"
                 "quantscape plan model.gguf --recipe my.recipe --json\tfor programs\n",
     .opts = options,
     .keys = keys,

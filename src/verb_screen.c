@@ -15,12 +15,15 @@
 #define SCRIPT_MAX (1u << 20)
 
 static const struct qs_opt options[] = {
-    { .name = "theme", .kind = QS_OPT_STR, .arg = "NAME", .help = "theme by name, or a file with a '/' in its name; not kept" },
+    { .name = "theme", .kind = QS_OPT_STR, .arg = "NAME",
+      .help = "theme by name, or a file with a '/' in its name; not kept" },
     { .name = "color", .kind = QS_OPT_CHOICE, .arg = "COLORS", .choices = "truecolor 256 16 mono",
       .help = "colours to use instead of those that the terminal is known to have" },
     { .name = "ascii", .help = "nothing but ASCII on the screen" },
-    { .name = "play", .kind = QS_OPT_FILE, .arg = "SCRIPT", .help = "no terminal: press the keys of SCRIPT (- standard input)" },
-    { .name = "size", .kind = QS_OPT_STR, .arg = "COLSxROWS", .help = "with --play: size of the screen (default: 80x24)" },
+    { .name = "play", .kind = QS_OPT_FILE, .arg = "SCRIPT",
+      .help = "no terminal: press the keys of SCRIPT (- standard input)" },
+    { .name = "size", .kind = QS_OPT_STR, .arg = "COLSxROWS",
+      .help = "with --play: size of the screen (default: 80x24)" },
     { .name = NULL }
 };
 
@@ -51,8 +54,11 @@ static int run(struct qs_cli *cli)
 {
     struct qs_err e = QS_ERR_INIT;
     const char *script = qs_cli_str(cli, "play", NULL);
-    const struct qs_ui_args args = { .path = qs_cli_arg(cli, 0), .threads = cli->threads, .theme = qs_cli_str(cli, "theme", NULL),
-                                     .color = qs_cli_str(cli, "color", NULL), .ascii = qs_cli_has(cli, "ascii") };
+    const struct qs_ui_args args = { .path = qs_cli_arg(cli, 0),
+                                     .threads = cli->threads,
+                                     .theme = qs_cli_str(cli, "theme", NULL),
+                                     .color = qs_cli_str(cli, "color", NULL),
+                                     .ascii = qs_cli_has(cli, "ascii") };
     if (script)
         return play(cli, &args, script);
     if (qs_cli_has(cli, "size"))
@@ -63,13 +69,23 @@ static int run(struct qs_cli *cli)
 }
 
 const struct qs_verb qs_verb_screen = {
-    .name = "screen", .args = "[FILE]", .max_args = 1, .summary = "the workbench on the terminal",
-    .description = "Opens a model on the screen: a map of its tensors, types to choose, the file to write. Without a file the "
-    "models found on this machine are shown. \"quantscape FILE\" is the same without options.\n\n"
-    "With --play the screen has no terminal: it is driven by a script and leaves what its lines print. A line of a script is "
-    "one of: keys by name and text in quotes (j j Enter \"attn\"); a command after a colon (:types); wait, until nothing is "
-    "under way; expect REGEX, which fails unless the screen shows it; print, the screen as text; size COLSxROWS; burst and keys, which come all at once; click, drag, "
-    "release, wheel-up or wheel-down with ROW COL, from 0; # a comment. Settings and recent files are left alone, and no models are looked for.",
+    .name = "screen",
+    .args = "[FILE]",
+    .max_args = 1,
+    .summary = "the workbench on the terminal",
+    .description =
+        "Opens a model on the screen: a map of its tensors, types to choose, the file to write. Without a file the "
+        "models found on this machine are shown. \"quantscape FILE\" is the same without options.\n\n"
+        "With --play the screen has no terminal: it is driven by a script and leaves what its lines print. A line of a "
+        "script is "
+        "one of: keys by name and text in quotes (j j Enter \"attn\"); a command after a colon (:types); wait, until "
+        "nothing is "
+        "under way; expect REGEX, which fails unless the screen shows it; print, the screen as text; size COLSxROWS; "
+        "burst and keys, which come all at once; click, drag, "
+        "release, wheel-up or wheel-down with ROW COL, from 0; # a comment. Settings and recent files are left alone, "
+        "and no models are looked for.",
     .examples = "quantscape screen model.gguf --theme light\tother colours\n"
                 "quantscape screen model.gguf --play script.txt --size 120x40\twhat a script shows\n",
-    .opts = options, .run = run };
+    .opts = options,
+    .run = run
+};

@@ -117,7 +117,9 @@ static void back(struct qs_app *a, const char *arg) { (void)arg; qs_app_back(a);
 
 static const char *cannot_search(struct qs_app *a)
 {
-    return a->screen->find && (qs_app_doc(a) || !a->screen->needs_document) ? NULL : "there is nothing to search on this screen";
+    return a->screen->find && (qs_app_doc(a) || !a->screen->needs_document)
+               ? NULL
+               : "there is nothing to search on this screen";
 }
 
 static void find(struct qs_app *a, int step)
@@ -213,7 +215,7 @@ static void set_imatrix(struct qs_app *a, const char *arg)
     if (qs_workbench_imatrix(a->bench, none ? NULL : arg, &e))
         qs_app_fail(a, &e);
     else
-        qs_app_say(a, none ? "no importance matrix any more" : "importance matrix: %s", arg);
+        qs_app_say(a, none ? "no importance matrix any more" : "reading the importance matrix %s", arg);
 }
 
 static void requantize(struct qs_app *a, const char *arg)
@@ -222,7 +224,8 @@ static void requantize(struct qs_app *a, const char *arg)
     if (qs_workbench_requantize(a->bench, strcmp(arg, "on") == 0, &e))
         qs_app_fail(a, &e);
     else
-        qs_app_say(a, "weights that are quantized already may %sbe quantized again", strcmp(arg, "on") == 0 ? "" : "not ");
+        qs_app_say(a, "weights that are quantized already may %sbe quantized again",
+                   strcmp(arg, "on") == 0 ? "" : "not ");
 }
 
 /* ---- looks and settings ---- */
@@ -233,7 +236,8 @@ static void theme(struct qs_app *a, const char *arg)
     if (qs_app_set_theme(a, arg, &e))
         qs_app_fail(a, &e);
     else
-        qs_app_say(a, "theme %s, %s colours (:set theme %s keeps it)", a->theme.name, qs_tier_name(a->theme.tier), a->theme.name);
+        qs_app_say(a, "theme %s, %s colours (:set theme %s keeps it)", a->theme.name, qs_tier_name(a->theme.tier),
+                   a->theme.name);
 }
 
 static void reload_theme(struct qs_app *a, const char *arg)
@@ -286,7 +290,15 @@ static void save_to(struct qs_app *a, const char *path, bool overwrite)
 static void save_screen(struct qs_app *a, const char *arg) { save_to(a, arg, false); }
 static void save_screen_over(struct qs_app *a, const char *arg) { save_to(a, arg, true); }
 
-static void move(struct qs_app *a, enum qs_list_move m) { a->screen->move(a, m); }
+/* Keys do not come here where the screen has no lines; the help runs what it lists all the same. */
+static void move(struct qs_app *a, enum qs_list_move m)
+{
+    if (a->screen->move)
+        a->screen->move(a, m);
+    else
+        qs_app_say(a, "nothing here moves by lines");
+}
+
 static void up(struct qs_app *a, const char *arg) { (void)arg; move(a, QS_LIST_UP); }
 static void down(struct qs_app *a, const char *arg) { (void)arg; move(a, QS_LIST_DOWN); }
 static void half_up(struct qs_app *a, const char *arg) { (void)arg; move(a, QS_LIST_HALF_UP); }
@@ -309,38 +321,58 @@ const struct qs_action qs_move_actions[] = {
 };
 
 const struct qs_action qs_global_actions[] = {
-    { .name = "overview", .keys = "1", .help = "what the model is, what it weighs, what it needs; without one: models to open", .run = to_overview },
-    { .name = "map", .keys = "2", .help = "layers across, roles down, coloured by a measure; types are chosen here", .run = to_map },
+    { .name = "overview", .keys = "1",
+      .help = "what the model is, what it weighs, what it needs; without one: models to open", .run = to_overview },
+    { .name = "map", .keys = "2",
+      .help = "layers across, roles down, coloured by a measure; types are chosen here", .run = to_map },
     { .name = "tensors", .keys = "3", .help = "all tensors as a table to sort, filter and mark", .run = to_tensors },
-    { .name = "recipe", .keys = "4", .help = "preset, pins and rules, with what each of them decides", .run = to_recipe },
-    { .name = "jobs", .keys = "5 w", .help = "what runs and what has ended: progress, pause, cancel, go on", .run = to_jobs },
+    { .name = "recipe", .keys = "4",
+      .help = "preset, pins and rules, with what each of them decides", .run = to_recipe },
+    { .name = "jobs", .keys = "5 w",
+      .help = "what runs and what has ended: progress, pause, cancel, go on", .run = to_jobs },
     { .name = "log", .keys = "6", .help = "what happened", .run = to_log },
-    { .name = "help", .keys = "? F1", .brief = "help", .rank = 1, .help = "keys and commands, which can be run from there; words", .run = to_help },
-    { .name = "next-screen", .keys = "Tab", .brief = "screen", .rank = 6, .help = "the next screen", .run = next_screen },
+    { .name = "help", .keys = "? F1", .brief = "help", .rank = 1,
+      .help = "keys and commands, which can be run from there; words", .run = to_help },
+    { .name = "next-screen", .keys = "Tab", .brief = "screen", .rank = 6,
+      .help = "the next screen", .run = next_screen },
     { .name = "previous-screen", .keys = "Shift-Tab", .help = "the screen before", .run = previous_screen },
     { .name = "back", .keys = "Esc", .help = "where we came from", .run = back },
-    { .name = "command", .keys = ":", .brief = "command", .rank = 5, .help = "type the name of a command; Tab completes", .run = command },
+    { .name = "command", .keys = ":", .brief = "command", .rank = 5,
+      .help = "type the name of a command; Tab completes", .run = command },
     { .name = "palette", .keys = "Ctrl-P F2", .help = "pick from all commands, with their keys", .run = palette },
     { .name = "search", .keys = "/", .arg = QS_ARG_REGEX, .arg_optional = true, .brief = "search", .rank = 7,
       .help = "search by regular expression", .refuse = cannot_search, .run = search },
     { .name = "next-match", .keys = "n", .help = "the next match", .refuse = cannot_search, .run = find_next },
-    { .name = "previous-match", .keys = "N", .help = "the match before", .refuse = cannot_search, .run = find_previous },
-    { .name = "undo", .keys = "u", .brief = "undo", .rank = 4, .help = "take back the last change of the recipe", .refuse = cannot_undo, .run = undo },
-    { .name = "redo", .keys = "Ctrl-R", .help = "make the change again that was taken back", .refuse = cannot_redo, .run = redo },
+    { .name = "previous-match", .keys = "N",
+      .help = "the match before", .refuse = cannot_search, .run = find_previous },
+    { .name = "undo", .keys = "u", .brief = "undo", .rank = 4,
+      .help = "take back the last change of the recipe", .refuse = cannot_undo, .run = undo },
+    { .name = "redo", .keys = "Ctrl-R",
+      .help = "make the change again that was taken back", .refuse = cannot_redo, .run = redo },
     { .name = "open", .keys = "o", .arg = QS_ARG_FILE, .help = "open a model", .run = open_file },
     { .name = "write", .keys = "W", .arg = QS_ARG_FILE, .arg_optional = true, .brief = "write", .rank = 2,
       .help = "write the file as the recipe says; goes on with one that was interrupted", .refuse = needs_document, .run = qs_app_write },
-    { .name = "write-parts", .arg = QS_ARG_TEXT, .help = "write in parts of at most SIZE (4GiB, 800MiB)", .refuse = needs_document, .run = qs_app_write_parts },
-    { .name = "imatrix", .arg = QS_ARG_FILE, .help = "use an importance matrix, or none", .refuse = needs_document, .run = set_imatrix },
-    { .name = "requantize", .arg = QS_ARG_WORDS, .words = "on off", .help = "allow weights that are quantized already to be quantized again",
+    { .name = "write-parts", .arg = QS_ARG_TEXT,
+      .help = "write in parts of at most SIZE (4GiB, 800MiB)", .refuse = needs_document, .run = qs_app_write_parts },
+    { .name = "write-modelfile", .arg = QS_ARG_FILE, .arg_optional = true,
+      .help = "write the file, and an Ollama Modelfile beside it",
+      .refuse = needs_document, .run = qs_app_write_modelfile },
+    { .name = "imatrix", .arg = QS_ARG_FILE,
+      .help = "use an importance matrix, or none", .refuse = needs_document, .run = set_imatrix },
+    { .name = "requantize", .arg = QS_ARG_WORDS, .words = "on off",
+      .help = "allow weights that are quantized already to be quantized again",
       .refuse = needs_document, .run = requantize },
     { .name = "theme", .arg = QS_ARG_THEME, .help = "other colours", .run = theme },
     { .name = "theme-reload", .help = "read the theme's file again", .run = reload_theme },
-    { .name = "mouse", .keys = "Ctrl-T F12", .brief = "mouse", .rank = 15, .arg = QS_ARG_WORDS, .arg_optional = true, .words = "on off",
+    { .name = "mouse", .keys = "Ctrl-T F12", .brief = "mouse", .rank = 15, .arg = QS_ARG_WORDS, .arg_optional = true,
+      .words = "on off",
       .help = "let go of the mouse so that the terminal selects text, or take it", .run = mouse },
-    { .name = "set", .arg = QS_ARG_SETTING, .help = "change a setting (NAME VALUE) and keep it; NAME alone shows it", .run = set },
-    { .name = "save-screen", .arg = QS_ARG_FILE, .help = "write what is seen: FILE.txt, FILE.ans or FILE.svg", .run = save_screen },
-    { .name = "save-screen!", .arg = QS_ARG_FILE, .help = "the same, over a file that exists", .run = save_screen_over },
+    { .name = "set", .arg = QS_ARG_SETTING,
+      .help = "change a setting (NAME VALUE) and keep it; NAME alone shows it", .run = set },
+    { .name = "save-screen", .arg = QS_ARG_FILE,
+      .help = "write what is seen: FILE.txt, FILE.ans or FILE.svg", .run = save_screen },
+    { .name = "save-screen!", .arg = QS_ARG_FILE,
+      .help = "the same, over a file that exists", .run = save_screen_over },
     { .name = "redraw", .keys = "Ctrl-L", .help = "draw everything anew", .run = redraw },
     { .name = "suspend", .keys = "Ctrl-Z", .help = "stop for a while (fg in the shell goes on)", .run = suspend },
     { .name = "quit", .keys = "q Ctrl-C", .brief = "quit", .rank = 0, .help = "quit", .run = quit },

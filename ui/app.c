@@ -80,6 +80,19 @@ void qs_app_back(struct qs_app *a)
         show(a, a->before[--a->n_before]);
 }
 
+uint64_t qs_app_file_bytes(struct qs_app *a)
+{
+    const struct qs_doc *d = qs_app_doc(a);
+    struct qs_writer_forecast f;
+    if (a->file_of != d->model || a->file_version != d->version) {
+        const bool known = qs_workbench_forecast(a->bench, &(struct qs_write_request){ .path = NULL }, &f, NULL, NULL) == QS_OK;
+        a->file_bytes = known ? f.bytes : d->plan->bytes;
+        a->file_of = d->model;
+        a->file_version = d->version;
+    }
+    return a->file_bytes;
+}
+
 bool qs_app_private(const struct qs_app *a) { return a->args.private; }
 
 void qs_screen_refresh(struct qs_app *a)
@@ -131,9 +144,12 @@ void qs_app_warn(struct qs_app *a, const char *fmt, ...)
 static const char *advice_text(enum qs_advice advice)
 {
     static const char *const text[] = {
-        [QS_ADVISE_NONE] = "", [QS_ADVISE_OVERWRITE] = "allow that it is overwritten",
-        [QS_ADVISE_OVERWRITE_OR_OTHER] = "overwrite it, or name another output", [QS_ADVISE_OTHER_OUTPUT] = "name another output",
-        [QS_ADVISE_DISCARD] = "discard it, or name another output", [QS_ADVISE_RESTART] = "write it again from the beginning",
+        [QS_ADVISE_NONE] = "",
+        [QS_ADVISE_OVERWRITE] = "allow that it is overwritten",
+        [QS_ADVISE_OVERWRITE_OR_OTHER] = "overwrite it, or name another output",
+        [QS_ADVISE_OTHER_OUTPUT] = "name another output",
+        [QS_ADVISE_DISCARD] = "discard it, or name another output",
+        [QS_ADVISE_RESTART] = "write it again from the beginning",
         [QS_ADVISE_REQUANTIZE] = ":requantize on allows it",
         [QS_ADVISE_IMATRIX] = ":imatrix FILE gives an importance matrix",
         [QS_ADVISE_SMALLER_PARTS] = "write smaller parts (:write-parts SIZE)",
@@ -187,9 +203,14 @@ static void apply_mouse(struct qs_app *a)
     qs_app_wants(a, a->mouse ? QS_WISH_MOUSE_ON : QS_WISH_MOUSE_OFF, NULL);
 }
 
+static void apply_preset(struct qs_app *a)
+{
+    qs_workbench_preset(a->bench, qs_config_text(a->config, QS_CONF_PRESET), NULL); /* the settings know it */
+}
+
 /* What takes effect at once; the theme does too, but may be refused. */
 static void (*const apply[QS_CONF_COUNT])(struct qs_app *a) = {
-    [QS_CONF_UNICODE] = apply_unicode, [QS_CONF_MOUSE] = apply_mouse,
+    [QS_CONF_UNICODE] = apply_unicode, [QS_CONF_MOUSE] = apply_mouse, [QS_CONF_PRESET] = apply_preset,
 };
 
 bool qs_setting_at_once(enum qs_setting s)
@@ -246,7 +267,6 @@ static int load_settings(struct qs_app *a, struct qs_err *e)
     for (size_t i = 0; (problem = qs_config_problem(a->config, i)) != NULL; i++)
         tell(a, QS_LOG_WARNING, problem);
     const char *theme = a->args.theme ? a->args.theme : qs_config_text(a->config, QS_CONF_THEME);
-    a->light = a->args.light;
     a->mouse = qs_config_bool(a->config, QS_CONF_MOUSE);
     apply_unicode(a);
     if (qs_app_set_theme(a, theme, &bad) == QS_OK)
@@ -287,8 +307,10 @@ int qs_app_new(const struct qs_app_args *args, struct qs_app **out, struct qs_er
     if (args->config)
         a->config = args->config;
     if (!rc)
-        rc = qs_workbench_new(&(struct qs_workbench_args){ .pool = a->pool, .wake_fd = args->wake_fd,
-                                                           .preset = qs_config_text(a->config, QS_CONF_PRESET) }, &a->bench, e);
+        rc = qs_workbench_new(&(struct qs_workbench_args) { .pool = a->pool,
+                                                            .wake_fd = args->wake_fd,
+                                                            .preset = qs_config_text(a->config, QS_CONF_PRESET) },
+                              &a->bench, e);
     if (!rc)
         rc = load_settings(a, e);
     if (!rc)
@@ -315,12 +337,12 @@ void qs_app_free(struct qs_app *a)
     if (!a)
         return;
     qs_modal_close(a);
+    qs_workbench_free(a->bench); /* jobs end before the screens free what they work on */
     for (size_t i = 0; qs_screens[i]; i++) {
         if (a->state[i] && qs_screens[i]->done)
             qs_screens[i]->done(a->state[i]);
         qs_free(a->state[i]);
     }
-    qs_workbench_free(a->bench);
     qs_pool_free(a->pool);
     qs_config_free(a->config);
     qs_regex_free(a->search);
@@ -377,11 +399,28 @@ static void tell_failed_opening(struct qs_app *a)
     a->open_failed = failed;
 }
 
+/* A matrix is read by a job: what came of it is told when it is there. */
+static void tell_imatrix(struct qs_app *a)
+{
+    const bool reading = qs_workbench_imatrix_reading(a->bench);
+    if (a->reading_imatrix && !reading) {
+        const struct qs_err *e = qs_workbench_imatrix_error(a->bench);
+        const struct qs_doc *d = qs_app_doc(a);
+        if (e->code)
+            message(a, QS_LOG_ERROR, e->msg); /* the log has it */
+        else if (d && d->imatrix_path)
+            qs_app_say(a, "importance matrix: %s", d->imatrix_path);
+    }
+    a->reading_imatrix = reading;
+}
+
 bool qs_app_poll(struct qs_app *a)
 {
     a->dirty |= qs_workbench_poll(a->bench);
     take_document(a);
     tell_failed_opening(a);
+    tell_imatrix(a);
+    a->dirty |= qs_write_poll(a);
     for (size_t i = 0; qs_screens[i]; i++)
         if (qs_screens[i]->poll)
             a->dirty |= qs_screens[i]->poll(a);
@@ -390,10 +429,7 @@ bool qs_app_poll(struct qs_app *a)
 
 bool qs_app_busy(const struct qs_app *a)
 {
-    bool busy = qs_workbench_busy(a->bench);
-    for (size_t i = 0; qs_screens[i] && !busy; i++)
-        busy = qs_screens[i]->busy && qs_screens[i]->busy(a);
-    return busy;
+    return qs_workbench_busy(a->bench);
 }
 
 bool qs_app_idle(const struct qs_app *a)
@@ -508,6 +544,7 @@ void qs_app_draw(struct qs_app *a, struct qs_cells *cells, int *row, int *col)
     a->dirty = false;
     a->rows = cells->rows;
     a->cols = cells->cols;
-    qs_draw_fill(&all, (struct qs_rect){ 0, 0, qs_canvas_rows(&all), qs_canvas_cols(&all) }, qs_app_look(a, QS_LOOK_TEXT));
+    qs_draw_fill(&all, (struct qs_rect) { 0, 0, qs_canvas_rows(&all), qs_canvas_cols(&all) },
+                 qs_app_look(a, QS_LOOK_TEXT));
     qs_frame_draw(a, &all, row, col);
 }

@@ -66,8 +66,7 @@ struct qs_screen {
     /* Search by regular expression (`/ n N`): goes to the next place that matches, step 1 or -1; step 0: the first from the
      * cursor on, the cursor's place included. False: none. NULL: the screen has nothing to search. */
     bool (*find)(struct qs_app *a, const struct qs_regex *re, int step);
-    bool (*poll)(struct qs_app *a);                               /* looks after work of its own; true: draw again. May be NULL */
-    bool (*busy)(const struct qs_app *a);                         /* such work is under way; may be NULL */
+    bool (*poll)(struct qs_app *a);                               /* looks after what comes by itself; true: draw again. May be NULL */
 };
 
 extern const struct qs_screen *const qs_screens[]; /* in the order of the number keys, ended by NULL */
@@ -84,7 +83,6 @@ struct qs_app_args {
     int wake_fd;               /* gets a byte when a job has news; -1: none */
     enum qs_tier tier;
     bool unicode;
-    bool light;                /* the terminal's background, as far as known */
     const char *theme;         /* overrides the setting; NULL */
     struct qs_config *config;  /* settings, taken over by the app if it is made; NULL: all defaults */
     bool private;              /* nothing is kept: settings, recent files (tests, scripts) */

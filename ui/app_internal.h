@@ -25,7 +25,8 @@ struct qs_prompt {
     struct qs_edit edit;
 };
 
-struct qs_write_state { struct qs_str path; uint64_t split; bool overwrite, restart; }; /* what is being asked for */
+struct qs_write_state { struct qs_str path; uint64_t split; bool overwrite, restart, modelfile;
+                        unsigned told; /* the last job whose end was told */ }; /* what is being asked for */
 
 struct qs_app {
     struct qs_app_args args;
@@ -41,7 +42,7 @@ struct qs_app {
     size_t n_before;
     void *state[QS_SCREENS_MAX];
     const struct qs_model *document;         /* as last told to the screens */
-    bool dirty, quit, open_failed;
+    bool dirty, quit, open_failed, reading_imatrix;
     bool small_ignored;                      /* the terminal is too small, and the person goes on all the same */
     enum qs_app_wish wish;
     struct qs_str clipboard;
@@ -68,6 +69,7 @@ struct qs_app {
     size_t n_palette;
 
     struct qs_write_state write;
+    uint64_t file_bytes, file_version; const struct qs_model *file_of; /* as of that version of the document */
     struct qs_str opening;                   /* the model that is to be opened when the question is answered */
     struct qs_marks marks;
     struct qs_picking picking;
@@ -80,6 +82,7 @@ struct qs_app {
     size_t n_buttons;
 };
 
+uint64_t qs_app_file_bytes(struct qs_app *a); /* what writing the recipe would come to, metadata included */
 void qs_screen_refresh(struct qs_app *a); /* of the screen shown, where it can be used */
 
 /* ---- actions (app_run.c) ---- */
@@ -105,6 +108,8 @@ void qs_modal_close(struct qs_app *a);
 /* ---- writing (write.c) ---- */
 void qs_app_write(struct qs_app *a, const char *arg);
 void qs_app_write_parts(struct qs_app *a, const char *arg);
+bool qs_write_poll(struct qs_app *a); /* tells of files that are whole, or could not be written */
+void qs_app_write_modelfile(struct qs_app *a, const char *arg);
 
 /* ---- around the screen (frame.c) ---- */
 void qs_frame_draw(struct qs_app *a, const struct qs_canvas *all, int *row, int *col);

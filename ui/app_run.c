@@ -150,6 +150,7 @@ bool qs_action_do(struct qs_app *a, const struct qs_action *t, const char *arg)
 
 bool qs_app_run(struct qs_app *a, const char *line)
 {
+    a->message[0] = 0;
     line += strspn(line, " :");
     const size_t n = strcspn(line, " ");
     const char *arg = line + n + strspn(line + n, " ");

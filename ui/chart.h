@@ -1,4 +1,4 @@
-/* chart.h - pictures of numbers: heat grid with legend, histogram, profile, sparkline. Pure drawing, no state.
+/* chart.h - pictures of numbers: heat grid with legend, histogram, profile. Pure drawing, no state.
  *
  * Every one takes any size of canvas, draws what it can there, and reads without colour. NaN is "not known" and drawn
  * apart; infinities lie at the ends of the scale.
@@ -43,10 +43,6 @@ struct qs_grid {
 /* Not known is '?' (QS_LOOK_UNKNOWN). Returns the lines that the rest of the grid would take, drawn or not. */
 int qs_grid_draw(const struct qs_canvas *c, const struct qs_theme *t, const struct qs_grid *h);
 
-/* One value as the grid draws it, for who draws a grid of his own: fills w cells from (y, x). */
-void qs_grid_cell(const struct qs_canvas *c, const struct qs_theme *t, int y, int x, int w, const struct qs_scale *s,
-                  double value, enum qs_grid_sign sign);
-
 /* The scale in one line: title, then numbers with the colours (levels) between them, as many as fit; "log" where it is
  * one; "? unknown" where there is room. Without room: low and high alone. digits as in qs_fmt_num. */
 void qs_legend_draw(const struct qs_canvas *c, int y, int x, int cells, const struct qs_theme *t, const char *title,
@@ -86,11 +82,5 @@ struct qs_profile {
 /* Where there are more channels than columns, each column shows the least and largest of its own, so that no spike is
  * lost. Axis numbers at the left, channel numbers below. */
 void qs_profile_draw(const struct qs_canvas *c, const struct qs_theme *t, const struct qs_profile *p);
-
-/* ---- sparkline ---- */
-
-/* The last `cells` of n values in one line, from 0 or the least (whichever is less) to the largest. */
-void qs_spark_draw(const struct qs_canvas *c, int y, int x, int cells, const struct qs_theme *t, enum qs_look look,
-                   const double *value, size_t n);
 
 #endif

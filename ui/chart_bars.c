@@ -1,4 +1,4 @@
-/* chart_bars.c - histograms and sparklines: bars in eighths of a cell. Pure drawing. */
+/* chart_bars.c - histograms: bars in eighths of a cell. Pure drawing. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -132,23 +132,5 @@ void qs_histogram_draw(const struct qs_canvas *c, const struct qs_theme *t, cons
         draw_bar(&plot, t, x, w, bar);
         if (h->after)
             draw_dot(&plot, t, x, w, height(column_sum(h->after, h->n, each, i), most, h->log, rows), bar);
-    }
-}
-
-void qs_spark_draw(const struct qs_canvas *c, int y, int x, int cells, const struct qs_theme *t, enum qs_look look,
-                   const double *value, size_t n)
-{
-    const size_t shown = cells < 0 ? 0 : n < (size_t)cells ? n : (size_t)cells;
-    const double *v = value + (n - shown);
-    struct qs_scale s = { 0, 0, false };
-    for (size_t i = 0; i < shown; i++) {
-        s.low = isfinite(v[i]) && v[i] < s.low ? v[i] : s.low;
-        s.high = isfinite(v[i]) && v[i] > s.high ? v[i] : s.high;
-    }
-    for (size_t i = 0; i < shown; i++) {
-        const double p = qs_scale_position(&s, v[i]);
-        const char *glyph = isnan(p) ? " " : c->ascii ? qs_theme_density(1 + (unsigned)(p * 8 + 0.5), true)
-                                                      : qs_chart_eighth(1 + (int)(p * 7 + 0.5), false);
-        qs_draw_glyph(c, y, x + (int)i, qs_look(t, look), glyph);
     }
 }

@@ -74,8 +74,9 @@ static bool has_color(const struct qs_theme *t)
     return t->tier != QS_TIER_MONO && t->ramp_steps > 0;
 }
 
-void qs_grid_cell(const struct qs_canvas *c, const struct qs_theme *t, int y, int x, int w, const struct qs_scale *s,
-                  double value, enum qs_grid_sign sign)
+/* One value: fills w cells from (y, x). */
+static void value_cell(const struct qs_canvas *c, const struct qs_theme *t, int y, int x, int w, const struct qs_scale *s,
+                       double value, enum qs_grid_sign sign)
 {
     const bool unknown = isnan(value), color = has_color(t);
     const struct qs_style style = unknown ? qs_look(t, QS_LOOK_UNKNOWN)
@@ -99,7 +100,7 @@ static void half_cell(const struct qs_canvas *c, const struct qs_theme *t, int y
     const bool up = !isnan(upper), down = !isnan(lower);
     const qs_color none = qs_look(t, QS_LOOK_UNKNOWN).bg;
     if (!up && !down) {
-        qs_grid_cell(c, t, y, x, w, &h->scale, upper, h->sign);
+        value_cell(c, t, y, x, w, &h->scale, upper, h->sign);
         return;
     }
     const qs_color high = up ? qs_theme_heat_color(t, qs_scale_position(&h->scale, upper)) : none;
@@ -132,7 +133,7 @@ int qs_grid_draw(const struct qs_canvas *c, const struct qs_theme *t, const stru
             if (halves)
                 half_cell(c, t, y, x, w, h, a, b);
             else
-                qs_grid_cell(c, t, y, x, w, &h->scale, h->half ? larger(a, b) : a, h->sign);
+                value_cell(c, t, y, x, w, &h->scale, h->half ? larger(a, b) : a, h->sign);
         }
     }
     return lines < INT32_MAX ? (int)lines : INT32_MAX;
@@ -187,7 +188,7 @@ void qs_legend_draw(const struct qs_canvas *c, int y, int x, int cells, const st
     for (int i = 0; i < n; i++) {
         x += qs_draw_text(c, y, x, text, tick[i], end - x) + 1;
         for (int k = 0; i < n - 1 && k < swatch; k++, x++)
-            qs_grid_cell(c, t, y, x, 1, &place, (i + (k + 0.5) / swatch) / (n - 1), sign);
+            value_cell(c, t, y, x, 1, &place, (i + (k + 0.5) / swatch) / (n - 1), sign);
         x += i < n - 1;
     }
     if (s->log)

@@ -1,13 +1,14 @@
 /* choose.c - choosing types for tensors: edits of the recipe, the list of types, and what is said about one tensor. */
 #include "ui/choose.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/text.h"
-#include "core/report/report_plan.h"
+#include "core/report/report_choice.h"
 #include "ui/app_internal.h"
 
 void qs_chosen_add(struct qs_chosen *c, size_t tensor)
@@ -165,7 +166,8 @@ static void type_item(struct qs_app *a, size_t i, struct qs_app_item *out, void 
     snprintf(out->label, sizeof out->label, "%s", type_name(t->type));
     snprintf(out->detail[0], sizeof out->detail[0], "%s", qs_fmt_bytes(size, sizeof size, t->bytes));
     snprintf(out->detail[1], sizeof out->detail[1], "%.3f", t->bpw);
-    snprintf(out->detail[2], sizeof out->detail[2], "%9s", qs_choose_error(&t->cell, known, false, qs_app_ascii(a), error, sizeof error));
+    snprintf(out->detail[2], sizeof out->detail[2], "%7s",
+             qs_choose_error(&t->cell, known, false, qs_app_ascii(a), error, sizeof error));
     snprintf(out->detail[3], sizeof out->detail[3], "%s", t->preset ? "preset" : t->ladder ? "step" : " ");
     out->refused = t->refused;
     out->current = t->now;
@@ -204,7 +206,12 @@ void qs_choose_pick(struct qs_app *a, const struct qs_chosen *c)
         snprintf(p->title, sizeof p->title, "Type of %zu tensors (numbers: %.80s)", c->n, p->tensor->name);
     else
         snprintf(p->title, sizeof p->title, "Type of %.120s", p->tensor->name);
-    const struct qs_app_list list = { .title = p->title, .n = p->n, .first = first, .label_head = "type", .numbers = 7, .keep_order = true,
+    const struct qs_app_list list = { .title = p->title,
+                                      .n = p->n,
+                                      .first = first,
+                                      .label_head = "type",
+                                      .numbers = 7,
+                                      .keep_order = true,
                                       .head = { "size", "bpw", "error", "" } };
     qs_app_pick(a, &list, type_item, type_picked, p);
 }
@@ -239,8 +246,8 @@ static void step_line(struct qs_app *a, struct lines *l, const struct qs_tensor 
     }
     const uint64_t bytes = qs_tensor_bytes_as(t, type), have = qs_tensor_bytes_as(t, now);
     const bool known = qs_survey_cell(d->survey, t, type, &cell), was = qs_survey_cell(d->survey, t, now, &from);
-    line(l, qs_app_look(a, QS_LOOK_TEXT), "%-5s %s: %s%s, error %s to %s", word, type_name(type), bytes >= have ? "+" : "-",
-         qs_fmt_bytes(size, sizeof size, bytes >= have ? bytes - have : have - bytes),
+    line(l, qs_app_look(a, QS_LOOK_TEXT), "%-5s %s: %s%s, error %s to %s", word, type_name(type),
+         bytes >= have ? "+" : "-", qs_fmt_bytes(size, sizeof size, bytes >= have ? bytes - have : have - bytes),
          qs_choose_error(&from, was, false, qs_app_ascii(a), before, sizeof before),
          qs_choose_error(&cell, known, false, qs_app_ascii(a), error, sizeof error));
 }
@@ -251,19 +258,23 @@ static void error_line(struct qs_app *a, struct lines *l, const struct qs_tensor
     char error[128], sample[QS_FMT_MAX];
     const bool known = qs_survey_cell(qs_app_doc(a)->survey, t, type, &cell);
     qs_choose_error(&cell, known, true, qs_app_ascii(a), error, sizeof error);
+    char weighted[64] = "", w[QS_FMT_MAX];
+    if (known && !isnan(cell.weighted))
+        snprintf(weighted, sizeof weighted, ", by importance %s", qs_fmt_percent(w, sizeof w, cell.weighted, 2));
     if (known && cell.how == QS_HOW_SAMPLED)
-        line(l, qs_app_look(a, QS_LOOK_TEXT), "error %s (%s of the weights measured)", error,
+        line(l, qs_app_look(a, QS_LOOK_TEXT), "error %s%s (%s of the weights measured)", error, weighted,
              qs_fmt_percent(sample, sizeof sample, (double)cell.sample / (double)t->n, 1));
     else
-        line(l, qs_app_look(a, QS_LOOK_TEXT), "error %s%s", error, known && cell.how == QS_HOW_WHOLE ? " (all weights measured)" : "");
+        line(l, qs_app_look(a, QS_LOOK_TEXT), "error %s%s%s", error, weighted,
+             known && cell.how == QS_HOW_WHOLE ? " (all weights measured)" : "");
 }
 
 static void outlier_line(struct qs_app *a, struct lines *l, const struct qs_tensor *t)
 {
     struct qs_survey_stats *s = qs_calloc(1, sizeof *s);
     if (s && qs_survey_stats(qs_app_doc(a)->survey, t, s))
-        line(l, qs_app_look(a, QS_LOOK_TEXT), "kurtosis %.2f, largest %.1f sd, outliers: %llu rows, %llu columns", s->kurtosis,
-             s->max_sigma, (unsigned long long)s->outlier_rows, (unsigned long long)s->outlier_cols);
+        line(l, qs_app_look(a, QS_LOOK_TEXT), "kurtosis %.2f, largest %.1f sd, outliers: %llu rows, %llu columns",
+             s->kurtosis, s->max_sigma, (unsigned long long)s->outlier_rows, (unsigned long long)s->outlier_cols);
     qs_free(s);
 }
 
@@ -274,14 +285,15 @@ int qs_choose_draw(struct qs_app *a, const struct qs_canvas *c, const struct qs_
     struct lines l = { c, 0 };
     char shape[100], size[24], was[24];
     line(&l, qs_app_look(a, QS_LOOK_TITLE), "%s", t->name);
-    line(&l, qs_app_look(a, QS_LOOK_MUTED), "%s, %s, %s: %s", qs_role_name(t->role), qs_shape_text(t, shape, sizeof shape),
-         t->format ? t->format->name : "unknown type", qs_fmt_bytes(was, sizeof was, t->size));
+    line(&l, qs_app_look(a, QS_LOOK_MUTED), "%s, %s, %s: %s", qs_role_name(t->role),
+         qs_shape_text(t, shape, sizeof shape), t->format ? t->format->name : "unknown type",
+         qs_fmt_bytes(was, sizeof was, t->size));
     if (enc->copy) {
         line(&l, qs_app_look(a, QS_LOOK_TEXT), "copied as it is: %s", enc->reason);
     } else {
         const struct qs_format *f = qs_format_by_id(enc->type);
-        line(&l, qs_app_look(a, QS_LOOK_TEXT), "%s, %s, %.3f bpw: %s", f->name, qs_fmt_bytes(size, sizeof size, enc->bytes),
-             8.0 * (double)enc->bytes / (double)t->n, enc->reason);
+        line(&l, qs_app_look(a, QS_LOOK_TEXT), "%s, %s, %.3f bpw: %s", f->name,
+             qs_fmt_bytes(size, sizeof size, enc->bytes), 8.0 * (double)enc->bytes / (double)t->n, enc->reason);
         error_line(a, &l, t, enc->type);
         step_line(a, &l, t, enc->type, 1);
         step_line(a, &l, t, enc->type, -1);
@@ -318,7 +330,9 @@ void qs_choose_draw_types(struct qs_app *a, const struct qs_canvas *c, const str
         qs_draw_textf(c, y, 0, style, "%s %s", x->now ? ">" : " ", type_name(x->type));
         qs_draw_fit(c, y, 9, style, qs_fmt_bytes(size, sizeof size, x->bytes), 10, QS_FIT_RIGHT);
         qs_draw_textf(c, y, 20, style, "%6.3f", x->bpw);
-        qs_draw_fit(c, y, 27, style, qs_choose_error(&x->cell, x->cell.known, false, qs_app_ascii(a), error, sizeof error), 9, QS_FIT_RIGHT);
+        qs_draw_fit(c, y, 27, style,
+                    qs_choose_error(&x->cell, x->cell.known, false, qs_app_ascii(a), error, sizeof error), 9,
+                    QS_FIT_RIGHT);
         if (x->preset)
             qs_draw_text(c, y, 38, qs_app_look(a, QS_LOOK_MUTED), "preset", -1);
     }

@@ -8,7 +8,8 @@
 #define LEAST_TEXT 8 /* cells kept for the text beside a long prompt */
 
 /* Draws (c not NULL) the character at byte `at`; its bytes, and its cells in *cells. */
-static size_t one(const struct qs_edit *ed, size_t at, const struct qs_canvas *c, int x, struct qs_style style, int *cells)
+static size_t one(const struct qs_edit *ed, size_t at, const struct qs_canvas *c, int x, struct qs_style style,
+                  int *cells)
 {
     unsigned width;
     const size_t n = qs_utf8_char(ed->text + at, ed->len - at, &width);
@@ -103,7 +104,8 @@ static void draw_below(const struct qs_edit *ed, const struct qs_canvas *c, cons
             continue;
         if (here)
             qs_draw_glyph(c, y, 0, style, ">");
-        const int used = 2 + qs_draw_text(c, y, 2, style, f->text[i], -1), note = widest + 4 > used ? widest + 4 : used + 2;
+        const int used = 2 + qs_draw_text(c, y, 2, style, f->text[i], -1),
+                  note = widest + 4 > used ? widest + 4 : used + 2;
         qs_draw_text(c, y, note, here ? style : qs_look(t, QS_LOOK_MUTED), f->note[i], -1);
     }
 }

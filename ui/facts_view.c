@@ -1,4 +1,4 @@
-/* facts_view.c - a report or a text as lines to scroll through.
+/* facts_view.c - a report as lines to scroll through.
  *
  * Owns the text as laid out for the width at hand, and where its lines start; both are made anew when the width, the kind
  * of canvas or the content changes. Where memory is out, a line says so in their place.
@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/text.h"
 #include "ui/layout.h"
 #include "ui/match.h"
 
@@ -28,14 +27,6 @@ void qs_facts_view_set(struct qs_facts_view *v, const struct qs_report *r)
 {
     forget(v);
     v->report = r;
-    v->plain = NULL;
-}
-
-void qs_facts_view_set_text(struct qs_facts_view *v, const char *text)
-{
-    forget(v);
-    v->report = NULL;
-    v->plain = text;
 }
 
 void qs_facts_view_free(struct qs_facts_view *v)
@@ -43,34 +34,6 @@ void qs_facts_view_free(struct qs_facts_view *v)
     qs_str_free(&v->text);
     qs_free(v->line);
     *v = (struct qs_facts_view)QS_FACTS_VIEW_INIT;
-}
-
-/* Each line clean and broken at blanks; what continues a line stands as far in as it does. */
-static void wrap_plain(struct qs_str *out, const char *text, size_t width, bool ascii)
-{
-    struct qs_str raw = QS_STR_INIT, clean = QS_STR_INIT;
-    while (*text && !out->failed) {
-        const size_t n = strcspn(text, "\n");
-        qs_str_clear(&raw);
-        qs_str_clear(&clean);
-        qs_str_addn(&raw, text, n);
-        qs_text_clean(&clean, raw.data, ascii);
-        size_t indent = strspn(clean.data, " ");
-        indent = indent * 2 < width ? indent : 0;
-        const char *rest = clean.data;
-        do {
-            const size_t at = rest == clean.data ? 0 : indent, taken = qs_text_line(rest, width > at ? width - at : 1, true);
-            qs_str_addf(out, "%*s", (int)at, "");
-            qs_str_addn(out, rest, taken);
-            qs_str_addc(out, '\n');
-            rest += taken;
-            rest += strspn(rest, " ");
-        } while (*rest && !out->failed);
-        out->failed |= raw.failed || clean.failed;
-        text += n + (text[n] == '\n');
-    }
-    qs_str_free(&raw);
-    qs_str_free(&clean);
 }
 
 static bool find_lines(struct qs_facts_view *v)
@@ -97,9 +60,7 @@ static void lay_out(struct qs_facts_view *v, int width, bool ascii)
     v->width = width;
     v->ascii = ascii;
     if (v->report)
-        qs_report_text_as(v->report, &style, &v->text);
-    else if (v->plain)
-        wrap_plain(&v->text, v->plain, style.width, ascii);
+        qs_report_text(v->report, &style, &v->text);
     if (v->text.failed || (v->report && qs_report_failed(v->report)) || !find_lines(v)) {
         qs_str_free(&v->text);
         v->n = 0;
@@ -178,16 +139,10 @@ int qs_facts_view_find(struct qs_facts_view *v, const struct qs_regex *re, bool 
 
 /* ---- drawing ---- */
 
-const char *qs_facts_view_position(const struct qs_facts_view *v, char *buf, size_t n)
+/* The title of a section is what stands at the very left. */
+static enum qs_look look_of(const char *text)
 {
-    const struct qs_list l = { .n = v->n, .top = v->top, .shown = v->shown ? v->shown : 1 };
-    return qs_list_position(&l, buf, n);
-}
-
-/* In reports the title of a section is what stands at the very left. */
-static enum qs_look look_of(const struct qs_facts_view *v, const char *text)
-{
-    return v->report && text[0] && text[0] != ' ' ? QS_LOOK_TITLE : QS_LOOK_TEXT;
+    return text[0] && text[0] != ' ' ? QS_LOOK_TITLE : QS_LOOK_TEXT;
 }
 
 static void draw_line(const struct qs_facts_view *v, const struct qs_canvas *c, const struct qs_theme *t, int y, size_t line)
@@ -196,7 +151,7 @@ static void draw_line(const struct qs_facts_view *v, const struct qs_canvas *c, 
     const int signs = qs_canvas_cols(c) > SIGNS ? SIGNS : 0, cells = qs_canvas_cols(c) - signs;
     if (line == v->found && signs)
         qs_draw_glyph(c, y, 0, qs_look(t, QS_LOOK_TEXT), ">");
-    qs_draw_text(c, y, signs, qs_look(t, look_of(v, text)), text, cells);
+    qs_draw_text(c, y, signs, qs_look(t, look_of(text)), text, cells);
     qs_draw_matches(c, y, signs, text, cells, v->search, qs_look(t, QS_LOOK_MATCH));
 }
 
@@ -212,7 +167,7 @@ void qs_facts_view_draw(struct qs_facts_view *v, const struct qs_canvas *c, cons
         lay_out(v, width, c->ascii);
     v->shown = (size_t)rows;
     to(v, v->top);
-    if (v->width < 0 && (v->report || v->plain)) {
+    if (v->width < 0 && v->report) {
         qs_draw_text(c, 0, 0, qs_look(t, QS_LOOK_ERROR), "out of memory", -1);
         return;
     }

@@ -1,7 +1,7 @@
-/* facts_view.h - a whole report, or any text, as lines to scroll through and search.
+/* facts_view.h - a whole report as lines to scroll through and search.
  *
- * The text is laid out when the width changes, and not otherwise. The report or text given must outlive the view or be
- * replaced; reports are printed by qs_report_text_as, plain text is made clean and broken at blanks here. One thread.
+ * The text is laid out when the width changes, and not otherwise. The report given must outlive the view or be replaced; it
+ * is printed by qs_report_text. One thread.
  */
 #ifndef QS_UI_FACTS_VIEW_H
 #define QS_UI_FACTS_VIEW_H
@@ -19,7 +19,6 @@ struct qs_facts_view {
     size_t n, top, shown;            /* lines, the first in view, lines that fit */
     size_t found;                    /* line of the last find; n or more: none */
     const struct qs_report *report;
-    const char *plain;
     struct qs_str text;              /* laid out */
     size_t *line; size_t line_cap;   /* where each line starts; line[n] is the end */
     int width; bool ascii;           /* it is laid out for; width -1: not at all */
@@ -28,7 +27,6 @@ struct qs_facts_view {
 #define QS_FACTS_VIEW_INIT { .text = QS_STR_INIT, .width = -1, .found = (size_t)-1 }
 
 void qs_facts_view_set(struct qs_facts_view *v, const struct qs_report *r);       /* keeps its place; NULL: empty */
-void qs_facts_view_set_text(struct qs_facts_view *v, const char *text);           /* lines ended by \n; likewise */
 void qs_facts_view_free(struct qs_facts_view *v);
 
 /* Moves are of the view: there is no cursor. A line at a time for up and down. */
@@ -40,6 +38,5 @@ int qs_facts_view_find(struct qs_facts_view *v, const struct qs_regex *re, bool 
 
 /* The line of the last find has a '>' before it. Memory that runs out is said in the text's place. */
 void qs_facts_view_draw(struct qs_facts_view *v, const struct qs_canvas *c, const struct qs_theme *t);
-const char *qs_facts_view_position(const struct qs_facts_view *v, char *buf, size_t n); /* as qs_list_position */
 
 #endif

@@ -30,7 +30,8 @@ static uint32_t tab_key(const struct qs_screen *s)
     return s == &qs_screen_help ? '?' : (uint32_t)('1' + qs_screen_index(s));
 }
 
-static void draw_tab(struct qs_app *a, const struct qs_canvas *c, const struct qs_rect *at, int *x, const struct qs_screen *s, bool name)
+static void draw_tab(struct qs_app *a, const struct qs_canvas *c, const struct qs_rect *at, int *x,
+                     const struct qs_screen *s, bool name)
 {
     const bool here = a->screen == s;
     char text[48];
@@ -86,7 +87,8 @@ static void add_change(struct qs_str *out, const struct qs_doc *d, bool full)
     if (now == before)
         qs_str_addf(out, full ? "  as %s" : "  =", d->recipe->preset->name);
     else
-        qs_str_addf(out, "  %s%s", now > before ? "+" : "-", qs_fmt_bytes(size, sizeof size, now > before ? now - before : before - now));
+        qs_str_addf(out, "  %s%s", now > before ? "+" : "-",
+                    qs_fmt_bytes(size, sizeof size, now > before ? now - before : before - now));
     if (now != before && full)
         qs_str_addf(out, " against %s", d->recipe->preset->name);
 }
@@ -108,7 +110,8 @@ static void add_error(struct qs_app *a, struct qs_str *out)
     const struct qs_total_error t = qs_workbench_error(a->bench);
     char error[QS_FMT_MAX];
     if (!isnan(t.rms))
-        qs_str_addf(out, "  error %s%s", qs_fmt_percent(error, sizeof error, t.rms, 2), t.sampled || t.known < t.tensors ? "~" : "");
+        qs_str_addf(out, "  error %s%s", qs_fmt_percent(error, sizeof error, t.rms, 2),
+                    t.sampled || t.known < t.tensors ? "~" : "");
     if (t.known < t.tensors)
         qs_str_addf(out, "%s%zu of %zu known", isnan(t.rms) ? "  error: " : ", ", t.known, t.tensors);
 }
@@ -133,7 +136,7 @@ static void draw_state(struct qs_app *a, const struct qs_canvas *all, struct qs_
         qs_str_clear(&left);
         qs_str_clear(&right);
         add_recipe(d, forms[i].recipe, &left);
-        qs_str_addf(&right, "%s  %.3f bpw", qs_fmt_bytes(size, sizeof size, d->plan->bytes), d->plan->bpw);
+        qs_str_addf(&right, "%s  %.3f bpw", qs_fmt_bytes(size, sizeof size, qs_app_file_bytes(a)), d->plan->bpw);
         add_change(&right, d, forms[i].change);
         if (forms[i].error)
             add_error(a, &right);
@@ -188,12 +191,10 @@ static void add_jobs(struct qs_app *a, struct qs_str *out)
     }
     if (!shown)
         return;
-    static const char *const names[] = { [QS_WORK_OPEN] = "opening", [QS_WORK_SURVEY] = "measuring",
-                                         [QS_WORK_ZOOM] = "zoom", [QS_WORK_WRITE] = "writing" };
     const struct qs_job_status *st = &shown->status;
     char eta[32];
     qs_str_add(out, shown->pause_wanted ? "paused: " : "");
-    qs_str_add(out, names[shown->kind]);
+    qs_str_add(out, shown->word);
     if (st->total)
         qs_str_addf(out, " %.0f %%", 100.0 * (double)st->done / (double)st->total);
     if (st->eta >= 0 && !shown->pause_wanted)
@@ -291,7 +292,8 @@ void qs_frame_draw(struct qs_app *a, const struct qs_canvas *all, int *row, int 
     a->n_tabs = a->n_buttons = 0;
     a->body = l.body;
     if (l.kind == QS_LAYOUT_TOO_SMALL && !a->small_ignored) {
-        qs_draw_wrapped(all, 0, 0, 0, qs_app_look(a, QS_LOOK_TEXT), "The terminal is too small: 40 columns and 10 rows are "
+        qs_draw_wrapped(all, 0, 0, 0, qs_app_look(a, QS_LOOK_TEXT),
+                        "The terminal is too small: 40 columns and 10 rows are "
                         "needed. i: show what fits all the same. q: quit.");
         return;
     }

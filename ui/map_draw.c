@@ -217,7 +217,8 @@ static void fit(struct qs_app *a, struct qs_map *m, int rows, int cols)
     m->half = can_half && (setting == QS_CONF_CELLS_HALF || (setting == QS_CONF_CELLS_AUTO && lines > (size_t)rows));
     m->gap = !m->half && m->heat->n_singles && m->heat->n_rows && lines < (size_t)rows;
     m->shown_lines = m->half ? rows * 2 : rows;
-    const size_t shown = (size_t)(rows > 0 ? rows : 1), places = qs_map_places(m), at = lines ? qs_map_place(m, m->line) : 0;
+    const size_t shown = (size_t)(rows > 0 ? rows : 1), places = qs_map_places(m),
+                 at = lines ? qs_map_place(m, m->line) : 0;
     if (at < m->top)
         m->top = at;
     if (at >= m->top + shown)
@@ -302,7 +303,10 @@ static void draw_title(struct qs_app *a, const struct qs_canvas *c)
     char view[96] = "";
     struct qs_str title = QS_STR_INIT;
     if (h->measure == QS_MAP_BITS)
-        qs_str_addf(&title, "Bits per weight under %s", h->what[0] ? h->what : "the file");
+        qs_str_addf(&title, "Bits per weight under %s%s", h->what[0] ? h->what : "the file",
+                    qs_model_is_quantized(qs_app_doc(a)->model)
+                        ? " (quantized already: m measures errors against the file)"
+                        : "");
     else if (h->measure == QS_MAP_ERROR)
         qs_str_addf(&title, "Relative RMS error under %s, in %%", h->what);
     else
@@ -311,7 +315,8 @@ static void draw_title(struct qs_app *a, const struct qs_canvas *c)
     if (h->unknown)
         qs_str_addf(&title, ", %u of %zu not known yet", h->unknown, h->n_items);
     if ((size_t)m->shown_layers < h->n_layers)
-        snprintf(view, sizeof view, "layers %zu-%zu of %zu", m->left, m->left + (size_t)m->shown_layers - 1, h->n_layers);
+        snprintf(view, sizeof view, "layers %zu-%zu of %zu", m->left, m->left + (size_t)m->shown_layers - 1,
+                 h->n_layers);
     const size_t rows = (size_t)(m->grid.rows > 0 ? m->grid.rows : 1), places = qs_map_places(m);
     if (places > rows)
         snprintf(view + strlen(view), sizeof view - strlen(view), "%srows to %.0f%%", *view ? ", " : "",
@@ -319,7 +324,8 @@ static void draw_title(struct qs_app *a, const struct qs_canvas *c)
     if (m->half)
         snprintf(view + strlen(view), sizeof view - strlen(view), "%stwo rows a line", *view ? ", " : "");
     if (m->selecting || qs_marks(a)->n)
-        snprintf(view + strlen(view), sizeof view - strlen(view), "%s%s", *view ? ", " : "", m->selecting ? "range" : "");
+        snprintf(view + strlen(view), sizeof view - strlen(view), "%s%s", *view ? ", " : "",
+                 m->selecting ? "range" : "");
     if (qs_marks(a)->n && !m->selecting)
         snprintf(view + strlen(view), sizeof view - strlen(view), "%zu marked", qs_marks(a)->n);
     const int n = (int)strlen(view), cols = qs_canvas_cols(c);
@@ -329,16 +335,26 @@ static void draw_title(struct qs_app *a, const struct qs_canvas *c)
     qs_str_free(&title);
 }
 
-static void draw_legend(struct qs_app *a, const struct qs_canvas *c, int y)
+/* So many digits that neighbours on the scale differ. */
+static int legend_digits(const struct qs_heat *h)
 {
-    const struct qs_heat *h = qs_map_of(a)->heat;
+    const double ratio = h->low > 0 ? h->high / h->low : 2;
+    return ratio < 1.15 ? 4 : ratio < 1.6 ? 3 : 2;
+}
+
+/* named: there is no title that says what is shown. */
+static void draw_legend(struct qs_app *a, const struct qs_canvas *c, int y, bool named)
+{
+    const struct qs_map *m = qs_map_of(a);
+    const struct qs_heat *h = m->heat;
     const struct qs_scale scale = { h->low, h->high, h->log };
     const char *none = qs_heat_no_range(h);
-    if (none) {
+    const char *name = m->type != QS_TYPE_NONE ? qs_format_by_id(m->type)->name : qs_map_measure_name(h->measure);
+    if (none)
         qs_draw_text(c, y, 0, qs_app_look(a, QS_LOOK_MUTED), none, -1);
-        return;
-    }
-    qs_legend_draw(c, y, 0, qs_canvas_cols(c), qs_app_theme(a), "", &scale, h->unit, 2, QS_GRID_DIGITS);
+    else
+        qs_legend_draw(c, y, 0, qs_canvas_cols(c), qs_app_theme(a), named ? name : "", &scale, h->unit, legend_digits(h),
+                       QS_GRID_DIGITS);
 }
 
 /* What the file will be made of, where there is room below the grid. */
@@ -374,11 +390,13 @@ static void draw_types(struct qs_app *a, const struct qs_canvas *c, int y)
         char size[24];
         qs_draw_fit(c, y, 0, qs_app_look(a, QS_LOOK_TEXT), f ? f->name : "unknown", 10, QS_FIT_LEFT);
         qs_draw_textf(c, y, 10, qs_app_look(a, QS_LOOK_TEXT), "%6zu tensors", by[k].n);
-        qs_draw_fit(c, y, 25, qs_app_look(a, QS_LOOK_TEXT), qs_fmt_bytes(size, sizeof size, by[k].bytes), 11, QS_FIT_RIGHT);
+        qs_draw_fit(c, y, 25, qs_app_look(a, QS_LOOK_TEXT), qs_fmt_bytes(size, sizeof size, by[k].bytes), 11,
+                    QS_FIT_RIGHT);
         qs_draw_textf(c, y, 37, qs_app_look(a, QS_LOOK_TEXT), "%3.0f%%", 100 * share);
         const int room = qs_canvas_cols(c) - 44;
         if (room > 8)
-            qs_draw_gauge(c, y, 43, room < 40 ? room : 40, share, qs_app_look(a, QS_LOOK_GAUGE), qs_app_look(a, QS_LOOK_GAUGE_REST));
+            qs_draw_gauge(c, y, 43, room < 40 ? room : 40, share, qs_app_look(a, QS_LOOK_GAUGE),
+                          qs_app_look(a, QS_LOOK_GAUGE_REST));
         by[k] = by[--n];
         y++;
     }
@@ -394,7 +412,8 @@ static void draw_fold(struct qs_app *a, const struct qs_canvas *c, int y, const 
         const struct qs_encoding *enc = &d->plan->enc[qs_model_index(d->model, cell->member[i])];
         const int next = enc->copy ? QS_TYPE_NONE : qs_workbench_next_type(qs_app_bench(a), enc->tensor, enc->type, 1);
         if (next != QS_TYPE_NONE)
-            more += qs_format_row_bytes(qs_format_by_id(next), (size_t)enc->tensor->ne[0]) * enc->tensor->rows - enc->bytes;
+            more +=
+                qs_format_row_bytes(qs_format_by_id(next), (size_t)enc->tensor->ne[0]) * enc->tensor->rows - enc->bytes;
     }
     qs_heat_cell_note(cell, note, sizeof note);
     qs_draw_textf(c, y, 0, qs_app_look(a, QS_LOOK_TITLE), "%s: a step up for all is +%s (E opens the experts)", note,
@@ -410,7 +429,8 @@ static void draw_line_readout(struct qs_app *a, const struct qs_canvas *c, const
     struct qs_survey_cell x;
     char error[64] = "", text[128];
     if (!enc->copy)
-        qs_choose_error(&x, qs_survey_cell(d->survey, cell->tensor, enc->type, &x), false, qs_app_ascii(a), error, sizeof error);
+        qs_choose_error(&x, qs_survey_cell(d->survey, cell->tensor, enc->type, &x), false, qs_app_ascii(a), error,
+                        sizeof error);
     snprintf(text, sizeof text, " %s %s", f ? f->name : "?", error);
     const int n = (int)strlen(text), cols = qs_canvas_cols(c);
     qs_draw_fit(c, 0, 0, qs_app_look(a, QS_LOOK_TITLE), cell->tensor->name, cols > n ? cols - n : 0, QS_FIT_MIDDLE);
@@ -433,7 +453,10 @@ static void draw_readout(struct qs_app *a, const struct qs_canvas *c)
     if (cell->tensors > 1)
         draw_fold(a, c, rows++, cell);
     if (qs_canvas_rows(c) - rows > 6)
-        qs_choose_draw_types(a, &(struct qs_canvas){ c->cells, { c->at.y + rows + 1, c->at.x, c->at.rows - rows - 1, c->at.cols }, c->ascii },
+        qs_choose_draw_types(a,
+                             &(struct qs_canvas) { c->cells,
+                                                   { c->at.y + rows + 1, c->at.x, c->at.rows - rows - 1, c->at.cols },
+                                                   c->ascii },
                              cell->tensor);
 }
 
@@ -453,13 +476,15 @@ void qs_map_draw(struct qs_app *a, const struct qs_canvas *c)
     const struct qs_canvas main = qs_canvas_part(c, s.main), rest = qs_canvas_part(c, s.side);
     const int head = qs_canvas_rows(&main) >= 8 ? 3 : qs_canvas_rows(&main) >= 6 ? 2 : 1; /* title and legend; legend; numbers */
     fit(a, m, qs_canvas_rows(&main) - head, qs_canvas_cols(&main));
-    m->grid = (struct qs_rect){ s.main.y + head, s.main.x + m->label, qs_canvas_rows(&main) - head, qs_canvas_cols(&main) - m->label };
+    m->grid = (struct qs_rect) { s.main.y + head, s.main.x + m->label, qs_canvas_rows(&main) - head,
+                                 qs_canvas_cols(&main) - m->label };
     if (head == 3)
         draw_title(a, &main);
     if (head >= 2)
-        draw_legend(a, &main, head - 2);
+        draw_legend(a, &main, head - 2, head == 2);
     draw_axis(a, &main, head - 1);
-    const struct qs_canvas grid = qs_canvas_part(&main, (struct qs_rect){ head, 0, qs_canvas_rows(&main) - head, qs_canvas_cols(&main) });
+    const struct qs_canvas grid =
+        qs_canvas_part(&main, (struct qs_rect) { head, 0, qs_canvas_rows(&main) - head, qs_canvas_cols(&main) });
     const int used = draw_grid(a, &grid);
     if (qs_canvas_rows(&grid) - used >= 6)
         draw_types(a, &grid, used + 1);

@@ -17,7 +17,8 @@
 #define MEASURED 300  /* items whose widths count */
 #define LEAST_COLS 30
 #define LABEL_MOST 60
-#define DETAIL_MOST 40
+#define DETAIL_MOST 72
+#define DETAIL_LEAST 16 /* of words, before they are left out */
 #define GAP 2
 #define SIGNS 2       /* '>' and '*' before a label */
 
@@ -171,11 +172,14 @@ static struct columns fit(const struct qs_pick *p, int cols)
         w.key = p->key;
         room -= p->key + GAP;
     }
-    for (size_t d = 0; d < QS_PICK_DETAILS; d++)
-        if (p->detail[d] && room >= p->detail[d] + GAP) {
-            w.detail[d] = p->detail[d];
-            room -= p->detail[d] + GAP;
-        }
+    for (size_t d = 0; d < QS_PICK_DETAILS; d++) {
+        const bool words = !(p->from.numbers >> d & 1); /* they may be shortened, numbers not */
+        const int least = words && p->detail[d] > DETAIL_LEAST ? DETAIL_LEAST : p->detail[d];
+        if (room < least + GAP)
+            break;
+        w.detail[d] = p->detail[d] < room - GAP ? p->detail[d] : room - GAP;
+        room -= p->detail[d] ? w.detail[d] + GAP : 0;
+    }
     w.label = room < 0 ? w.label + room : w.label;
     return w;
 }
@@ -293,7 +297,8 @@ static struct qs_rect place(const struct qs_pick *p, const struct qs_canvas *c)
     return qs_layout_popup((struct qs_rect){ 0, 0, rows, cols }, (lines ? lines : 1) + extra, width);
 }
 
-void qs_pick_draw(struct qs_pick *p, const struct qs_canvas *c, const struct qs_theme *t, int *cursor_row, int *cursor_col)
+void qs_pick_draw(struct qs_pick *p, const struct qs_canvas *c, const struct qs_theme *t, int *cursor_row,
+                  int *cursor_col)
 {
     struct qs_rect box = place(p, c), in = qs_layout_inside(box);
     const struct qs_style popup = qs_look(t, QS_LOOK_POPUP);
@@ -305,7 +310,8 @@ void qs_pick_draw(struct qs_pick *p, const struct qs_canvas *c, const struct qs_
     qs_draw_fill(c, box, popup);
     if (in.rows < box.rows)
         qs_draw_box(c, box, qs_look(t, QS_LOOK_FRAME_FOCUS), p->from.title, qs_look(t, QS_LOOK_TITLE));
-    struct qs_canvas inside = qs_canvas_part(c, in), line = qs_canvas_part(&inside, (struct qs_rect){ 0, 0, 1, in.cols });
+    struct qs_canvas inside = qs_canvas_part(c, in),
+                     line = qs_canvas_part(&inside, (struct qs_rect) { 0, 0, 1, in.cols });
     *cursor_row = in.y;
     *cursor_col = in.x + qs_edit_draw(&p->filter, &line, t, "> ", "type to filter");
     const bool heads = has_heads(p) && in.rows >= 4, foot = in.rows >= 3;

@@ -137,17 +137,26 @@ static int do_mouse(struct play *p, const char *rest, enum qs_mouse kind, struct
     int row, col;
     if (sscanf(rest, "%d %d", &row, &col) != 2)
         return bad(p, e, "a place is ROW COL, not", rest);
-    qs_app_event(p->app, &(struct qs_event){ .kind = QS_EVENT_MOUSE, .mouse = kind, .button = 1, .row = row, .col = col });
+    qs_app_event(p->app,
+                 &(struct qs_event) { .kind = QS_EVENT_MOUSE, .mouse = kind, .button = 1, .row = row, .col = col });
     show(p);
     return QS_OK;
 }
 
 static int do_click(struct play *p, const char *rest, struct qs_err *e) { return do_mouse(p, rest, QS_MOUSE_PRESS, e); }
 static int do_drag(struct play *p, const char *rest, struct qs_err *e) { return do_mouse(p, rest, QS_MOUSE_DRAG, e); }
-static int do_release(struct play *p, const char *rest, struct qs_err *e) { return do_mouse(p, rest, QS_MOUSE_RELEASE, e); }
-static int do_wheel_up(struct play *p, const char *rest, struct qs_err *e) { return do_mouse(p, rest, QS_MOUSE_WHEEL_UP, e); }
-static int do_wheel_down(struct play *p, const char *rest, struct qs_err *e) { return do_mouse(p, rest, QS_MOUSE_WHEEL_DOWN, e); }
-
+static int do_release(struct play *p, const char *rest, struct qs_err *e)
+{
+    return do_mouse(p, rest, QS_MOUSE_RELEASE, e);
+}
+static int do_wheel_up(struct play *p, const char *rest, struct qs_err *e)
+{
+    return do_mouse(p, rest, QS_MOUSE_WHEEL_UP, e);
+}
+static int do_wheel_down(struct play *p, const char *rest, struct qs_err *e)
+{
+    return do_mouse(p, rest, QS_MOUSE_WHEEL_DOWN, e);
+}
 
 /* Types the text in quotes at *at, which is left behind it. */
 static int type_text(struct play *p, const char **at, struct qs_err *e)
@@ -197,9 +206,12 @@ static int do_burst(struct play *p, const char *at, struct qs_err *e)
     return rc;
 }
 
-static const struct { const char *word; int (*run)(struct play *, const char *, struct qs_err *); } steps[] = {
-    { "wait", do_wait }, { "size", do_size }, { "expect", do_expect }, { "print", do_print }, { "click", do_click },
-    { "drag", do_drag }, { "release", do_release }, { "wheel-up", do_wheel_up }, { "wheel-down", do_wheel_down }, { "burst", do_burst },
+static const struct { const char *word; int (*run)(struct play *, const char *, struct qs_err *);
+} steps[] = {
+    { "wait", do_wait },       { "size", do_size },         { "expect", do_expect },
+    { "print", do_print },     { "click", do_click },       { "drag", do_drag },
+    { "release", do_release }, { "wheel-up", do_wheel_up }, { "wheel-down", do_wheel_down },
+    { "burst", do_burst },
 };
 
 static int do_line(struct play *p, const char *line, struct qs_err *e)
@@ -233,8 +245,8 @@ static int play(struct play *p, const char *script, size_t n, struct qs_err *e)
     return rc;
 }
 
-int qs_ui_play(const struct qs_ui_args *args, const char *name, const char *script, size_t n, unsigned rows, unsigned cols,
-               struct qs_str *out, struct qs_err *e)
+int qs_ui_play(const struct qs_ui_args *args, const char *name, const char *script, size_t n, unsigned rows,
+               unsigned cols, struct qs_str *out, struct qs_err *e)
 {
     struct play p = { .cells = QS_CELLS_INIT, .pipe = { -1, -1 }, .name = name, .out = out };
     struct qs_app_args app = { .path = args->path, .threads = args->threads, .theme = args->theme, .tier = QS_TIER_RGB,

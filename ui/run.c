@@ -148,13 +148,19 @@ static int start(struct loop *l, const struct qs_ui_args *args, struct qs_err *e
     int rc = qs_config_load(NULL, &config, e);
     if (rc)
         return rc;
-    const struct qs_term_args term = { .tier = qs_tier_by_name(args->color ? args->color : qs_config_text(config, QS_CONF_COLOR)),
-                                       .mouse = qs_config_bool(config, QS_CONF_MOUSE), .sync = qs_config_bool(config, QS_CONF_SYNC) };
+    const struct qs_term_args term = { .tier = qs_tier_by_name(args->color ? args->color
+                                                                           : qs_config_text(config, QS_CONF_COLOR)),
+                                       .mouse = qs_config_bool(config, QS_CONF_MOUSE),
+                                       .sync = qs_config_bool(config, QS_CONF_SYNC) };
     l->frame_time = 1.0 / qs_config_number(config, QS_CONF_FRAME_RATE);
     rc = qs_term_open(&term, e);
     const unsigned threads = args->threads ? args->threads : qs_config_number(config, QS_CONF_THREADS);
-    const struct qs_app_args app = { .path = args->path, .threads = threads, .wake_fd = l->pipe[1], .theme = args->theme,
-                                     .config = config, .tier = rc ? QS_TIER_MONO : qs_term_tier(),
+    const struct qs_app_args app = { .path = args->path,
+                                     .threads = threads,
+                                     .wake_fd = l->pipe[1],
+                                     .theme = args->theme,
+                                     .config = config,
+                                     .tier = rc ? QS_TIER_MONO : qs_term_tier(),
                                      .unicode = !args->ascii && qs_locale_utf8() };
     if (!rc)
         rc = qs_app_new(&app, &l->app, e);
@@ -175,7 +181,9 @@ static void measure_gap(const struct loop *l)
 
 int qs_ui_run(const struct qs_ui_args *args, struct qs_err *e)
 {
-    struct loop l = { .cells = QS_CELLS_INIT, .pipe = { -1, -1 }, .idle_fd = idle_descriptor(), .all = true, .err = QS_ERR_INIT };
+    struct loop l = {
+        .cells = QS_CELLS_INIT, .pipe = { -1, -1 }, .idle_fd = idle_descriptor(), .all = true, .err = QS_ERR_INIT
+    };
     qs_term_guard();
     int rc = start(&l, args, e);
     if (!rc)

@@ -11,12 +11,30 @@ static void as_svg(const struct qs_app *a, const struct qs_cells *c, struct qs_s
     qs_cells_svg(c, a->theme.ink, a->theme.paper, out);
 }
 
-static void as_text(const struct qs_app *a, const struct qs_cells *c, struct qs_str *out) { (void)a; qs_cells_text(c, out); }
-static void as_ansi(const struct qs_app *a, const struct qs_cells *c, struct qs_str *out) { (void)a; qs_cells_ansi(c, out); }
-static void as_dump(const struct qs_app *a, const struct qs_cells *c, struct qs_str *out) { (void)a; qs_cells_dump(c, out); }
+static void as_text(const struct qs_app *a, const struct qs_cells *c, struct qs_str *out)
+{
+    (void)a;
+    qs_cells_text(c, out);
+}
+static void as_ansi(const struct qs_app *a, const struct qs_cells *c, struct qs_str *out)
+{
+    (void)a;
+    qs_cells_ansi(c, out);
+}
+static void as_dump(const struct qs_app *a, const struct qs_cells *c, struct qs_str *out)
+{
+    (void)a;
+    qs_cells_dump(c, out);
+}
 
-static const struct { const char *ending; void (*write)(const struct qs_app *, const struct qs_cells *, struct qs_str *); } forms[] = {
-    { ".txt", as_text }, { ".ans", as_ansi }, { ".svg", as_svg }, { ".cells", as_dump },
+static const struct {
+    const char *ending;
+    void (*write)(const struct qs_app *, const struct qs_cells *, struct qs_str *);
+} forms[] = {
+    { ".txt", as_text },
+    { ".ans", as_ansi },
+    { ".svg", as_svg },
+    { ".cells", as_dump },
 };
 
 int qs_save_screen(struct qs_app *a, const char *path, bool overwrite, struct qs_err *e)
@@ -35,7 +53,8 @@ int qs_save_screen(struct qs_app *a, const char *path, bool overwrite, struct qs
     if (!rc) {
         qs_app_draw(a, &cells, &row, &col);
         forms[form].write(a, &cells, &text);
-        rc = text.failed ? qs_fail_mem(e, text.len, "a picture of the screen") : qs_file_write_atomic(path, text.data, text.len, overwrite, e);
+        rc = text.failed ? qs_fail_mem(e, text.len, "a picture of the screen")
+                         : qs_file_write_atomic(path, text.data, text.len, overwrite, e);
     }
     qs_cells_free(&cells);
     qs_str_free(&text);

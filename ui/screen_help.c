@@ -74,7 +74,8 @@ static void refresh(struct qs_app *a)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         add(h, (struct help_line){ .kind = WORD, .text = words[i].word, .more = words[i].meaning });
     add(h, (struct help_line){ .kind = TEXT, .text = "" });
-    add(h, (struct help_line){ .kind = TEXT, .text = "Everything can also be had from the command line: quantscape --help." });
+    add(h, (struct help_line) { .kind = TEXT,
+                                .text = "Everything can also be had from the command line: quantscape --help." });
     h->made = true;
 }
 
@@ -109,8 +110,8 @@ static void draw_line(struct qs_app *a, const struct qs_canvas *c, int y, const 
     case ACTION: {
         char command[64];
         snprintf(command, sizeof command, ":%s", l->action->name);
-        qs_draw_fit(c, y, 2, here ? style : qs_app_look(a, QS_LOOK_POPUP_KEY), l->action->keys ? l->action->keys : command, keys,
-                    QS_FIT_LEFT);
+        qs_draw_fit(c, y, 2, here ? style : qs_app_look(a, QS_LOOK_POPUP_KEY),
+                    l->action->keys ? l->action->keys : command, keys, QS_FIT_LEFT);
         if (name)
             qs_draw_fit(c, y, 3 + keys, here ? style : qs_app_look(a, QS_LOOK_MUTED), command, name, QS_FIT_LEFT);
         qs_draw_text(c, y, 3 + keys + (name ? name + 1 : 0), style, l->action->help, -1);
@@ -124,18 +125,33 @@ static const char *line_text(const struct help_line *l)
     return l->kind == ACTION ? l->action->help : l->kind == WORD ? l->more : l->text;
 }
 
+/* The line under the cursor in full: it may be cut above. */
+static void draw_below(struct qs_app *a, const struct qs_canvas *c, const struct help_line *l)
+{
+    char text[400];
+    snprintf(text, sizeof text, "%s%s%s", l->kind == ACTION ? l->action->name : l->kind == WORD ? l->text : "",
+             l->kind == ACTION || l->kind == WORD ? ": " : "", line_text(l));
+    qs_draw_wrapped(c, 0, 0, 2, qs_app_look(a, QS_LOOK_TEXT), text);
+}
+
 static void draw(struct qs_app *a, const struct qs_canvas *c)
 {
     struct help *h = help_of(a);
-    const int rows = qs_canvas_rows(c);
+    const int all = qs_canvas_rows(c), cols = qs_canvas_cols(c), detail = all >= 12 && cols < 140 ? 2 : 0;
+    const int rows = all - detail - (detail > 0);
     qs_list_set(&h->list, h->n, rows > 0 ? (size_t)rows : 1);
-    h->list.at = c->at;
+    h->list.at = (struct qs_rect){ c->at.y, c->at.x, rows, cols };
     for (int y = 0; y < rows && h->list.top + (size_t)y < h->n; y++) {
         const size_t i = h->list.top + (size_t)y;
         draw_line(a, c, y, &h->line[i], i == h->list.cursor);
     }
-    qs_list_draw_bar(&h->list, &(struct qs_canvas){ c->cells, { c->at.y, c->at.x + qs_canvas_cols(c) - 1, rows, 1 }, c->ascii },
+    qs_list_draw_bar(&h->list, &(struct qs_canvas){ c->cells, { c->at.y, c->at.x + cols - 1, rows, 1 }, c->ascii },
                      qs_app_theme(a));
+    if (detail && h->list.cursor < h->n) {
+        const struct qs_canvas below = qs_canvas_part(c, (struct qs_rect){ rows + 1, 0, detail, cols });
+        qs_draw_hline(c, rows, 0, cols, qs_app_look(a, QS_LOOK_FRAME));
+        draw_below(a, &below, &h->line[h->list.cursor]);
+    }
 }
 
 /* ---- doing ---- */
@@ -159,7 +175,8 @@ static bool matches(void *ctx, size_t line)
 {
     const struct qs_app_find *f = ctx;
     const struct help_line *l = &help_of(f->app)->line[line];
-    const char *const texts[] = { line_text(l), l->kind == ACTION ? l->action->name : l->text, l->kind == ACTION ? l->action->keys : NULL };
+    const char *const texts[] = { line_text(l), l->kind == ACTION ? l->action->name : l->text,
+                                  l->kind == ACTION ? l->action->keys : NULL };
     for (int k = 0; k < 3; k++)
         if (texts[k] && qs_regex_find(f->re, texts[k], strlen(texts[k]), 0, NULL, NULL) == 1)
             return true;
@@ -185,11 +202,21 @@ static void done(void *state)
 }
 
 static const struct qs_action actions[] = {
-    { .name = "run", .keys = "Enter", .brief = "run it", .rank = 2, .help = "run the command under the cursor", .run = run_it },
+    { .name = "run", .keys = "Enter", .brief = "run it", .rank = 2,
+      .help = "run the command under the cursor", .run = run_it },
     { .name = NULL }
 };
 
 const struct qs_screen qs_screen_help = {
-    .name = "Help", .about = "keys, commands, words", .actions = actions, .state_size = sizeof(struct help), .done = done,
-    .enter = enter, .refresh = refresh, .draw = draw, .move = move, .event = event, .find = find,
+    .name = "Help",
+    .about = "keys, commands, words",
+    .actions = actions,
+    .state_size = sizeof(struct help),
+    .done = done,
+    .enter = enter,
+    .refresh = refresh,
+    .draw = draw,
+    .move = move,
+    .event = event,
+    .find = find,
 };

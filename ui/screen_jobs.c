@@ -53,8 +53,11 @@ static bool runs(const struct qs_work *w)
 
 static const char *state_name(const struct qs_work *w)
 {
-    static const char *const names[] = { [QS_JOB_RUNNING] = "running", [QS_JOB_PAUSED] = "paused", [QS_JOB_DONE] = "done",
-                                         [QS_JOB_FAILED] = "failed", [QS_JOB_CANCELLED] = "cancelled" };
+    static const char *const names[] = { [QS_JOB_RUNNING] = "running",
+                                         [QS_JOB_PAUSED] = "paused",
+                                         [QS_JOB_DONE] = "done",
+                                         [QS_JOB_FAILED] = "failed",
+                                         [QS_JOB_CANCELLED] = "cancelled" };
     return w->pause_wanted && w->status.state == QS_JOB_RUNNING ? "pausing" : names[w->status.state];
 }
 
@@ -81,6 +84,12 @@ static void draw_job(struct qs_app *a, const struct qs_canvas *c, int y, const s
         snprintf(left, sizeof left, "%s", qs_fmt_seconds(eta, sizeof eta, st->elapsed));
     qs_draw_fill(c, (struct qs_rect){ y, 0, 1, cols }, style);
     qs_draw_text(c, y, 0, style, cursor ? ">" : " ", 1);
+    if (cols < 60) { /* what it is counts more than a bar */
+        qs_draw_fit(c, y, 2, style, title.data, cols - 18, QS_FIT_MIDDLE);
+        qs_draw_textf(c, y, cols - 15, style, "%-9s %3.0f%%", state_name(w), 100 * share(st));
+        qs_str_free(&title);
+        return;
+    }
     qs_draw_fit(c, y, 2, style, state_name(w), 9, QS_FIT_LEFT);
     qs_draw_gauge(c, y, 12, bar, share(st), qs_app_look(a, QS_LOOK_GAUGE), qs_app_look(a, QS_LOOK_GAUGE_REST));
     qs_draw_textf(c, y, 13 + bar, style, "%3.0f%%", 100 * share(st));
@@ -108,13 +117,15 @@ static int facts(struct qs_app *a, const struct qs_canvas *c, const struct qs_wo
     if (runs(w) && st->phase[0])
         qs_str_addf(&text, ", %s", st->phase);
     if (runs(w) && st->total && bytes)
-        qs_str_addf(&text, ": %s of %s", qs_fmt_bytes(size, sizeof size, st->done), qs_fmt_bytes(total, sizeof total, st->total));
+        qs_str_addf(&text, ": %s of %s", qs_fmt_bytes(size, sizeof size, st->done),
+                    qs_fmt_bytes(total, sizeof total, st->total));
     if (runs(w) && st->rate > 0)
         qs_str_addf(&text, ", %s", rate);
     if (runs(w))
         qs_str_addf(&text, ", %s of memory", qs_fmt_bytes(memory, sizeof memory, st->memory));
     if (st->error >= 0)
-        qs_str_addf(&text, ", %s %s", runs(w) ? "error so far" : "error", qs_fmt_percent(error, sizeof error, st->error, 3));
+        qs_str_addf(&text, ", %s %s", runs(w) ? "error so far" : "error",
+                    qs_fmt_percent(error, sizeof error, st->error, 3));
     qs_str_addc(&text, '\n');
     if (w->path) {
         qs_str_add(&text, "to ");
@@ -127,7 +138,8 @@ static int facts(struct qs_app *a, const struct qs_canvas *c, const struct qs_wo
                     qs_fmt_percent(error, sizeof error, qs_error_rms(&w->result->total), 3));
     if (st->err.code && st->state != QS_JOB_DONE) {
         qs_text_clean(&text, st->err.msg, qs_app_ascii(a));
-        qs_str_add(&text, w->kind == QS_WORK_WRITE ? "\nr writes it again, from where it stopped if that was kept\n" : "\n");
+        qs_str_add(&text,
+                   w->kind == QS_WORK_WRITE ? "\nr writes it again, from where it stopped if that was kept\n" : "\n");
     }
     if (runs(w) && st->item[0]) {
         qs_text_clean(&text, st->item, qs_app_ascii(a));
@@ -138,10 +150,14 @@ static int facts(struct qs_app *a, const struct qs_canvas *c, const struct qs_wo
     return rows;
 }
 
-static void draw_tensor(struct qs_app *a, const struct qs_canvas *c, int y, const struct qs_work *w, size_t i, bool cursor)
+static void draw_tensor(struct qs_app *a, const struct qs_canvas *c, int y, const struct qs_work *w, size_t i,
+                        bool cursor)
 {
-    static const char *const states[] = { [QS_WRITER_WAITING] = "waiting", [QS_WRITER_WORKING] = "working", [QS_WRITER_DONE] = "done",
-                                          [QS_WRITER_COPIED] = "copied", [QS_WRITER_RESUMED] = "kept" };
+    static const char *const states[] = { [QS_WRITER_WAITING] = "waiting",
+                                          [QS_WRITER_WORKING] = "working",
+                                          [QS_WRITER_DONE] = "done",
+                                          [QS_WRITER_COPIED] = "copied",
+                                          [QS_WRITER_RESUMED] = "kept" };
     const struct qs_encoding *enc = &w->plan->enc[i];
     const struct qs_format *f = enc->copy ? enc->tensor->format : qs_format_by_id(enc->type);
     const int cols = qs_canvas_cols(c), name = cols > 64 ? cols - 52 : 14;
@@ -149,8 +165,10 @@ static void draw_tensor(struct qs_app *a, const struct qs_canvas *c, int y, cons
     char size[24], error[QS_FMT_MAX] = "";
     if (!qs_writer_watch_get(w->watch, i, &now))
         return;
-    const struct qs_style style = qs_app_look(a, cursor && jobs_of(a)->in_tensors ? QS_LOOK_CURSOR : now.state == QS_WRITER_WAITING
-                                              ? QS_LOOK_MUTED : now.state == QS_WRITER_WORKING ? QS_LOOK_TITLE : QS_LOOK_TEXT);
+    const struct qs_style style = qs_app_look(a, cursor && jobs_of(a)->in_tensors ? QS_LOOK_CURSOR
+                                                 : now.state == QS_WRITER_WAITING ? QS_LOOK_MUTED
+                                                 : now.state == QS_WRITER_WORKING ? QS_LOOK_TITLE
+                                                                                  : QS_LOOK_TEXT);
     if (now.sums.n && !enc->copy)
         qs_fmt_percent(error, sizeof error, qs_error_rms(&now.sums), 2);
     qs_draw_fill(c, (struct qs_rect){ y, 0, 1, cols }, style);
@@ -186,7 +204,8 @@ static void draw_tensors(struct qs_app *a, const struct qs_canvas *c, const stru
     if (j->follow && w->plan->n)
         qs_list_to(&j->tensors, working(w));
     qs_writer_watch_totals(w->watch, &t);
-    qs_draw_textf(c, 0, 1, qs_app_look(a, QS_LOOK_MUTED), "tensors %s: %zu done, %zu copied, %zu kept from before, %zu waiting%s",
+    qs_draw_textf(c, 0, 1, qs_app_look(a, QS_LOOK_MUTED),
+                  "tensors %s: %zu done, %zu copied, %zu kept from before, %zu waiting%s",
                   qs_list_position(&j->tensors, place, sizeof place), t.n[QS_WRITER_DONE], t.n[QS_WRITER_COPIED],
                   t.n[QS_WRITER_RESUMED], t.n[QS_WRITER_WAITING], j->in_tensors ? "" : "  (Enter: move here)");
     j->tensors.at = (struct qs_rect){ c->at.y + 1, c->at.x, rows, qs_canvas_cols(c) };
@@ -209,13 +228,15 @@ static void draw(struct qs_app *a, const struct qs_canvas *c)
     qs_list_set(&j->list, n, (size_t)wanted);
     j->list.at = (struct qs_rect){ c->at.y, c->at.x, wanted, cols };
     for (int y = 0; y < wanted && j->list.top + (size_t)y < n; y++)
-        draw_job(a, c, y, qs_workbench_job(qs_app_bench(a), j->list.top + (size_t)y), j->list.top + (size_t)y == j->list.cursor);
+        draw_job(a, c, y, qs_workbench_job(qs_app_bench(a), j->list.top + (size_t)y),
+                 j->list.top + (size_t)y == j->list.cursor);
     qs_draw_hline(c, wanted, 0, cols, qs_app_look(a, QS_LOOK_FRAME));
     const struct qs_work *w = here(a);
     const struct qs_canvas one = qs_canvas_part(c, (struct qs_rect){ wanted + 1, 1, rows - wanted - 1, cols - 1 });
     const int used = w ? facts(a, &one, w) : 0;
     if (w && w->kind == QS_WORK_WRITE && w->watch) {
-        const struct qs_canvas rest = qs_canvas_part(c, (struct qs_rect){ wanted + 1 + used, 0, rows - wanted - 1 - used, cols });
+        const struct qs_canvas rest =
+            qs_canvas_part(c, (struct qs_rect) { wanted + 1 + used, 0, rows - wanted - 1 - used, cols });
         draw_tensors(a, &rest, w);
     }
 }
@@ -242,7 +263,8 @@ static const char *not_ended(struct qs_app *a) { return here(a) && !runs(here(a)
 static const char *not_stopped(struct qs_app *a)
 {
     const struct qs_work *w = here(a);
-    return w && (w->status.state == QS_JOB_FAILED || w->status.state == QS_JOB_CANCELLED) ? NULL : "this job was not stopped";
+    return w && (w->status.state == QS_JOB_FAILED || w->status.state == QS_JOB_CANCELLED) ? NULL
+                                                                                          : "this job was not stopped";
 }
 
 static void pause_job(struct qs_app *a, const char *arg)
@@ -275,7 +297,8 @@ static void cancel(struct qs_app *a, const char *arg)
     (void)arg;
     jobs_of(a)->asked = here(a)->id;
     if (here(a)->kind == QS_WORK_WRITE)
-        qs_app_ask(a, "Stop writing", "What is finished is kept: r goes on from there.", stop, 1, cancel_answered, (void *)(uintptr_t)here(a)->id);
+        qs_app_ask(a, "Stop writing", "What is finished is kept: r goes on from there.", stop, 1, cancel_answered,
+                   (void *)(uintptr_t)here(a)->id);
     else
         qs_workbench_job_cancel(qs_app_bench(a), here(a)->id);
 }
@@ -341,16 +364,29 @@ static void enter(struct qs_app *a)
 }
 
 static const struct qs_action actions[] = {
-    { .name = "pause", .keys = "p", .brief = "pause", .rank = 2, .help = "pause the job, or let it go on", .refuse = not_running, .run = pause_job },
-    { .name = "cancel", .keys = "x", .brief = "cancel", .rank = 3, .help = "cancel the job", .refuse = not_running, .run = cancel },
-    { .name = "resume", .keys = "r", .brief = "go on", .rank = 2, .help = "go on with a job that was cancelled or failed", .refuse = not_stopped, .run = resume },
-    { .name = "dismiss", .keys = "d Delete", .brief = "dismiss", .rank = 4, .help = "take an ended job off the list", .refuse = not_ended, .run = dismiss },
-    { .name = "tensors-of-job", .keys = "Enter", .help = "move among the tensors of a file that is written", .run = into },
+    { .name = "pause", .keys = "p", .brief = "pause", .rank = 2,
+      .help = "pause the job, or let it go on", .refuse = not_running, .run = pause_job },
+    { .name = "cancel", .keys = "x", .brief = "cancel", .rank = 3,
+      .help = "cancel the job", .refuse = not_running, .run = cancel },
+    { .name = "resume", .keys = "r", .brief = "go on", .rank = 2,
+      .help = "go on with a job that was cancelled or failed", .refuse = not_stopped, .run = resume },
+    { .name = "dismiss", .keys = "d Delete", .brief = "dismiss", .rank = 4,
+      .help = "take an ended job off the list", .refuse = not_ended, .run = dismiss },
+    { .name = "tensors-of-job", .keys = "Enter",
+      .help = "move among the tensors of a file that is written", .run = into },
     { .name = "out", .keys = "Esc", .help = "back to the jobs, or to where we came from", .run = out },
     { .name = NULL }
 };
 
 const struct qs_screen qs_screen_jobs = {
-    .name = "Jobs", .about = "what runs and what has ended", .actions = actions, .state_size = sizeof(struct jobs), .enter = enter, .refresh = refresh,
-    .draw = draw, .move = move, .event = event, .poll = poll,
+    .name = "Jobs",
+    .about = "what runs and what has ended",
+    .actions = actions,
+    .state_size = sizeof(struct jobs),
+    .enter = enter,
+    .refresh = refresh,
+    .draw = draw,
+    .move = move,
+    .event = event,
+    .poll = poll,
 };

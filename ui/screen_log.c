@@ -15,7 +15,9 @@ static struct qs_log *log_of(struct qs_app *a) { return qs_workbench_log(qs_app_
 static void draw_line(struct qs_app *a, const struct qs_canvas *c, int y, const struct qs_log_line *l, bool here)
 {
     static const char *const marks[] = { [QS_LOG_NOTE] = " ", [QS_LOG_WARNING] = "!", [QS_LOG_ERROR] = "E" };
-    static const enum qs_look looks[] = { [QS_LOG_NOTE] = QS_LOOK_TEXT, [QS_LOG_WARNING] = QS_LOOK_WARNING, [QS_LOG_ERROR] = QS_LOOK_ERROR };
+    static const enum qs_look looks[] = {
+        [QS_LOG_NOTE] = QS_LOOK_TEXT, [QS_LOG_WARNING] = QS_LOOK_WARNING, [QS_LOG_ERROR] = QS_LOOK_ERROR
+    };
     char when[16];
     struct tm tm;
     const time_t t = (time_t)l->time;
@@ -96,12 +98,19 @@ static bool event(struct qs_app *a, const struct qs_event *ev)
 }
 
 static const struct qs_action actions[] = {
-    { .name = "newest", .keys = "G End", .brief = "newest", .rank = 4, .help = "the newest line, and follow", .run = last },
+    { .name = "newest", .keys = "G End", .brief = "newest", .rank = 4,
+      .help = "the newest line, and follow", .run = last },
     { .name = "copy-line", .keys = "y", .help = "send the line to the terminal's clipboard", .run = copy },
     { .name = NULL }
 };
 
 const struct qs_screen qs_screen_log = {
-    .name = "Log", .about = "what happened, the newest at the end", .actions = actions, .state_size = sizeof(struct log_view),
-    .draw = draw, .move = move, .event = event, .find = find,
+    .name = "Log",
+    .about = "what happened, the newest at the end",
+    .actions = actions,
+    .state_size = sizeof(struct log_view),
+    .draw = draw,
+    .move = move,
+    .event = event,
+    .find = find,
 };

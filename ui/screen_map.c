@@ -42,8 +42,10 @@ bool qs_map_selected(const struct qs_map *m, size_t line, size_t layer)
 {
     if (!m->selecting)
         return false;
-    const size_t l0 = m->line < m->from_line ? m->line : m->from_line, l1 = m->line > m->from_line ? m->line : m->from_line;
-    const size_t c0 = m->layer < m->from_layer ? m->layer : m->from_layer, c1 = m->layer > m->from_layer ? m->layer : m->from_layer;
+    const size_t l0 = m->line < m->from_line ? m->line : m->from_line,
+                 l1 = m->line > m->from_line ? m->line : m->from_line;
+    const size_t c0 = m->layer < m->from_layer ? m->layer : m->from_layer,
+                 c1 = m->layer > m->from_layer ? m->layer : m->from_layer;
     return line >= l0 && line <= l1 && (qs_map_single(m, line) || (layer >= c0 && layer <= c1));
 }
 
@@ -66,7 +68,10 @@ static void each_where(struct qs_app *a, bool (*want)(const struct qs_map *, siz
 }
 
 static bool same_line(const struct qs_map *m, size_t line, size_t layer) { (void)layer; return line == m->line; }
-static bool same_layer(const struct qs_map *m, size_t line, size_t layer) { return !qs_map_single(m, line) && layer == m->layer; }
+static bool same_layer(const struct qs_map *m, size_t line, size_t layer)
+{
+    return !qs_map_single(m, line) && layer == m->layer;
+}
 
 static bool same_role(const struct qs_map *m, size_t line, size_t layer)
 {
@@ -169,11 +174,15 @@ static void refresh(struct qs_app *a)
     const struct qs_tensor *at = here(m) ? here(m)->tensor : NULL;
     const uint64_t survey = qs_survey_version(d->survey);
     const bool same = m->made && m->doc_version == d->version;
-    if (same && (m->survey_version == survey || (qs_workbench_busy(qs_app_bench(a)) && qs_now() - m->made_at < PICTURE_SECONDS)))
+    if (same && (m->survey_version == survey ||
+                 (qs_workbench_busy(qs_app_bench(a)) && qs_now() - m->made_at < PICTURE_SECONDS)))
         return;
     const struct qs_format *f = m->type == QS_TYPE_NONE ? NULL : qs_format_by_id(m->type);
     struct qs_survey_types uniform = { .type = NULL };
-    struct qs_heat_args args = { .measure = m->measure, .type = d->type, .what = d->recipe->preset->name, .scale = m->scale,
+    struct qs_heat_args args = { .measure = m->measure,
+                                 .type = d->type,
+                                 .what = d->recipe->preset->name,
+                                 .scale = m->scale,
                                  .unfold = m->unfold[0] ? m->unfold : NULL };
     struct qs_heat *heat = NULL;
     int rc = QS_OK;
@@ -247,8 +256,14 @@ static void move(struct qs_app *a, enum qs_list_move m)
 {
     const struct qs_map *map = qs_map_of(a);
     const long page = map->shown_lines > 1 ? map->shown_lines - 1 : 1;
-    const long lines[] = { [QS_LIST_UP] = -1, [QS_LIST_DOWN] = 1, [QS_LIST_HALF_UP] = -(page + 1) / 2, [QS_LIST_HALF_DOWN] = (page + 1) / 2,
-                           [QS_LIST_PAGE_UP] = -page, [QS_LIST_PAGE_DOWN] = page, [QS_LIST_HOME] = -1000000, [QS_LIST_END] = 1000000,
+    const long lines[] = { [QS_LIST_UP] = -1,
+                           [QS_LIST_DOWN] = 1,
+                           [QS_LIST_HALF_UP] = -(page + 1) / 2,
+                           [QS_LIST_HALF_DOWN] = (page + 1) / 2,
+                           [QS_LIST_PAGE_UP] = -page,
+                           [QS_LIST_PAGE_DOWN] = page,
+                           [QS_LIST_HOME] = -1000000,
+                           [QS_LIST_END] = 1000000,
                            [QS_LIST_STAY] = 0 };
     by(a, lines[m], 0);
 }
@@ -277,16 +292,18 @@ static void worst(struct qs_app *a, int direction)
             if (!c || isnan(c->value))
                 continue;
             const size_t at = qs_map_single(m, m->line) ? 0 : m->layer;
-            const bool beyond = !here(m) || isnan(here(m)->value)  ? false
-                                : direction > 0 ? worse(m, m->line, at, line, layer) && !(line == m->line && layer == at)
-                                                : worse(m, line, layer, m->line, at) && !(line == m->line && layer == at);
+            const bool beyond = !here(m) || isnan(here(m)->value) ? false
+                                : direction > 0
+                                    ? worse(m, m->line, at, line, layer) && !(line == m->line && layer == at)
+                                    : worse(m, line, layer, m->line, at) && !(line == m->line && layer == at);
             if (beyond && (!found || (direction > 0 ? worse(m, line, layer, best_line, best_layer)
                                                     : worse(m, best_line, best_layer, line, layer)))) {
                 best_line = line;
                 best_layer = layer;
                 found = true;
             }
-            if (!end || (direction > 0 ? worse(m, line, layer, end_line, end_layer) : worse(m, end_line, end_layer, line, layer))) {
+            if (!end || (direction > 0 ? worse(m, line, layer, end_line, end_layer)
+                                       : worse(m, end_line, end_layer, line, layer))) {
                 end_line = line;
                 end_layer = layer;
                 end = true;
@@ -390,6 +407,8 @@ static void show_measure(struct qs_app *a, enum qs_map_measure measure, int type
         qs_workbench_want_stats(qs_app_bench(a));
     if (type != QS_TYPE_NONE)
         qs_workbench_want_type(qs_app_bench(a), type);
+    else if (measure == QS_MAP_ERROR)
+        qs_workbench_want_recipe(qs_app_bench(a));
     anew(a);
 }
 
@@ -463,14 +482,18 @@ static const char *nothing_here(struct qs_app *a)
     return m->selecting || qs_marks(a)->n || here(m) ? NULL : "there is no tensor here";
 }
 
-static void with_chosen(struct qs_app *a, void (*fn)(struct qs_app *, const struct qs_chosen *, const void *), const void *ctx)
+static void with_chosen(struct qs_app *a, void (*fn)(struct qs_app *, const struct qs_chosen *, const void *),
+                        const void *ctx)
 {
     struct qs_chosen c = chosen(a);
     fn(a, &c, ctx);
     qs_chosen_free(&c);
 }
 
-static void do_step(struct qs_app *a, const struct qs_chosen *c, const void *ctx) { qs_choose_step(a, c, *(const int *)ctx); }
+static void do_step(struct qs_app *a, const struct qs_chosen *c, const void *ctx)
+{
+    qs_choose_step(a, c, *(const int *)ctx);
+}
 static void do_set(struct qs_app *a, const struct qs_chosen *c, const void *ctx) { qs_choose_set(a, c, ctx); }
 static void do_reset(struct qs_app *a, const struct qs_chosen *c, const void *ctx) { (void)ctx; qs_choose_reset(a, c); }
 static void do_pick(struct qs_app *a, const struct qs_chosen *c, const void *ctx) { (void)ctx; qs_choose_pick(a, c); }
@@ -585,39 +608,70 @@ static bool event(struct qs_app *a, const struct qs_event *ev)
     return true;
 }
 
+/* What the cursor stands on is looked at, also where nobody has moved it. */
+static void enter(struct qs_app *a)
+{
+    refresh(a);
+    moved(a);
+}
+
 static const struct qs_action actions[] = {
     { .name = "left", .keys = "h Left", .help = "the layer before", .run = left },
     { .name = "right", .keys = "l Right", .help = "the next layer", .run = right },
     { .name = "first-layer", .keys = "0 Home", .help = "the first layer", .run = first_layer },
     { .name = "last-layer", .keys = "$ End", .help = "the last layer", .run = last_layer },
-    { .name = "raise", .keys = "+ =", .brief = "raise", .rank = 2, .help = "one step more bits for the cell, range or marks", .refuse = nothing_here, .run = raise_type },
-    { .name = "lower", .keys = "-", .brief = "lower", .rank = 3, .help = "one step fewer bits", .refuse = nothing_here, .run = lower_type },
-    { .name = "types", .keys = "t", .brief = "type", .rank = 3, .help = "pick from the list of types, with size and error of each", .refuse = nothing_here, .run = pick_type },
+    { .name = "raise", .keys = "+ =", .brief = "raise", .rank = 2,
+      .help = "one step more bits for the cell, range or marks", .refuse = nothing_here, .run = raise_type },
+    { .name = "lower", .keys = "-", .brief = "lower", .rank = 3,
+      .help = "one step fewer bits", .refuse = nothing_here, .run = lower_type },
+    { .name = "types", .keys = "t", .brief = "type", .rank = 3,
+      .help = "pick from the list of types, with size and error of each", .refuse = nothing_here, .run = pick_type },
     { .name = "set-type", .arg = QS_ARG_TYPE, .help = "give this type", .refuse = nothing_here, .run = set_type },
-    { .name = "reset", .keys = "x Delete", .help = "remove the pins: what the preset and the rules say", .refuse = nothing_here, .run = reset_type },
+    { .name = "reset", .keys = "x Delete",
+      .help = "remove the pins: what the preset and the rules say", .refuse = nothing_here, .run = reset_type },
     { .name = "worst", .keys = "b", .help = "go to the worst of all", .run = go_worst },
-    { .name = "next-worst", .keys = "]", .brief = "next worst", .rank = 4, .help = "go to the next worst", .run = next_worst },
+    { .name = "next-worst", .keys = "]", .brief = "next worst", .rank = 4,
+      .help = "go to the next worst", .run = next_worst },
     { .name = "previous-worst", .keys = "[", .help = "go to the one before, which is worse", .run = previous_worst },
-    { .name = "mark", .keys = "Space", .brief = "mark", .rank = 8, .help = "mark the cell, or the range", .refuse = nothing_here, .run = toggle_mark },
+    { .name = "mark", .keys = "Space", .brief = "mark", .rank = 8,
+      .help = "mark the cell, or the range", .refuse = nothing_here, .run = toggle_mark },
     { .name = "range", .keys = "v", .brief = "range", .rank = 9, .help = "begin or end a range", .run = select_range },
     { .name = "mark-row", .keys = "r", .help = "mark the whole row", .run = mark_row },
     { .name = "mark-layer", .keys = "c", .help = "mark the whole layer", .run = mark_layer },
     { .name = "mark-role", .keys = "R", .help = "mark all of this role", .run = mark_role },
     { .name = "unmark", .keys = "Esc", .help = "end the range, remove all marks; without any, back", .run = no_marks },
-    { .name = "measure-next", .keys = "m", .brief = "measure", .rank = 6, .help = "show the next measure: error, outliers, kurtosis, bits", .run = next_measure },
-    { .name = "measure", .arg = QS_ARG_WORDS, .words = "error outliers kurtosis bits", .help = "show this measure", .run = set_measure },
-    { .name = "error-of", .keys = "e", .arg = QS_ARG_TYPE, .help = "show the error every tensor would have as this type", .run = error_of },
+    { .name = "measure-next", .keys = "m", .brief = "measure", .rank = 6,
+      .help = "show the next measure: error, outliers, kurtosis, bits", .run = next_measure },
+    { .name = "measure", .arg = QS_ARG_WORDS, .words = "error outliers kurtosis bits",
+      .help = "show this measure", .run = set_measure },
+    { .name = "error-of", .keys = "e", .arg = QS_ARG_TYPE,
+      .help = "show the error every tensor would have as this type", .run = error_of },
     { .name = "scale", .keys = "s", .help = "colours on a logarithmic or a linear scale", .run = next_scale },
-    { .name = "cells", .keys = "d", .arg = QS_ARG_WORDS, .arg_optional = true, .words = "levels values types", .help = "what cells show", .run = next_show },
+    { .name = "cells", .keys = "d", .arg = QS_ARG_WORDS, .arg_optional = true, .words = "levels values types",
+      .help = "what cells show", .run = next_show },
     { .name = "experts", .keys = "E", .help = "open the experts of this row, or fold them again", .run = experts },
-    { .name = "measure-whole", .keys = "M", .help = "measure on all weights instead of a sample", .refuse = nothing_here, .run = whole },
-    { .name = "zoom", .keys = "Enter z", .brief = "zoom", .rank = 5, .help = "look into the tensor: error by block, channels, histogram", .refuse = nothing_here, .run = zoom },
-    { .name = "copy-name", .keys = "y", .help = "send the tensor's name to the terminal's clipboard", .refuse = nothing_here, .run = copy_name },
+    { .name = "measure-whole", .keys = "M",
+      .help = "measure on all weights instead of a sample", .refuse = nothing_here, .run = whole },
+    { .name = "zoom", .keys = "Enter z", .brief = "zoom", .rank = 5,
+      .help = "look into the tensor: error by block, channels, histogram", .refuse = nothing_here, .run = zoom },
+    { .name = "copy-name", .keys = "y",
+      .help = "send the tensor's name to the terminal's clipboard", .refuse = nothing_here, .run = copy_name },
     { .name = NULL }
 };
 
 const struct qs_screen qs_screen_map = {
-    .name = "Map", .about = "layers across, roles down, one cell a tensor", .actions = actions, .needs_document = true,
-    .state_size = sizeof(struct qs_map), .init = init, .done = done, .document = document, .refresh = refresh, .draw = qs_map_draw, .move = move,
-    .event = event, .find = find,
+    .name = "Map",
+    .about = "layers across, roles down, one cell a tensor",
+    .actions = actions,
+    .needs_document = true,
+    .state_size = sizeof(struct qs_map),
+    .init = init,
+    .done = done,
+    .document = document,
+    .enter = enter,
+    .refresh = refresh,
+    .draw = qs_map_draw,
+    .move = move,
+    .event = event,
+    .find = find,
 };

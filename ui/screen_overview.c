@@ -23,7 +23,7 @@ struct overview {
     bool metadata;               /* all of it */
     bool picking;                /* models are shown though one is open */
     struct qs_library *library;
-    struct qs_job *job;          /* that looks for models */
+    unsigned job;                /* that looks for models; 0: none yet */
     uint64_t version;
     struct qs_list list;         /* lines: headings and models */
     struct row { bool heading; enum qs_library_group group; size_t entry; } *row;
@@ -36,17 +36,24 @@ static bool picks(struct qs_app *a) { return !qs_app_doc(a) || overview_of(a)->p
 
 /* ---- looking for models ---- */
 
+static bool looking(struct qs_app *a)
+{
+    const struct qs_work *w = qs_workbench_job_by_id(qs_app_bench(a), overview_of(a)->job);
+    return w && (w->status.state == QS_JOB_RUNNING || w->status.state == QS_JOB_PAUSED);
+}
+
 static void look(struct qs_app *a)
 {
     struct overview *o = overview_of(a);
     struct qs_err e = QS_ERR_INIT;
     int rc = QS_OK;
-    if (o->job || qs_app_private(a))
+    if (looking(a) || qs_app_private(a))
         return;
     if (!o->library)
         rc = qs_library_new(NULL, &o->library, &e);
     if (!rc)
-        rc = qs_job_start("models on this machine", qs_library_scan, o->library, a->args.wake_fd, &o->job, &e);
+        rc = qs_workbench_start(qs_app_bench(a), "looking", "look for models on this machine", qs_library_scan,
+                                o->library, NULL, &o->job, &e);
     if (rc)
         qs_app_fail(a, &e);
 }
@@ -87,30 +94,11 @@ static void list_models(struct overview *o)
 static bool poll(struct qs_app *a)
 {
     struct overview *o = overview_of(a);
-    struct qs_err e = QS_ERR_INIT;
-    bool changed = false;
-    if (!o->library)
+    if (!o->library || qs_library_version(o->library) == o->version)
         return false;
-    const uint64_t version = qs_library_version(o->library);
-    if (version != o->version) {
-        o->version = version;
-        list_models(o);
-        changed = true;
-    }
-    if (o->job && qs_job_wait_for(o->job, 0)) {
-        if (qs_job_wait(o->job, &e) && e.code != QS_ECANCELLED)
-            qs_app_fail(a, &e);
-        qs_job_free(o->job);
-        o->job = NULL;
-        changed = true;
-    }
-    return changed;
-}
-
-static bool busy(const struct qs_app *a)
-{
-    const struct overview *o = qs_app_state((struct qs_app *)(uintptr_t)a, &qs_screen_overview);
-    return o->job != NULL;
+    o->version = qs_library_version(o->library);
+    list_models(o);
+    return true;
 }
 
 /* ---- drawing ---- */
@@ -125,7 +113,8 @@ static void draw_model(struct qs_app *a, const struct qs_canvas *c, int y, const
     qs_draw_text(c, y, 0, style, here ? ">" : " ", 1);
     qs_draw_fit(c, y, 2, style, label, name, QS_FIT_MIDDLE);
     qs_draw_matches(c, y, 2, label, name, qs_app_search(a), qs_app_look(a, QS_LOOK_MATCH));
-    qs_draw_fit(c, y, name + 3, style, m->missing ? "missing" : qs_fmt_bytes(size, sizeof size, m->bytes), 11, QS_FIT_RIGHT);
+    qs_draw_fit(c, y, name + 3, style, m->missing ? "missing" : qs_fmt_bytes(size, sizeof size, m->bytes), 11,
+                QS_FIT_RIGHT);
     qs_draw_fit(c, y, name + 16, style, m->type, 8, QS_FIT_LEFT);
     qs_draw_text(c, y, name + 25, style, m->openable ? m->arch : m->note, -1);
 }
@@ -134,14 +123,19 @@ static void draw_picker(struct qs_app *a, const struct qs_canvas *c)
 {
     struct overview *o = overview_of(a);
     const int cols = qs_canvas_cols(c), rows = qs_canvas_rows(c) - 3;
-    qs_draw_text(c, 0, 1, qs_app_look(a, QS_LOOK_TITLE), qs_workbench_opening(qs_app_bench(a)) ? "A model is being opened ..."
-                 : o->job ? "Models on this machine (looking ...)" : "Models on this machine", -1);
+    qs_draw_text(c, 0, 1, qs_app_look(a, QS_LOOK_TITLE),
+                 qs_workbench_opening(qs_app_bench(a)) ? "A model is being opened ..."
+                 : looking(a)                          ? "Models on this machine (looking ...)"
+                                                       : "Models on this machine",
+                 -1);
     const bool on_model = o->list.cursor < o->n && !o->row[o->list.cursor].heading &&
                           qs_library_get(o->library, o->row[o->list.cursor].entry, o->entry) && o->entry->note[0];
-    qs_draw_text(c, 1, 1, qs_app_look(a, QS_LOOK_MUTED), on_model ? o->entry->note : "Enter opens, o opens a file by its name", -1);
-    if (!o->n && !o->job && o->library)
-        qs_draw_wrapped(&(struct qs_canvas){ c->cells, { c->at.y + 3, c->at.x + 1, rows, cols - 1 }, c->ascii }, 0, 0, 0,
-                        qs_app_look(a, QS_LOOK_TEXT), "None was found in this folder nor where Hugging Face, Ollama, LM Studio and "
+    qs_draw_text(c, 1, 1, qs_app_look(a, QS_LOOK_MUTED),
+                 on_model ? o->entry->note : "Enter opens, o opens a file by its name", -1);
+    if (!o->n && !looking(a) && o->library)
+        qs_draw_wrapped(&(struct qs_canvas) { c->cells, { c->at.y + 3, c->at.x + 1, rows, cols - 1 }, c->ascii }, 0, 0,
+                        0, qs_app_look(a, QS_LOOK_TEXT),
+                        "None was found in this folder nor where Hugging Face, Ollama, LM Studio and "
                         "llama.cpp keep theirs.");
     qs_list_set(&o->list, o->n, rows > 0 ? (size_t)rows : 1);
     const struct qs_canvas lines = qs_canvas_part(c, (struct qs_rect){ 3, 0, rows, cols });
@@ -215,6 +209,29 @@ static void open_entry(struct qs_app *a, const char *arg)
         qs_app_open_asking(a, o->entry->path);
 }
 
+static const char *not_recent(struct qs_app *a)
+{
+    const struct overview *o = overview_of(a);
+    return picks(a) && o->list.cursor < o->n && !o->row[o->list.cursor].heading &&
+                   o->row[o->list.cursor].group == QS_LIBRARY_RECENT
+               ? NULL
+               : "only recent models can be forgotten";
+}
+
+static void forget_entry(struct qs_app *a, const char *arg)
+{
+    struct overview *o = overview_of(a);
+    struct qs_err e = QS_ERR_INIT;
+    (void)arg;
+    if (!qs_library_get(o->library, o->row[o->list.cursor].entry, o->entry))
+        return;
+    if (qs_library_forget(o->entry->path, &e))
+        qs_app_fail(a, &e);
+    else
+        qs_app_say(a, "forgotten: %s (the file stays)", o->entry->name);
+    look(a);
+}
+
 static void models(struct qs_app *a, const char *arg)
 {
     struct overview *o = overview_of(a);
@@ -255,7 +272,8 @@ static bool matches(void *ctx, size_t line)
 
 static bool find(struct qs_app *a, const struct qs_regex *re, int step)
 {
-    return picks(a) ? qs_list_find(&overview_of(a)->list, step, matches, &(struct qs_app_find){ a, re }) : qs_facts_view_find(&overview_of(a)->facts, re, step < 0) > 0;
+    return picks(a) ? qs_list_find(&overview_of(a)->list, step, matches, &(struct qs_app_find) { a, re })
+                    : qs_facts_view_find(&overview_of(a)->facts, re, step < 0) > 0;
 }
 
 static bool event(struct qs_app *a, const struct qs_event *ev)
@@ -282,7 +300,6 @@ static int init(struct qs_app *a, void *state, struct qs_err *e)
 static void done(void *state)
 {
     struct overview *o = state;
-    qs_job_free(o->job);
     qs_library_free(o->library);
     qs_facts_view_free(&o->facts);
     qs_report_free(o->report);
@@ -308,15 +325,30 @@ static void document(struct qs_app *a)
 }
 
 static const struct qs_action actions[] = {
-    { .name = "open-this", .keys = "Enter", .brief = "open", .rank = 2, .help = "open the model under the cursor", .refuse = not_picking, .run = open_entry },
-    { .name = "models", .keys = "M", .brief = "models", .rank = 4, .help = "show the models found on this machine, or the open one again", .run = models },
-    { .name = "metadata", .keys = "m", .brief = "metadata", .rank = 5, .help = "show all metadata, or only what is essential", .refuse = not_reading, .run = metadata },
+    { .name = "open-this", .keys = "Enter", .brief = "open", .rank = 2,
+      .help = "open the model under the cursor", .refuse = not_picking, .run = open_entry },
+    { .name = "forget", .keys = "x Delete",
+      .help = "take the model off the recent ones; the file stays", .refuse = not_recent, .run = forget_entry },
+    { .name = "models", .keys = "M", .brief = "models", .rank = 4,
+      .help = "show the models found on this machine, or the open one again", .run = models },
+    { .name = "metadata", .keys = "m", .brief = "metadata", .rank = 5,
+      .help = "show all metadata, or only what is essential", .refuse = not_reading, .run = metadata },
     { .name = "leave", .keys = "Esc", .help = "from the models to the open one, or back", .run = leave },
     { .name = NULL }
 };
 
 const struct qs_screen qs_screen_overview = {
-    .name = "Overview", .about = "what the model is, weighs and needs; models to open", .actions = actions,
-    .state_size = sizeof(struct overview), .init = init, .done = done, .enter = enter, .document = document, .draw = draw, .move = move,
-    .event = event, .find = find, .poll = poll, .busy = busy,
+    .name = "Overview",
+    .about = "what the model is, weighs and needs; models to open",
+    .actions = actions,
+    .state_size = sizeof(struct overview),
+    .init = init,
+    .done = done,
+    .enter = enter,
+    .document = document,
+    .draw = draw,
+    .move = move,
+    .event = event,
+    .find = find,
+    .poll = poll,
 };

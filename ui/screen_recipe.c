@@ -18,7 +18,20 @@
 #include "ui/list.h"
 #include "ui/match.h"
 
-enum kind { PRESET, PURE, OUTPUT_TYPE, EMBD_TYPE, LEAVE_OUTPUT, STRICT, STEADY, SETTINGS, PIN = SETTINGS, RULE, ADD_RULE, GAP };
+enum kind {
+    PRESET,
+    PURE,
+    OUTPUT_TYPE,
+    EMBD_TYPE,
+    LEAVE_OUTPUT,
+    STRICT,
+    STEADY,
+    SETTINGS,
+    PIN = SETTINGS,
+    RULE,
+    ADD_RULE,
+    GAP
+};
 
 struct item { enum kind kind; size_t index; };
 
@@ -157,7 +170,8 @@ static void draw_item(struct qs_app *a, const struct qs_canvas *c, int y, const 
     if (t.value[0])
         qs_draw_textf(c, y, 3 + name, style, "= %s", t.value);
     if (cols > 5 + name + value)
-        qs_draw_text(c, y, 5 + name + value, here ? style : qs_app_look(a, t.problem ? QS_LOOK_WARNING : QS_LOOK_MUTED), t.remark, -1);
+        qs_draw_text(c, y, 5 + name + value, here ? style : qs_app_look(a, t.problem ? QS_LOOK_WARNING : QS_LOOK_MUTED),
+                     t.remark, -1);
 }
 
 static void draw_state(struct qs_app *a, const struct qs_canvas *c)
@@ -196,7 +210,9 @@ static void draw(struct qs_app *a, const struct qs_canvas *c)
         s = qs_layout_bottom(s.main, rows / 2, 5, 3, true);
     } else {
         const struct qs_canvas count = qs_canvas_part(c, (struct qs_rect){ 0, 0, 1, cols });
-        s = qs_layout_bottom(s.main, draw_below(a, &(struct qs_canvas){ c->cells, { count.at.y, count.at.x, 0, cols }, c->ascii }), 8, 1, true);
+        s = qs_layout_bottom(
+            s.main, draw_below(a, &(struct qs_canvas) { c->cells, { count.at.y, count.at.x, 0, cols }, c->ascii }), 8,
+            1, true);
     }
     const struct qs_canvas main = qs_canvas_part(c, s.main);
     draw_state(a, &main);
@@ -212,7 +228,8 @@ static void draw(struct qs_app *a, const struct qs_canvas *c)
     } else if (s.both) {
         const struct qs_canvas below = qs_canvas_part(c, s.side);
         qs_draw_hline(c, s.rule.y, 0, cols, qs_app_look(a, QS_LOOK_FRAME));
-        qs_draw_textf(c, s.rule.y, 2, qs_app_look(a, QS_LOOK_TITLE), " A: %s, B: this recipe (Ctrl-D Ctrl-U scroll, Esc closes) ", r->with);
+        qs_draw_textf(c, s.rule.y, 2, qs_app_look(a, QS_LOOK_TITLE),
+                      " A: %s, B: this recipe (Ctrl-D Ctrl-U scroll, Esc closes) ", r->with);
         r->below.search = qs_app_search(a);
         qs_facts_view_draw(&r->below, &below, qs_app_theme(a));
     }
@@ -282,8 +299,9 @@ static void choose_preset(struct qs_app *a, const char *arg)
     }
     for (size_t i = 0; i < qs_preset_count(); i++)
         first = qs_preset_at(i) == qs_app_doc(a)->recipe->preset ? i : first;
-    qs_app_pick(a, &(struct qs_app_list){ .title = "Preset", .n = qs_preset_count(), .first = first, .keep_order = true }, preset_item,
-                preset_picked, NULL);
+    qs_app_pick(a,
+                &(struct qs_app_list) { .title = "Preset", .n = qs_preset_count(), .first = first, .keep_order = true },
+                preset_item, preset_picked, NULL);
 }
 
 static void set_flag(struct qs_app *a, enum kind kind)
@@ -320,7 +338,8 @@ static void typed_option(struct qs_app *a, const char *text, void *ctx)
         return;
     }
     struct qs_recipe *r = qs_workbench_edit(qs_app_bench(a), &e);
-    snprintf(label, sizeof label, "%s = %s", output ? "output-type" : "token-embd-type", type_or(type, "as the preset says"));
+    snprintf(label, sizeof label, "%s = %s", output ? "output-type" : "token-embd-type",
+             type_or(type, "as the preset says"));
     if (!r)
         qs_app_fail(a, &e);
     else
@@ -370,6 +389,14 @@ static bool split_rule(struct qs_app *a, const char *text, char *pattern, size_t
     return true;
 }
 
+static void typed_rule(struct qs_app *a, const char *text, void *ctx);
+
+/* What was typed is no rule: it is there to be mended, and the message says why. */
+static void type_rule_again(struct qs_app *a, const char *text)
+{
+    qs_app_prompt(a, "rule (REGEX = TYPE): ", text, QS_ARG_REGEX, NULL, typed_rule, NULL);
+}
+
 static void typed_rule(struct qs_app *a, const char *text, void *ctx)
 {
     struct recipe *s = recipe_of(a);
@@ -377,16 +404,24 @@ static void typed_rule(struct qs_app *a, const char *text, void *ctx)
     char pattern[QS_EDIT_MAX + 1], label[160];
     int type = QS_TYPE_NONE;
     (void)ctx;
-    if (!*text || !split_rule(a, text, pattern, sizeof pattern, &type))
+    if (!*text)
         return;
+    if (!split_rule(a, text, pattern, sizeof pattern, &type)) {
+        type_rule_again(a, text);
+        return;
+    }
     struct qs_recipe *r = qs_workbench_edit(qs_app_bench(a), &e);
     if (!r) {
         qs_app_fail(a, &e);
         return;
     }
     const bool fresh = s->editing >= r->n_rules;
-    snprintf(label, sizeof label, "rule %zu: %.100s = %s", fresh ? r->n_rules + 1 : s->editing + 1, pattern, qs_format_by_id(type)->name);
-    commit(a, fresh ? qs_recipe_add_rule(r, pattern, type, &e) : qs_recipe_replace_rule(r, s->editing, pattern, type, &e), &e, label);
+    snprintf(label, sizeof label, "rule %zu: %.100s = %s", fresh ? r->n_rules + 1 : s->editing + 1, pattern,
+             qs_format_by_id(type)->name);
+    const int rc = fresh ? qs_recipe_add_rule(r, pattern, type, &e)
+                         : qs_recipe_replace_rule(r, s->editing, pattern, type, &e);
+    if (!commit(a, rc, &e, label))
+        type_rule_again(a, text);
 }
 
 static void ask_rule(struct qs_app *a, size_t index)
@@ -411,7 +446,9 @@ static void edit(struct qs_app *a, const char *arg)
     case PRESET: choose_preset(a, NULL); break;
     case PURE: case LEAVE_OUTPUT: case STRICT: case STEADY: set_flag(a, it->kind); break;
     case OUTPUT_TYPE: qs_app_prompt(a, "output-type (- for none): ", NULL, QS_ARG_TYPE, NULL, typed_option, yes); break;
-    case EMBD_TYPE: qs_app_prompt(a, "token-embd-type (- for none): ", NULL, QS_ARG_TYPE, NULL, typed_option, NULL); break;
+    case EMBD_TYPE:
+        qs_app_prompt(a, "token-embd-type (- for none): ", NULL, QS_ARG_TYPE, NULL, typed_option, NULL);
+        break;
     case PIN: qs_app_prompt(a, "type (- removes the pin): ", NULL, QS_ARG_TYPE, NULL, typed_pin, NULL); break;
     case RULE: ask_rule(a, it->index); break;
     case ADD_RULE: ask_rule(a, (size_t)-1); break;
@@ -601,7 +638,8 @@ static void move(struct qs_app *a, enum qs_list_move m)
     else {
         qs_list_move(&r->list, m);
         if (r->list.cursor < r->n && r->item[r->list.cursor].kind == GAP) /* nothing to stand on */
-            qs_list_move(&r->list, m == QS_LIST_UP || m == QS_LIST_HALF_UP || m == QS_LIST_PAGE_UP ? QS_LIST_UP : QS_LIST_DOWN);
+            qs_list_move(&r->list,
+                         m == QS_LIST_UP || m == QS_LIST_HALF_UP || m == QS_LIST_PAGE_UP ? QS_LIST_UP : QS_LIST_DOWN);
     }
 }
 
@@ -634,7 +672,8 @@ static bool event(struct qs_app *a, const struct qs_event *ev)
     struct recipe *r = recipe_of(a);
     struct qs_event screen = *ev;
     qs_app_to_screen(a, &screen);
-    return ev->kind == QS_EVENT_MOUSE && (qs_list_mouse(&r->list, &screen) || (r->compared && qs_facts_view_mouse(&r->below, &screen)));
+    return ev->kind == QS_EVENT_MOUSE &&
+           (qs_list_mouse(&r->list, &screen) || (r->compared && qs_facts_view_mouse(&r->below, &screen)));
 }
 
 /* ---- life ---- */
@@ -664,24 +703,41 @@ static void document(struct qs_app *a)
 
 static const struct qs_action actions[] = {
     { .name = "edit", .keys = "Enter e", .brief = "edit", .rank = 2, .help = "edit this line", .run = edit },
-    { .name = "preset", .keys = "p", .arg = QS_ARG_PRESET, .arg_optional = true, .brief = "preset", .rank = 3, .help = "choose the preset", .run = choose_preset },
-    { .name = "rule", .keys = "a", .arg = QS_ARG_TEXT, .arg_optional = true, .brief = "rule", .rank = 4, .help = "add a rule: REGEX = TYPE", .run = add_rule },
-    { .name = "remove", .keys = "x Delete", .brief = "remove", .rank = 5, .help = "remove this pin or rule", .run = remove_item },
+    { .name = "preset", .keys = "p", .arg = QS_ARG_PRESET, .arg_optional = true, .brief = "preset", .rank = 3,
+      .help = "choose the preset", .run = choose_preset },
+    { .name = "rule", .keys = "a", .arg = QS_ARG_TEXT, .arg_optional = true, .brief = "rule", .rank = 4,
+      .help = "add a rule: REGEX = TYPE", .run = add_rule },
+    { .name = "remove", .keys = "x Delete", .brief = "remove", .rank = 5,
+      .help = "remove this pin or rule", .run = remove_item },
     { .name = "rule-up", .keys = "K", .help = "this rule before the one above", .run = rule_up },
     { .name = "rule-down", .keys = "J", .help = "this rule behind the one below", .run = rule_down },
-    { .name = "recipe-save", .keys = "s", .arg = QS_ARG_FILE, .arg_optional = true, .brief = "save", .rank = 6, .help = "save the recipe, where it was saved last or in FILE", .run = save },
+    { .name = "recipe-save", .keys = "s", .arg = QS_ARG_FILE, .arg_optional = true, .brief = "save", .rank = 6,
+      .help = "save the recipe, where it was saved last or in FILE", .run = save },
     { .name = "recipe-save-as", .arg = QS_ARG_FILE, .help = "save the recipe in a new file", .run = save_as },
     { .name = "recipe-save!", .arg = QS_ARG_FILE, .help = "save the recipe over a file that exists", .run = save_over },
-    { .name = "recipe-load", .keys = "L", .arg = QS_ARG_FILE, .brief = "load", .rank = 7, .help = "load a recipe; one step of undo", .run = load },
-    { .name = "compare", .keys = "c", .arg = QS_ARG_FILE, .brief = "compare", .rank = 8, .help = "compare with a recipe file, or with a preset by its name", .run = compare },
-    { .name = "recipe-export", .keys = "X", .arg = QS_ARG_FILE, .help = "write the rules as llama-quantize reads them (--tensor-type-file)", .run = export_llama },
+    { .name = "recipe-load", .keys = "L", .arg = QS_ARG_FILE, .brief = "load", .rank = 7,
+      .help = "load a recipe; one step of undo", .run = load },
+    { .name = "compare", .keys = "c", .arg = QS_ARG_FILE, .brief = "compare", .rank = 8,
+      .help = "compare with a recipe file, or with a preset by its name", .run = compare },
+    { .name = "recipe-export", .keys = "X", .arg = QS_ARG_FILE,
+      .help = "write the rules as llama-quantize reads them (--tensor-type-file)", .run = export_llama },
     { .name = "recipe-export!", .arg = QS_ARG_FILE, .help = "the same, over a file that exists", .run = export_over },
     { .name = "close", .keys = "Esc", .help = "close the comparison, or back", .run = close_comparison },
     { .name = NULL }
 };
 
 const struct qs_screen qs_screen_recipe = {
-    .name = "Recipe", .about = "preset, pins and rules, with what each decides", .actions = actions, .needs_document = true,
-    .state_size = sizeof(struct recipe), .init = init, .done = done, .document = document, .refresh = refresh, .draw = draw, .move = move,
-    .event = event, .find = find,
+    .name = "Recipe",
+    .about = "preset, pins and rules, with what each decides",
+    .actions = actions,
+    .needs_document = true,
+    .state_size = sizeof(struct recipe),
+    .init = init,
+    .done = done,
+    .document = document,
+    .refresh = refresh,
+    .draw = draw,
+    .move = move,
+    .event = event,
+    .find = find,
 };

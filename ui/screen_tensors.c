@@ -7,35 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/pool.h"
-#include "core/report/report_plan.h"
+#include "core/report/report_choice.h"
 #include "ui/choose.h"
 #include "ui/layout.h"
 #include "ui/table_view.h"
 #include "ui/zoom.h"
 
-enum { C_NAME, C_ROLE, C_LAYER, C_SHAPE, C_SOURCE, C_TYPE, C_BYTES, C_BPW, C_ERROR, C_KURTOSIS, C_OUTLIERS, C_WHY };
-
-static const struct qs_column columns[] = {
-    { .key = "name", .title = "tensor", .left = true },
-    { .key = "role", .title = "role", .left = true, .optional = true },
-    { .key = "layer", .title = "layer", .optional = true },
-    { .key = "shape", .title = "shape", .left = true, .optional = true },
-    { .key = "source", .title = "from", .left = true },
-    { .key = "type", .title = "to", .left = true },
-    { .key = "bytes", .title = "size", .unit = QS_UNIT_BYTES },
-    { .key = "bpw", .title = "bpw", .unit = QS_UNIT_BPW, .digits = 4 },
-    { .key = "error", .title = "error", .unit = QS_UNIT_PERCENT },
-    { .key = "kurtosis", .title = "kurtosis", .optional = true },
-    { .key = "outliers", .title = "outliers", .unit = QS_UNIT_COUNT, .optional = true },
-    { .key = "why", .title = "why", .left = true, .optional = true },
-};
-
 struct tensors {
     struct qs_table_view view;
     struct qs_report *report;
-    struct qs_section *section;
     uint64_t doc_version, survey_version;
     double made;                 /* when; 0: not yet */
     char filter[256];
@@ -47,49 +28,12 @@ static struct tensors *tensors_of(struct qs_app *a) { return qs_app_state(a, &qs
 
 /* ---- the table ---- */
 
-static void put_measured(struct qs_section *s, const struct qs_doc *d, const struct qs_tensor *t, int type, struct qs_survey_stats *stats)
-{
-    struct qs_survey_cell cell;
-    if (type != QS_TYPE_NONE && qs_survey_cell(d->survey, t, type, &cell)) {
-        qs_cell_num(s, C_ERROR, cell.error);
-        qs_cell_how(s, C_ERROR, cell.how, cell.error_se);
-    }
-    if (qs_survey_stats(d->survey, t, stats)) {
-        qs_cell_num(s, C_KURTOSIS, stats->kurtosis);
-        qs_cell_int(s, C_OUTLIERS, (int64_t)(stats->outlier_rows + stats->outlier_cols));
-    }
-}
-
-static void put_row(struct qs_section *s, const struct qs_doc *d, size_t i, struct qs_survey_stats *stats)
-{
-    const struct qs_tensor *t = &d->model->tensor[i];
-    const struct qs_encoding *enc = &d->plan->enc[i];
-    const struct qs_format *to = enc->copy ? t->format : qs_format_by_id(enc->type);
-    char shape[100];
-    qs_row(s);
-    qs_cell_str(s, C_NAME, t->name);
-    qs_cell_str(s, C_ROLE, qs_role_name(t->role));
-    if (t->layer >= 0)
-        qs_cell_int(s, C_LAYER, t->layer);
-    qs_cell_str(s, C_SHAPE, qs_shape_text(t, shape, sizeof shape));
-    qs_cell_str(s, C_SOURCE, t->format ? t->format->name : "unknown");
-    qs_cell_str(s, C_TYPE, to ? to->name : "unknown");
-    qs_cell_int(s, C_BYTES, (int64_t)enc->bytes);
-    qs_cell_num(s, C_BPW, 8.0 * (double)enc->bytes / (double)t->n);
-    qs_cell_str(s, C_WHY, enc->problem ? enc->problem : enc->reason);
-    put_measured(s, d, t, enc->copy ? QS_TYPE_NONE : enc->type, stats);
-}
-
 static struct qs_report *make_report(const struct qs_doc *d)
 {
-    struct qs_survey_stats *stats = qs_calloc(1, sizeof *stats);
-    struct qs_report *r = stats ? qs_report_new("tensors") : NULL;
-    if (r) {
-        struct qs_section *s = qs_report_table(r, "tensors", "Tensors", columns, sizeof columns / sizeof *columns);
-        for (size_t i = 0; i < d->model->n_tensors; i++)
-            put_row(s, d, i, stats);
-    }
-    qs_free(stats);
+    const struct qs_choice_view view = { .survey = d->survey, .brief = true };
+    struct qs_report *r = qs_report_new("tensors");
+    if (r)
+        qs_report_choice(r, d->plan, &view);
     if (r && qs_report_failed(r)) {
         qs_report_free(r);
         r = NULL;
@@ -204,8 +148,9 @@ static void sort(struct qs_app *a, const char *arg)
         move(a, QS_LIST_HOME);
         return;
     }
-    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        if (strcmp(columns[i].key, arg + down_first) == 0) {
+    const struct qs_section *s = t->report ? qs_report_section(t->report, 0) : NULL;
+    for (size_t i = 0; s && i < qs_section_columns(s); i++)
+        if (strcmp(qs_section_column(s, i)->key, arg + down_first) == 0) {
             qs_table_view_sort(&t->view, i, down_first);
             move(a, QS_LIST_HOME);
             return;
@@ -415,13 +360,11 @@ static void document(struct qs_app *a)
     *t = (struct tensors){ .view = QS_TABLE_VIEW_INIT };
 }
 
-/* Keys may come before the first frame: they find a table. */
-
 static const struct qs_action actions[] = {
     { .name = "columns-left", .keys = "h Left", .help = "columns that are out of view on the left", .run = columns_left },
     { .name = "columns-right", .keys = "l Right", .help = "columns that are out of view on the right", .run = columns_right },
     { .name = "sort", .keys = "s", .arg = QS_ARG_WORDS, .arg_optional = true, .brief = "sort", .rank = 4,
-      .words = "name role layer shape source type bytes bpw error kurtosis outliers why -bytes -bpw -error -kurtosis -outliers",
+      .words = "name role layer shape from to bytes bpw error kurtosis outliers reason -bytes -bpw -error -kurtosis -outliers",
       .help = "sort by the next column, or by one named (-NAME: largest first)", .run = sort },
     { .name = "sort-reverse", .keys = "S", .help = "reverse the order", .run = sort_reverse },
     { .name = "filter", .keys = "f", .arg = QS_ARG_REGEX, .arg_optional = true, .brief = "filter", .rank = 3,

@@ -18,8 +18,8 @@
 #include "ui/zoom.h"
 
 enum pane { BLOCKS, COLUMNS, ROWS, HISTOGRAM, WORST, PANES };
-static const char *const pane_names[PANES] = { "error by block", "columns (input channels)", "rows (output channels)", "histogram",
-                                               "worst channels" };
+static const char *const pane_names[PANES] = { "error by block", "columns (input channels)", "rows (output channels)",
+                                               "histogram", "worst channels" };
 
 struct zoom {
     size_t tensor;
@@ -97,7 +97,8 @@ static void draw_blocks(struct qs_app *a, const struct qs_canvas *c)
         value[i] = v->as_stored ? v->tile[i].mean_abs : v->tile[i].error;
     const struct qs_scale scale = qs_scale_of(value, n, false);
     /* Tiles are put together by their mean where there are more than fit. */
-    const size_t fit_rows = (size_t)(qs_canvas_rows(c) - 1) * (qs_app_ascii(a) || qs_app_theme(a)->tier < QS_TIER_256 ? 1 : 2);
+    const size_t fit_rows =
+        (size_t)(qs_canvas_rows(c) - 1) * (qs_app_ascii(a) || qs_app_theme(a)->tier < QS_TIER_256 ? 1 : 2);
     const size_t fit_cols = (size_t)(qs_canvas_cols(c) > 0 ? qs_canvas_cols(c) : 1);
     const size_t by_row = (rows + fit_rows - 1) / fit_rows, by_col = (cols + fit_cols - 1) / fit_cols;
     const size_t out_rows = (rows + by_row - 1) / by_row, out_cols = (cols + by_col - 1) / by_col;
@@ -117,8 +118,15 @@ static void draw_blocks(struct qs_app *a, const struct qs_canvas *c)
             small[r * out_cols + k] = m ? sum / (double)m : (double)NAN;
         }
     const size_t wide = fit_cols / out_cols;
-    const struct qs_grid grid = { .value = small, .rows = out_rows, .cols = out_cols, .scale = scale, .cell = (int)(wide < 1 ? 1 : wide > 8 ? 8 : wide),
-                                  .half = true, .sign = QS_GRID_DENSITY };
+    const struct qs_grid grid = { .value = small,
+                                  .rows = out_rows,
+                                  .cols = out_cols,
+                                  .scale = scale,
+                                  .cell = (int)(wide < 1   ? 1
+                                                : wide > 8 ? 8
+                                                           : wide),
+                                  .half = true,
+                                  .sign = QS_GRID_DENSITY };
     qs_legend_draw(c, 0, 0, qs_canvas_cols(c), qs_app_theme(a), v->as_stored ? "mean size" : "error", &scale,
                    v->as_stored ? QS_UNIT_NONE : QS_UNIT_PERCENT, 3, QS_GRID_DENSITY);
     const struct qs_canvas body = qs_canvas_part(c, (struct qs_rect){ 1, 0, qs_canvas_rows(c) - 1, qs_canvas_cols(c) });
@@ -135,9 +143,14 @@ static void draw_profile(struct qs_app *a, const struct qs_canvas *c, int axis)
         return;
     for (unsigned i = 0; i < x->n_bins; i++)
         value[i] = (double)x->bin[i].max[z->measure];
-    const struct qs_profile p = { .value = value, .n = x->n_bins, .scale = qs_scale_of(value, x->n_bins, false), .area = true,
-                                  .unit = z->measure == QS_ZOOM_ERROR ? QS_UNIT_PERCENT : QS_UNIT_NONE, .mark = (size_t)-1,
-                                  .dots = QS_DOTS_BRAILLE, .name = x->n_bins < x->n ? "bin of channels (largest of each)" : "channel" };
+    const struct qs_profile p = { .value = value,
+                                  .n = x->n_bins,
+                                  .scale = qs_scale_of(value, x->n_bins, false),
+                                  .area = true,
+                                  .unit = z->measure == QS_ZOOM_ERROR ? QS_UNIT_PERCENT : QS_UNIT_NONE,
+                                  .mark = (size_t)-1,
+                                  .dots = QS_DOTS_BRAILLE,
+                                  .name = x->n_bins < x->n ? "bin of channels (largest of each)" : "channel" };
     qs_profile_draw(c, qs_app_theme(a), &p);
 }
 
@@ -153,9 +166,14 @@ static void draw_histogram(struct qs_app *a, const struct qs_canvas *c)
         count[i] = (double)v->weights[scale].count[i];
         count[QS_ZOOM_BINS + i] = (double)v->decoded[scale].count[i];
     }
-    const struct qs_histogram h = { .count = count, .after = v->as_stored ? NULL : count + QS_ZOOM_BINS, .n = QS_ZOOM_BINS,
-                                    .low = qs_zoom_bin_from(v, scale, 0), .high = qs_zoom_bin_from(v, scale, QS_ZOOM_BINS),
-                                    .unit = z->sigma ? QS_UNIT_SIGMA : QS_UNIT_NONE, .log = z->log, .name = "weights",
+    const struct qs_histogram h = { .count = count,
+                                    .after = v->as_stored ? NULL : count + QS_ZOOM_BINS,
+                                    .n = QS_ZOOM_BINS,
+                                    .low = qs_zoom_bin_from(v, scale, 0),
+                                    .high = qs_zoom_bin_from(v, scale, QS_ZOOM_BINS),
+                                    .unit = z->sigma ? QS_UNIT_SIGMA : QS_UNIT_NONE,
+                                    .log = z->log,
+                                    .name = "weights",
                                     .after_name = v->as_stored ? NULL : "quantized" };
     qs_histogram_draw(c, qs_app_theme(a), &h);
 }
@@ -167,11 +185,13 @@ static int worst_of(struct qs_app *a, const struct qs_canvas *c, int y, const ch
     qs_draw_text(c, y++, 0, qs_app_look(a, QS_LOOK_TITLE), title, -1);
     for (unsigned i = 0; i < 8 && (i < x->n_worst || i < n_large) && y < qs_canvas_rows(c); i++, y++) {
         if (i < x->n_worst)
-            qs_draw_textf(c, y, 1, qs_app_look(a, QS_LOOK_TEXT), "%7llu  error %s, %.1f times the median", (unsigned long long)x->worst[i].index,
+            qs_draw_textf(c, y, 1, qs_app_look(a, QS_LOOK_TEXT), "%7llu  error %s, %.1f times the median",
+                          (unsigned long long)x->worst[i].index,
                           qs_fmt_percent(error, sizeof error, x->worst[i].error, 2), x->worst[i].ratio);
         if (i < n_large && qs_canvas_cols(c) >= 84)
             qs_draw_textf(c, y, 44, qs_app_look(a, QS_LOOK_TEXT), "%7llu  largest %.4g, %.1f times the median%s",
-                          (unsigned long long)large[i].index, large[i].max_abs, large[i].ratio, large[i].ratio >= QS_OUTLIER_RATIO ? " !" : "");
+                          (unsigned long long)large[i].index, large[i].max_abs, large[i].ratio,
+                          large[i].ratio >= QS_OUTLIER_RATIO ? " !" : "");
     }
     return y;
 }
@@ -179,8 +199,10 @@ static int worst_of(struct qs_app *a, const struct qs_canvas *c, int y, const ch
 static void draw_worst(struct qs_app *a, const struct qs_canvas *c)
 {
     const struct qs_zoom_view *v = zoom_of(a)->view;
-    int y = worst_of(a, c, 0, "columns (input channels)", &v->axis[QS_COLS], v->stats.col, v->stats.known ? v->stats.n_cols_worst : 0);
-    worst_of(a, c, y + 1, "rows (output channels)", &v->axis[QS_ROWS], v->stats.row, v->stats.known ? v->stats.n_rows_worst : 0);
+    int y = worst_of(a, c, 0, "columns (input channels)", &v->axis[QS_COLS], v->stats.col,
+                     v->stats.known ? v->stats.n_cols_worst : 0);
+    worst_of(a, c, y + 1, "rows (output channels)", &v->axis[QS_ROWS], v->stats.row,
+             v->stats.known ? v->stats.n_rows_worst : 0);
 }
 
 /* ", worst 2.70%: rows 12-15, columns 32-63" */
@@ -195,14 +217,17 @@ static void name_worst(const struct qs_zoom_view *v, const struct qs_canvas *c, 
     if (v->as_stored || worst == (size_t)-1)
         return;
     const size_t r = worst / cols->n_tiles, k = worst % cols->n_tiles;
-    qs_draw_textf(c, 0, x, style, ", worst %s: rows %llu-%llu, columns %llu-%llu", qs_fmt_percent(error, sizeof error, (double)v->tile[worst].error, 2),
+    qs_draw_textf(c, 0, x, style, ", worst %s: rows %llu-%llu, columns %llu-%llu",
+                  qs_fmt_percent(error, sizeof error, (double)v->tile[worst].error, 2),
                   (unsigned long long)rows->tile_from[r], (unsigned long long)rows->tile_from[r + 1] - 1,
                   (unsigned long long)cols->tile_from[k], (unsigned long long)cols->tile_from[k + 1] - 1);
 }
 
 static void draw_pane(struct qs_app *a, const struct qs_canvas *c, enum pane pane, bool titled)
 {
-    static const char *const measures[] = { [QS_ZOOM_MAX_ABS] = "largest weight", [QS_ZOOM_RMS] = "root mean square", [QS_ZOOM_ERROR] = "error" };
+    static const char *const measures[] = {
+        [QS_ZOOM_MAX_ABS] = "largest weight", [QS_ZOOM_RMS] = "root mean square", [QS_ZOOM_ERROR] = "error"
+    };
     const struct zoom *z = zoom_of(a);
     struct qs_canvas in = *c;
     if (titled) {
@@ -210,7 +235,7 @@ static void draw_pane(struct qs_app *a, const struct qs_canvas *c, enum pane pan
         const int n = qs_draw_text(c, 0, 0, qs_app_look(a, QS_LOOK_TITLE), pane_names[pane], -1);
         if (profile)
             qs_draw_textf(c, 0, n, qs_app_look(a, QS_LOOK_MUTED), ": %s", measures[z->measure]);
-        if (pane == BLOCKS)
+        if (pane == BLOCKS && qs_canvas_cols(c) >= 60)
             name_worst(z->view, c, n, qs_app_look(a, QS_LOOK_MUTED));
         in = qs_canvas_part(c, (struct qs_rect){ 1, 0, qs_canvas_rows(c) - 1, qs_canvas_cols(c) });
     }
@@ -240,7 +265,8 @@ static int draw_head(struct qs_app *a, const struct qs_canvas *c)
     else if (!v->as_stored)
         qs_str_addf(&line, ", error %s", qs_fmt_percent(error, sizeof error, v->error, 3));
     if (v->rows_done < v->axis[QS_ROWS].n)
-        qs_str_addf(&line, ", %s of the rows measured", qs_fmt_percent(error, sizeof error, (double)v->rows_done / (double)v->axis[QS_ROWS].n, 0));
+        qs_str_addf(&line, ", %s of the rows measured",
+                    qs_fmt_percent(error, sizeof error, (double)v->rows_done / (double)v->axis[QS_ROWS].n, 0));
     else
         qs_str_add(&line, ", all weights measured");
     if (v->weighted)
@@ -249,8 +275,11 @@ static int draw_head(struct qs_app *a, const struct qs_canvas *c)
         qs_str_add(&line, " (stopped)");
     if (v->stats.known)
         qs_str_addf(&line, ", kurtosis %.2f, largest %.1f sd", v->stats.kurtosis, v->stats.max_sigma);
-    const int rows = line.failed ? 0 : qs_draw_wrapped(&(struct qs_canvas){ c->cells, { c->at.y + 1, c->at.x, 2, c->at.cols }, c->ascii }, 0,
-                                                       0, 0, qs_app_look(a, QS_LOOK_TEXT), line.data);
+    const int rows =
+        line.failed
+            ? 0
+            : qs_draw_wrapped(&(struct qs_canvas) { c->cells, { c->at.y + 1, c->at.x, 2, c->at.cols }, c->ascii }, 0, 0,
+                              0, qs_app_look(a, QS_LOOK_TEXT), line.data);
     qs_str_free(&line);
     return 1 + (rows > 2 ? 2 : rows);
 }
@@ -267,7 +296,9 @@ static void draw(struct qs_app *a, const struct qs_canvas *c)
         qs_zoom_copy(z->zoom, z->view);
         z->version = z->view->version;
     }
-    const int head = draw_head(a, c) + 1;
+    const int said = draw_head(a, c), head = rows >= 14 ? said + 1 : 1;
+    if (head == 1) /* the picture counts more than the numbers above it */
+        qs_draw_fill(c, (struct qs_rect){ 1, 0, rows - 1, cols }, qs_app_look(a, QS_LOOK_TEXT));
     const struct qs_rect body = { head, 0, rows - head, cols };
     if (cols < 120 || rows < 36) {
         const struct qs_canvas one = qs_canvas_part(c, body);
@@ -275,8 +306,10 @@ static void draw(struct qs_app *a, const struct qs_canvas *c)
         return;
     }
     const int half = cols / 2, upper = (rows - head) / 2;
-    const struct { enum pane pane; struct qs_rect at; } at[] = {
-        { BLOCKS, { head, 0, upper - 1, half - 2 } }, { z->pane == ROWS ? ROWS : COLUMNS, { head, half, upper - 1, cols - half } },
+    const struct { enum pane pane; struct qs_rect at;
+    } at[] = {
+        { BLOCKS, { head, 0, upper - 1, half - 2 } },
+        { z->pane == ROWS ? ROWS : COLUMNS, { head, half, upper - 1, cols - half } },
         { HISTOGRAM, { head + upper, 0, rows - head - upper, half - 2 } },
         { WORST, { head + upper, half, rows - head - upper, cols - half } },
     };
@@ -288,11 +321,26 @@ static void draw(struct qs_app *a, const struct qs_canvas *c)
 
 /* ---- doing ---- */
 
-static void next_pane(struct qs_app *a, const char *arg) { struct zoom *z = zoom_of(a); (void)arg; z->pane = (enum pane)((z->pane + 1) % PANES); }
-static void pane_before(struct qs_app *a, const char *arg) { struct zoom *z = zoom_of(a); (void)arg; z->pane = (enum pane)((z->pane + PANES - 1) % PANES); }
+static void next_pane(struct qs_app *a, const char *arg)
+{
+    struct zoom *z = zoom_of(a);
+    (void)arg;
+    z->pane = (enum pane)((z->pane + 1) % PANES);
+}
+static void pane_before(struct qs_app *a, const char *arg)
+{
+    struct zoom *z = zoom_of(a);
+    (void)arg;
+    z->pane = (enum pane)((z->pane + PANES - 1) % PANES);
+}
 static void scale(struct qs_app *a, const char *arg) { struct zoom *z = zoom_of(a); (void)arg; z->log = !z->log; }
 static void sigma(struct qs_app *a, const char *arg) { struct zoom *z = zoom_of(a); (void)arg; z->sigma = !z->sigma; }
-static void measure(struct qs_app *a, const char *arg) { struct zoom *z = zoom_of(a); (void)arg; z->measure = (z->measure + 1) % QS_ZOOM_MEASURES; }
+static void measure(struct qs_app *a, const char *arg)
+{
+    struct zoom *z = zoom_of(a);
+    (void)arg;
+    z->measure = (z->measure + 1) % QS_ZOOM_MEASURES;
+}
 
 static void other_type(struct qs_app *a, const char *arg)
 {
@@ -310,8 +358,9 @@ static void step(struct qs_app *a, int direction)
 {
     struct zoom *z = zoom_of(a);
     /* The model's tensor: the copy of the picture may not have been filled yet. */
-    const int next = z->view ? qs_workbench_next_type(qs_app_bench(a), &qs_app_doc(a)->model->tensor[z->tensor], z->type, direction)
-                             : QS_TYPE_NONE;
+    const int next =
+        z->view ? qs_workbench_next_type(qs_app_bench(a), &qs_app_doc(a)->model->tensor[z->tensor], z->type, direction)
+                : QS_TYPE_NONE;
     if (next == QS_TYPE_NONE) {
         qs_app_say(a, "no further step");
         return;
@@ -366,21 +415,35 @@ static void document(struct qs_app *a)
 }
 
 static const struct qs_action actions[] = {
-    { .name = "next-pane", .keys = "v l Right", .brief = "view", .rank = 2, .help = "the next picture: blocks, columns, rows, histogram, worst channels", .run = next_pane },
+    { .name = "next-pane", .keys = "v l Right", .brief = "view", .rank = 2,
+      .help = "the next picture: blocks, columns, rows, histogram, worst channels", .run = next_pane },
     { .name = "previous-pane", .keys = "V h Left", .help = "the picture before", .run = pane_before },
-    { .name = "axis", .keys = "s", .brief = "log/linear", .rank = 4, .help = "histogram on a logarithmic or a linear axis", .run = scale },
-    { .name = "sigma", .keys = "d", .help = "histogram in standard deviations, or in the weights' own unit", .run = sigma },
-    { .name = "profile", .keys = "m", .brief = "measure", .rank = 5, .help = "profiles show the largest weight, the root mean square, or the error", .run = measure },
-    { .name = "step-up", .keys = "+ =", .brief = "one type up", .rank = 3, .help = "look at the next type with more bits; the recipe stays", .run = step_up },
+    { .name = "axis", .keys = "s", .brief = "log/linear", .rank = 4,
+      .help = "histogram on a logarithmic or a linear axis", .run = scale },
+    { .name = "sigma", .keys = "d",
+      .help = "histogram in standard deviations, or in the weights' own unit", .run = sigma },
+    { .name = "profile", .keys = "m", .brief = "measure", .rank = 5,
+      .help = "profiles show the largest weight, the root mean square, or the error", .run = measure },
+    { .name = "step-up", .keys = "+ =", .brief = "one type up", .rank = 3,
+      .help = "look at the next type with more bits; the recipe stays", .run = step_up },
     { .name = "step-down", .keys = "-", .help = "look at the next type with fewer bits", .run = step_down },
     { .name = "as", .keys = "t", .arg = QS_ARG_TYPE, .help = "look at another type", .run = other_type },
-    { .name = "take", .keys = "Enter", .brief = "take it", .rank = 4, .help = "give the tensor the type that is looked at", .run = take },
+    { .name = "take", .keys = "Enter", .brief = "take it", .rank = 4,
+      .help = "give the tensor the type that is looked at", .run = take },
     { .name = "leave", .keys = "Esc z", .brief = "back", .rank = 1, .help = "back", .run = leave },
     { .name = NULL }
 };
 
 const struct qs_screen qs_screen_zoom = {
-    .name = "Zoom", .about = "one tensor: error by block, channels, histogram", .actions = actions, .needs_document = true, .hidden = true,
-    .state_size = sizeof(struct zoom), .done = done, .document = document, .refresh = refresh, .draw = draw,
+    .name = "Zoom",
+    .about = "one tensor: error by block, channels, histogram",
+    .actions = actions,
+    .needs_document = true,
+    .hidden = true,
+    .state_size = sizeof(struct zoom),
+    .done = done,
+    .document = document,
+    .refresh = refresh,
+    .draw = draw,
     .poll = poll,
 };

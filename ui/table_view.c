@@ -171,17 +171,6 @@ static bool row_matches(const struct qs_table_view *v, size_t row, const struct 
     return false;
 }
 
-void qs_table_view_filter(struct qs_table_view *v, const struct qs_regex *re)
-{
-    struct qs_str text = QS_STR_INIT;
-    const size_t n = rows_of(v);
-    for (size_t r = 0; r < n; r++)
-        v->hidden[r] = re && !row_matches(v, r, re, &text);
-    qs_str_free(&text);
-    v->filtered = n && re;
-    put_in_order(v, row_left(v));
-}
-
 void qs_table_view_keep(struct qs_table_view *v, bool (*keep)(void *ctx, size_t row), void *ctx)
 {
     const size_t n = rows_of(v);
@@ -189,11 +178,6 @@ void qs_table_view_keep(struct qs_table_view *v, bool (*keep)(void *ctx, size_t 
         v->hidden[r] = keep && !keep(ctx, r);
     v->filtered = n && keep;
     put_in_order(v, row_left(v));
-}
-
-bool qs_table_view_filtered(const struct qs_table_view *v)
-{
-    return v->filtered;
 }
 
 int qs_table_view_find(struct qs_table_view *v, const struct qs_regex *re, bool backwards)

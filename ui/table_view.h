@@ -72,11 +72,8 @@ void qs_table_view_sort(struct qs_table_view *v, size_t column, bool down);
 void qs_table_view_sort_step(struct qs_table_view *v, int step);
 void qs_table_view_sort_reverse(struct qs_table_view *v);
 
-/* Leaves the rows in which a string of some column matches; NULL: all rows again. The cursor stays with its row, or goes
- * to the next one left. re is only used during the call. */
-void qs_table_view_filter(struct qs_table_view *v, const struct qs_regex *re);
-bool qs_table_view_filtered(const struct qs_table_view *v);
-/* The caller's own filter: keep(ctx, row) says whether a row stays; NULL: all. It takes the place of the other one. */
+/* Leaves the rows for which keep(ctx, row) is true; NULL: all rows again. The cursor stays with its row, or goes to the next
+ * one left. keep is only used during the call. */
 void qs_table_view_keep(struct qs_table_view *v, bool (*keep)(void *ctx, size_t row), void *ctx);
 
 /* The cursor to the next line (from itself on, itself excluded; itself last of all) in which some string matches. 0: no

@@ -1,12 +1,13 @@
 /* term.c - owns the terminal while a screen is up: entering and leaving, modes, signals, waiting.
  *
- * Handlers do only what signal-safety(7) allows: set a flag and write a byte to a pipe, or, in a crash, tcsetattr, one write
- * of a string made beforehand, and the copying of what was written to standard error, before the signal is raised again with
- * its default action. Whatever thread a signal hits, the pipe wakes the one that waits here.
+ * Handlers do only what signal-safety(7) allows: set a flag and write a byte to a pipe, or, in a crash, tcsetattr, one
+ * write of a string made beforehand, and the copying of what was written to standard error, before the signal is raised
+ * again with its default action. Whatever thread a signal hits, the pipe wakes the one that waits here.
  *
- * A terminal that takes nothing any more (nobody reads the other end) holds whoever writes to it, curses too, which goes on
- * after every signal. Who is told to end and still has the terminal a second later, while it takes nothing, lets go of it:
- * what is written from then on goes nowhere, so that the thread comes out of its write and the program ends.
+ * A terminal that takes nothing any more (nobody reads the other end) holds whoever writes to it, curses too, which
+ * goes on after every signal. Who is told to end and still has the terminal a second later, while it takes nothing,
+ * lets go of it: what is written from then on goes nowhere, so that the thread comes out of its write and the program
+ * ends.
  */
 #include "ui/term.h"
 
@@ -252,7 +253,8 @@ static void enter(void)
     up = 1;
 }
 
-/* Answers that are under way would be typed into the shell. Every terminal says what it is, and after what was asked before. */
+/* Answers that are under way would be typed into the shell. Every terminal says what it is, and after what was asked
+ * before. */
 static void await_answers(void)
 {
     const long long end = now_ms() + ANSWER_MS;
@@ -432,12 +434,6 @@ enum qs_tier qs_term_tier(void)
 void qs_term_size(unsigned *rows, unsigned *cols)
 {
     qs_term_measure(rows, cols);
-}
-
-void qs_term_bell(void)
-{
-    if (up)
-        send("\a");
 }
 
 bool qs_term_clipboard(const char *text)

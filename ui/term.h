@@ -32,7 +32,6 @@ enum qs_tier qs_term_tier(void);
 void qs_term_size(unsigned *rows, unsigned *cols);
 void qs_term_mouse(bool on);   /* take the mouse, or let go of it so that the terminal selects text */
 void qs_term_suspend(void);    /* as Ctrl-Z of other programs; returns when continued, with the screen to be shown anew */
-void qs_term_bell(void);
 
 /* Shows the grid: what differs from what is there, in one go; nothing is written where nothing differs. all: the terminal
  * may have been disturbed, every cell is written; it is by itself after a stop or a change of size, so call this after each

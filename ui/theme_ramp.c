@@ -10,7 +10,7 @@
 #include "core/report/ramp.h"
 #include "ui/theme_internal.h"
 
-enum { STEPS_256 = 12, STEPS_16 = 4, FIRST = 16, ENTRIES = 256 - FIRST };
+enum { STEPS_256 = 12, FIRST = 16, ENTRIES = 256 - FIRST };
 
 /* Between neighbours of the palette chain: steps that can be told apart. */
 #define LEAST_STEP 0.02
@@ -157,20 +157,13 @@ static void ramp_256(const struct qs_theme_def *d, struct qs_theme *out)
     }
 }
 
-/* ANSI colours are whatever the terminal's palette makes of them. These rise in lightness, for both kinds of eye, in
- * the palettes of xterm, VGA, Windows, GNOME, macOS and in Solarized, Gruvbox, Dracula, Nord and One Half (tests/ui);
- * the bright ones do so too where a terminal has only eight colours and shows 0, 1, 6, 7 for them. The ends stay apart
- * from a black or a white background. */
 static void ramp_16(struct qs_theme *out)
 {
-    static const struct { uint8_t entry[STEPS_16]; bool dark_text[STEPS_16]; } table[2] = {
-        { { 8, 9, 14, 15 }, { false, true, true, true } },
-        { { 0, 1, 6, 7 }, { false, false, true, true } },
-    };
-    out->ramp_steps = STEPS_16;
-    for (unsigned i = 0; i < STEPS_16; i++) {
-        out->ramp[i] = QS_COLOR_PALETTE(table[out->light].entry[i]);
-        out->ramp_dark_text[i] = table[out->light].dark_text[i];
+    out->ramp_steps = QS_RAMP_ANSI_STEPS;
+    for (unsigned i = 0; i < QS_RAMP_ANSI_STEPS; i++) {
+        const struct qs_ramp_ansi step = qs_ramp_ansi(i, !out->light);
+        out->ramp[i] = QS_COLOR_PALETTE(step.color);
+        out->ramp_dark_text[i] = step.dark_text;
     }
 }
 

@@ -127,6 +127,8 @@ complete -c quantscape -n '__quantscape_verb_is "plan"' -l imatrix -r -d 'import
 complete -c quantscape -n '__quantscape_verb_is "plan"' -l allow-requantize -d 'accept a source that is quantized below Q8_0 already'
 complete -c quantscape -n '__quantscape_verb_is "plan"' -l split-max-size -x -d 'parts of at most SIZE (4GiB, 800MiB)'
 complete -c quantscape -n '__quantscape_verb_is "plan"' -l changes-only -d 'list only the tensors that are converted'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l measure -d 'measure first: the error of each tensor at its type on a sample of rows, its kurtosis and outliers on all weights'
+complete -c quantscape -n '__quantscape_verb_is "plan"' -l no-cache -d 'with --measure: measure afresh and store nothing'
 complete -c quantscape -n '__quantscape_verb_is "quantize"' -l output -s o -r -d 'file to write (default: MODEL.TYPE.gguf beside the model)'
 complete -c quantscape -n '__quantscape_verb_is "quantize"' -l type -s t -x -a '$__quantscape_presets' -d 'preset or file type to write: Q4_K_M, IQ4_XS, Q8_0 ... (default: Q4_K_M)'
 complete -c quantscape -n '__quantscape_verb_is "quantize"' -l recipe -s r -r -d 'take preset, pins and rules from a recipe file; the options below add to it'

@@ -3,10 +3,13 @@
  * Owns the headers (qs_gguf), the table and one mapping per part, made on first use under a lock. Refuses names that
  * could do harm where they are shown or written. Immutable after open but for the lazily made mappings and key.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -410,22 +413,32 @@ static void add_headers(struct qs_hash *h, const struct qs_gguf *g)
     }
 }
 
-/* One page from the middle of every tensor: a changed tensor nearly always changes there too. */
-static int add_samples(struct qs_hash *h, const struct qs_model *m, struct qs_err *e)
+/* One page from the middle of every tensor of a part: a changed tensor nearly always changes there too. Read, not mapped:
+ * a fault would bring in far more than a page, and there may be thousands of tensors on a slow disk. */
+static int add_samples(struct qs_hash *h, const struct qs_model *m, unsigned part, struct qs_err *e)
 {
-    for (size_t i = 0; i < m->n_tensors; i++) {
+    const char *path = m->gguf->part[part].path;
+    unsigned char page[KEY_SAMPLE];
+    struct qs_map *map;
+    int rc = get_map(m, part, &map, e); /* which knows whether the file is still the one that was opened */
+    const int fd = rc ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (!rc && fd < 0)
+        rc = qs_fail_errno(e, errno, "cannot open %s", path);
+    if (fd >= 0)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+    for (size_t i = 0; i < m->n_tensors && !rc; i++) {
         const struct qs_tensor *t = &m->tensor[i];
-        struct qs_map *map;
-        int rc = t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE ? QS_OK : get_map(m, t->part, &map, e);
-        if (rc != QS_OK)
-            return rc;
-        if (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE)
+        if (t->part != part || (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE))
             continue;
-        uint64_t n = t->size < KEY_SAMPLE ? t->size : KEY_SAMPLE;
-        uint64_t at = (t->size - n) / 2 / KEY_SAMPLE * KEY_SAMPLE;
-        qs_hash_add(h, qs_map_data(map) + t->offset + at, (size_t)n);
+        const uint64_t n = t->size < KEY_SAMPLE ? t->size : KEY_SAMPLE;
+        const uint64_t at = (t->size - n) / 2 / KEY_SAMPLE * KEY_SAMPLE;
+        rc = qs_pread_all(fd, page, (size_t)n, t->offset + at, path, e);
+        if (!rc)
+            qs_hash_add(h, page, (size_t)n);
     }
-    return qs_model_intact(m, e);
+    if (fd >= 0)
+        close(fd);
+    return rc ? rc : qs_model_intact(m, e);
 }
 
 int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e)
@@ -440,7 +453,9 @@ int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e)
     if (!h)
         return qs_fail_mem(e, 0, "a hash");
     add_headers(h, m->gguf);
-    int rc = add_samples(h, m, e);
+    int rc = QS_OK;
+    for (unsigned p = 0; p < m->gguf->n_parts && !rc; p++)
+        rc = add_samples(h, m, p, e);
     *out = qs_hash_end(h);
     if (rc != QS_OK)
         return rc;

@@ -77,8 +77,8 @@ int qs_model_copy_metadata(const struct qs_model *m, struct qs_gguf_meta *to, st
 /* Of tensor data in the source; 32, GGUF's own, where none is stated. */
 uint32_t qs_model_alignment(const struct qs_model *m);
 
-/* Bytes of the tensor written as this type: its size in the file for its own; 0: its rows cannot have the type, or the type
- * is unknown. */
+/* Bytes of the tensor written as this type: its size in the file for its own; 0: its rows cannot have the type, or the
+ * type is unknown. */
 uint64_t qs_tensor_bytes_as(const struct qs_tensor *t, int type);
 
 /* A matrix stored in a block format (neither floats nor integers); whether the model has any. */
@@ -104,7 +104,8 @@ const void *qs_model_keep(const struct qs_model *m, void *note, void (*free_note
 
 /* Walks all tensor data on the pool (NULL: on the caller's thread): weights of float types and scales of block types
  * that are NaN or Inf (scan.h). fn is called, on the caller's thread, for each tensor with something to say: field
- * "weights" or "scales", how many, and a sentence. The job (may be NULL) counts bytes. QS_EIO: a file was cut short meanwhile. */
+ * "weights" or "scales", how many, and a sentence. The job (may be NULL) counts bytes. QS_EIO: a file was cut short
+ * meanwhile. */
 typedef void qs_model_check_fn(void *ctx, const struct qs_tensor *t, const char *field, uint64_t count,
                                const char *msg);
 struct qs_job; struct qs_pool;

@@ -8,53 +8,48 @@
 
 #include "core/model/role.h"
 
-static const struct { const char *name, *about; } roles[QS_ROLE_COUNT] = {
-    [QS_ROLE_OTHER] = {"other", "something this program has no special name for"},
-    [QS_ROLE_TOKEN_EMBD] = {"token_embd", "token embedding: one row for each token of the vocabulary"},
-    [QS_ROLE_OUTPUT] = {"output", "output projection: from the last hidden state to logits"},
-    [QS_ROLE_OUTPUT_NORM] = {"output_norm", "norm before the output projection"},
-    [QS_ROLE_ROPE] = {"rope", "frequencies of the rotary position embedding"},
-    [QS_ROLE_ATTN_NORM] = {"attn_norm", "norm before attention"},
-    [QS_ROLE_ATTN_Q] = {"attn_q", "attention query projection"},
-    [QS_ROLE_ATTN_K] = {"attn_k", "attention key projection"},
-    [QS_ROLE_ATTN_V] = {"attn_v", "attention value projection"},
-    [QS_ROLE_ATTN_QKV] = {"attn_qkv", "attention query, key and value projections in one"},
-    [QS_ROLE_ATTN_OUTPUT] = {"attn_output", "attention output projection"},
-    [QS_ROLE_ATTN_Q_A] = {"attn_q_a", "latent attention: query compression"},
-    [QS_ROLE_ATTN_Q_B] = {"attn_q_b", "latent attention: query expansion"},
-    [QS_ROLE_ATTN_KV_A] = {"attn_kv_a", "latent attention: key and value compression"},
-    [QS_ROLE_ATTN_KV_B] = {"attn_kv_b", "latent attention: key and value expansion"},
-    [QS_ROLE_ATTN_K_B] = {"attn_k_b", "latent attention: key expansion"},
-    [QS_ROLE_ATTN_V_B] = {"attn_v_b", "latent attention: value expansion"},
-    [QS_ROLE_ATTN_GATE] = {"attn_gate", "gate on the attention output"},
-    [QS_ROLE_ATTN_SINKS] = {"attn_sinks", "attention sinks"},
-    [QS_ROLE_ATTN_AUX_NORM] = {"attn_aux_norm", "norm inside or after attention"},
-    [QS_ROLE_FFN_NORM] = {"ffn_norm", "norm before the feed-forward part"},
-    [QS_ROLE_FFN_GATE] = {"ffn_gate", "feed-forward gate projection"},
-    [QS_ROLE_FFN_UP] = {"ffn_up", "feed-forward up projection"},
-    [QS_ROLE_FFN_DOWN] = {"ffn_down", "feed-forward down projection"},
-    [QS_ROLE_FFN_AUX_NORM] = {"ffn_aux_norm", "norm inside or after the feed-forward part"},
-    [QS_ROLE_FFN_ROUTER] = {"ffn_router", "router: which experts a token goes to"},
-    [QS_ROLE_FFN_GATE_EXPS] = {"ffn_gate_exps", "gate projections of the experts"},
-    [QS_ROLE_FFN_UP_EXPS] = {"ffn_up_exps", "up projections of the experts"},
-    [QS_ROLE_FFN_DOWN_EXPS] = {"ffn_down_exps", "down projections of the experts"},
-    [QS_ROLE_FFN_GATE_UP_EXPS] = {"ffn_gate_up_exps", "gate and up projections of the experts in one"},
-    [QS_ROLE_FFN_GATE_SHEXP] = {"ffn_gate_shexp", "gate projection of the shared expert"},
-    [QS_ROLE_FFN_UP_SHEXP] = {"ffn_up_shexp", "up projection of the shared expert"},
-    [QS_ROLE_FFN_DOWN_SHEXP] = {"ffn_down_shexp", "down projection of the shared expert"},
-    [QS_ROLE_SSM] = {"ssm", "state-space, recurrent or short convolution part"},
-    [QS_ROLE_BIAS] = {"bias", "added after a projection"},
-    [QS_ROLE_NORM_OTHER] = {"norm_other", "a norm elsewhere"},
+static const char *const roles[QS_ROLE_COUNT] = {
+    [QS_ROLE_OTHER] = "other", /* something this program has no special name for */
+    [QS_ROLE_TOKEN_EMBD] = "token_embd", /* token embedding: one row for each token of the vocabulary */
+    [QS_ROLE_OUTPUT] = "output", /* output projection: from the last hidden state to logits */
+    [QS_ROLE_OUTPUT_NORM] = "output_norm", /* norm before the output projection */
+    [QS_ROLE_ROPE] = "rope", /* frequencies of the rotary position embedding */
+    [QS_ROLE_ATTN_NORM] = "attn_norm", /* norm before attention */
+    [QS_ROLE_ATTN_Q] = "attn_q", /* attention query projection */
+    [QS_ROLE_ATTN_K] = "attn_k", /* attention key projection */
+    [QS_ROLE_ATTN_V] = "attn_v", /* attention value projection */
+    [QS_ROLE_ATTN_QKV] = "attn_qkv", /* attention query, key and value projections in one */
+    [QS_ROLE_ATTN_OUTPUT] = "attn_output", /* attention output projection */
+    [QS_ROLE_ATTN_Q_A] = "attn_q_a", /* latent attention: query compression */
+    [QS_ROLE_ATTN_Q_B] = "attn_q_b", /* latent attention: query expansion */
+    [QS_ROLE_ATTN_KV_A] = "attn_kv_a", /* latent attention: key and value compression */
+    [QS_ROLE_ATTN_KV_B] = "attn_kv_b", /* latent attention: key and value expansion */
+    [QS_ROLE_ATTN_K_B] = "attn_k_b", /* latent attention: key expansion */
+    [QS_ROLE_ATTN_V_B] = "attn_v_b", /* latent attention: value expansion */
+    [QS_ROLE_ATTN_GATE] = "attn_gate", /* gate on the attention output */
+    [QS_ROLE_ATTN_SINKS] = "attn_sinks", /* attention sinks */
+    [QS_ROLE_ATTN_AUX_NORM] = "attn_aux_norm", /* norm inside or after attention */
+    [QS_ROLE_FFN_NORM] = "ffn_norm", /* norm before the feed-forward part */
+    [QS_ROLE_FFN_GATE] = "ffn_gate", /* feed-forward gate projection */
+    [QS_ROLE_FFN_UP] = "ffn_up", /* feed-forward up projection */
+    [QS_ROLE_FFN_DOWN] = "ffn_down", /* feed-forward down projection */
+    [QS_ROLE_FFN_AUX_NORM] = "ffn_aux_norm", /* norm inside or after the feed-forward part */
+    [QS_ROLE_FFN_ROUTER] = "ffn_router", /* router: which experts a token goes to */
+    [QS_ROLE_FFN_GATE_EXPS] = "ffn_gate_exps", /* gate projections of the experts */
+    [QS_ROLE_FFN_UP_EXPS] = "ffn_up_exps", /* up projections of the experts */
+    [QS_ROLE_FFN_DOWN_EXPS] = "ffn_down_exps", /* down projections of the experts */
+    [QS_ROLE_FFN_GATE_UP_EXPS] = "ffn_gate_up_exps", /* gate and up projections of the experts in one */
+    [QS_ROLE_FFN_GATE_SHEXP] = "ffn_gate_shexp", /* gate projection of the shared expert */
+    [QS_ROLE_FFN_UP_SHEXP] = "ffn_up_shexp", /* up projection of the shared expert */
+    [QS_ROLE_FFN_DOWN_SHEXP] = "ffn_down_shexp", /* down projection of the shared expert */
+    [QS_ROLE_SSM] = "ssm", /* state-space, recurrent or short convolution part */
+    [QS_ROLE_BIAS] = "bias", /* added after a projection */
+    [QS_ROLE_NORM_OTHER] = "norm_other", /* a norm elsewhere */
 };
 
 const char *qs_role_name(enum qs_role r)
 {
-    return (unsigned)r < QS_ROLE_COUNT ? roles[r].name : "other";
-}
-
-const char *qs_role_about(enum qs_role r)
-{
-    return (unsigned)r < QS_ROLE_COUNT ? roles[r].about : roles[QS_ROLE_OTHER].about;
+    return (unsigned)r < QS_ROLE_COUNT ? roles[r] : "other";
 }
 
 /* Names without "blk.N." and ".weight", in byte order (searched by bisection). */

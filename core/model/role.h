@@ -19,7 +19,6 @@ enum qs_role {
 };
 
 const char *qs_role_name(enum qs_role r);   /* "attn_q": also the row label of the map */
-const char *qs_role_about(enum qs_role r);  /* one line: "attention query projection" */
 /* From a GGUF tensor name; *layer = block number or -1. Names that fit nothing are QS_ROLE_OTHER. */
 enum qs_role qs_role_of(const char *gguf_name, int *layer);
 /* Whether llama.cpp knows a tensor of that name (for some architecture). */

@@ -2,8 +2,8 @@
  *
  * Follows llama.cpp at commit 0c1e57098: tensors are visited in its order (by block number, then by name), running
  * numbers of attn_v and ffn_down advance only where the mix itself decides (not where a pin, a rule or an option does),
- * and types that do not fit the row length fall back as there. `steady`, which llama.cpp does not know, lets the running
- * numbers advance at pins and rules as well. The exceptions themselves are tables (preset_rules.c).
+ * and types that do not fit the row length fall back as there. `steady`, which llama.cpp does not know, lets the
+ * running numbers advance at pins and rules as well. The exceptions themselves are tables (preset_rules.c).
  * Where llama.cpp stops with an error, so does this, naming the tensor; where an option forces a type onto rows it
  * cannot have, llama.cpp writes a damaged file or stops half-way, and this refuses beforehand.
  * Constant data; no state between calls: any thread.
@@ -142,7 +142,8 @@ int qs_preset_fallback(int type)
 bool qs_preset_needs_importance(const struct qs_preset *p, const char *name, int type)
 {
     const struct qs_format *f = qs_format_by_id(type);
-    if (type != QS_Q2_K && !(f && (f->flags & (QS_NEEDS_IMATRIX | QS_RULE_IMATRIX)))) /* most types, without a look at names */
+    const unsigned ever = QS_NEEDS_IMATRIX | QS_RULE_IMATRIX;
+    if (type != QS_Q2_K && !(f && (f->flags & ever))) /* most types, without a look at names */
         return false;
     const enum qs_mix_kind kind = qs_mix_kind_of(name);
     if (kind == QS_MIX_TOKEN_EMBD || kind == QS_MIX_OUTPUT)
@@ -194,8 +195,8 @@ static const char *type_name(int type)
 
 /* ---- the model as the mixes see it -------------------------------------------------------------------------- */
 
-/* What the names of a model's tensors say: found out once, and kept with the model, because plans are made at every edit
- * and models may have tens of thousands of tensors. */
+/* What the names of a model's tensors say: found out once, and kept with the model, because plans are made at every
+ * edit and models may have tens of thousands of tensors. */
 struct names {
     struct name { unsigned char kind; const char *kept; int block; /* -1: none */ } *of; /* per tensor */
     uint32_t *order; /* tensors by block and name, as llama.cpp walks through them */
@@ -304,8 +305,8 @@ static unsigned place_facts(int i, int n)
     return f;
 }
 
-/* i of the conditions for the kinds that are numbered; advances the running number. *passed_over: forced tensors that it
- * does not count. */
+/* i of the conditions for the kinds that are numbered; advances the running number. *passed_over: forced tensors that
+ * it does not count. */
 static int place(struct mix *x, const struct qs_tensor *t, enum qs_mix_kind kind, unsigned *facts, unsigned *passed_over)
 {
     int *count = kind == QS_MIX_FFN_DOWN ? &x->i_ffn_down : kind == QS_MIX_FFN_GATE ? &x->i_ffn_gate : &x->i_ffn_up;

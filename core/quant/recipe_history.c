@@ -1,9 +1,9 @@
 /* recipe_history.c - owns the current recipe, its text, an open edit, and the steps in both directions.
  *
- * steps[0, done) can be undone, steps[done, n) redone. Everything that may fail is made before anything is changed. Files
- * have names, which belong to the recipe and not to its text: a step that changes the name keeps both. Which file the recipe
- * belongs to, and what was saved there, changes with saving, which is no step, and with steps that load one: such a step has
- * what there is on its other side, and both change places when it is undone or redone.
+ * steps[0, done) can be undone, steps[done, n) redone. Everything that may fail is made before anything is changed.
+ * Files have names, which belong to the recipe and not to its text: a step that changes the name keeps both. Which file
+ * the recipe belongs to, and what was saved there, changes with saving, which is no step, and with steps that load one:
+ * such a step has what there is on its other side, and both change places when it is undone or redone.
  */
 #include "core/quant/recipe_history.h"
 
@@ -324,12 +324,12 @@ bool qs_history_redo(struct qs_history *h, const char **label, struct qs_err *e)
     return step_by(h, false, label, e);
 }
 
-const char *qs_history_can_undo(const struct qs_history *h)
+size_t qs_history_undos(const struct qs_history *h)
 {
-    return h->done > 0 ? h->step[h->done - 1]->label : NULL;
+    return h->done;
 }
 
-const char *qs_history_can_redo(const struct qs_history *h)
+size_t qs_history_redos(const struct qs_history *h)
 {
-    return h->done < h->n ? h->step[h->done]->label : NULL;
+    return h->n - h->done;
 }

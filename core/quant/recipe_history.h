@@ -33,20 +33,20 @@ int qs_history_begin(struct qs_history *h, struct qs_recipe **draft, struct qs_e
 int qs_history_commit(struct qs_history *h, const char *label, struct qs_err *e);
 void qs_history_abandon(struct qs_history *h); /* nothing to do when no edit is open */
 
-/* A file that was loaded in place of the current recipe, as one step: from then on the recipe belongs to that file, which
- * has what is loaded. Takes the recipe over (not when it fails). */
+/* A file that was loaded in place of the current recipe, as one step: from then on the recipe belongs to that file,
+ * which has what is loaded. Takes the recipe over (not when it fails). */
 int qs_history_load(struct qs_history *h, struct qs_recipe *r, const char *path, const char *label, struct qs_err *e);
 
 /* One step back or forth; true: *label (may be NULL) is that of the step, valid until the next commit, load or free.
  * False: nothing to undo or redo (QS_ENOTFOUND), an open edit, or no memory; the history is as it was. */
 bool qs_history_undo(struct qs_history *h, const char **label, struct qs_err *e);
 bool qs_history_redo(struct qs_history *h, const char **label, struct qs_err *e);
-const char *qs_history_can_undo(const struct qs_history *h); /* label of the step, NULL: none */
-const char *qs_history_can_redo(const struct qs_history *h);
+size_t qs_history_undos(const struct qs_history *h); /* steps there are */
+size_t qs_history_redos(const struct qs_history *h);
 
-/* Saved is a text: a recipe that comes to the same text again, by undo or by hand, is not changed since. The file goes with
- * the steps: undoing a load gives back the file before, with what had been saved there; saving under another name is no
- * step, and stays. mark_saved takes the path over (qs_malloc; NULL: the file is the one before). */
+/* Saved is a text: a recipe that comes to the same text again, by undo or by hand, is not changed since. The file goes
+ * with the steps: undoing a load gives back the file before, with what had been saved there; saving under another name
+ * is no step, and stays. mark_saved takes the path over (qs_malloc; NULL: the file is the one before). */
 void qs_history_mark_saved(struct qs_history *h, char *path);
 bool qs_history_changed(const struct qs_history *h);
 const char *qs_history_path(const struct qs_history *h); /* NULL: it belongs to none; valid until the next change */

@@ -44,7 +44,5 @@ int qs_recipe_check_item(bool pin, const char *pattern, size_t n, struct qs_err 
 /* Prints as qs_recipe_print does and gives every item the number of the line that it stands in now. */
 int qs_recipe_print_numbered(struct qs_recipe *r, struct qs_str *out, struct qs_err *e);
 
-/* Sets the reason of a choice, cut at its room. */
-void qs_choice_reason(struct qs_choice *c, const char *fmt, ...) QS_PRINTF(2, 3);
 
 #endif

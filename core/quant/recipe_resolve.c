@@ -167,7 +167,8 @@ static int take_rule(struct resolving *s, size_t j)
     return rc;
 }
 
-void qs_choice_reason(struct qs_choice *c, const char *fmt, ...)
+/* Cut at its room. */
+QS_PRINTF(2, 3) static void put_reason(struct qs_choice *c, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -196,7 +197,7 @@ static void name_reasons(struct resolving *s)
         if (by < 0) {
             if (s->x->forced[i] != QS_TYPE_NONE && c->why == QS_WHY_RULE) { /* per_layer_token_embd, see above */
                 c->why = QS_WHY_OPTION;
-                qs_choice_reason(c, "token embedding type");
+                put_reason(c, "token embedding type");
             }
             continue;
         }
@@ -204,13 +205,13 @@ static void name_reasons(struct resolving *s)
         const struct qs_recipe_item *item = pin ? &s->r->pin[by] : &s->r->rule[(size_t)by - s->r->n_pins];
         c->why = pin ? QS_WHY_PIN : QS_WHY_RULE;
         if (pin && item->line)
-            qs_choice_reason(c, "pinned in line %u", item->line);
+            put_reason(c, "pinned in line %u", item->line);
         else if (pin)
-            qs_choice_reason(c, "pinned");
+            put_reason(c, "pinned");
         else if (item->line)
-            qs_choice_reason(c, "rule of line %u: %.60s", item->line, item->pattern);
+            put_reason(c, "rule of line %u: %.60s", item->line, item->pattern);
         else
-            qs_choice_reason(c, "rule %.70s", item->pattern);
+            put_reason(c, "rule %.70s", item->pattern);
     }
 }
 

@@ -93,7 +93,8 @@ static int choose_rows(struct qs_survey *s, const struct qs_survey_args *args, s
     return rc;
 }
 
-bool qs_survey_keeps(const struct qs_tensor *t, int type)
+/* The tensor at the type has the bytes of the file, or as good as. */
+static bool keeps(const struct qs_tensor *t, int type)
 {
     return type == t->type || (qs_format_by_id(type)->flags & QS_LOSSLESS_F32);
 }
@@ -103,7 +104,7 @@ static enum qs_gap find_gap(const struct qs_tensor *t, const struct qs_format *f
 {
     if (t->ne[0] % f->block)
         return QS_GAP_SHAPE;
-    if (qs_survey_keeps(t, f->id))
+    if (keeps(t, f->id))
         return QS_GAP_NONE;
     if (t->n_dims < 2 && f->kind != QS_KIND_FLOAT)
         return QS_GAP_ONE_DIM;
@@ -185,6 +186,32 @@ int qs_survey_new(const struct qs_model *m, const struct qs_survey_args *args, s
     else
         *out = s;
     return rc;
+}
+
+static bool same_questions(const struct qs_survey *a, const struct qs_survey *b)
+{
+    return a->model == b->model && a->n_tensors == b->n_tensors && a->n_types == b->n_types && a->seed == b->seed &&
+           a->sample_weights == b->sample_weights &&
+           memcmp(a->tensor, b->tensor, a->n_tensors * sizeof *a->tensor) == 0 &&
+           memcmp(a->type, b->type, a->n_types * sizeof *a->type) == 0;
+}
+
+void qs_survey_take_over(struct qs_survey *s, const struct qs_survey *from)
+{
+    if (!same_questions(s, from))
+        return;
+    pthread_mutex_lock(&from->table->lock);
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        struct qs_survey_row *row = &s->table->row[i];
+        const struct qs_survey_row *known = &from->table->row[i];
+        row->stats = known->stats;
+        row->alone = known->alone;
+        row->square = known->square;
+        if (qs_key_equal(row->statistics, known->statistics))
+            memcpy(row->cell, known->cell, s->n_types * sizeof *row->cell);
+    }
+    pthread_mutex_unlock(&from->table->lock);
+    atomic_fetch_add(&s->table->version, 1);
 }
 
 void qs_survey_free(struct qs_survey *s)
@@ -291,11 +318,14 @@ static void find_square(struct qs_survey_row *row, size_t n_types)
         if (!isnan(row->square.value))
             return;
     }
-    for (size_t i = 0; i < n_types; i++)
-        if (row->cell[i].known && !isnan(row->cell[i].mean_square)) {
-            row->square = (struct qs_survey_square){ row->cell[i].mean_square, row->cell[i].how };
-            return;
-        }
+    const struct qs_survey_cell *from = NULL; /* the first that is known; of all weights before of a sample */
+    for (size_t i = 0; i < n_types; i++) {
+        const struct qs_survey_cell *c = &row->cell[i];
+        if (c->known && !isnan(c->mean_square) && (!from || (c->how == QS_HOW_WHOLE && from->how != QS_HOW_WHOLE)))
+            from = c;
+    }
+    if (from)
+        row->square = (struct qs_survey_square){ from->mean_square, from->how };
 }
 
 /* With the lock held. */

@@ -122,6 +122,11 @@ int qs_survey_new(const struct qs_model *m, const struct qs_survey_args *args, s
                   struct qs_err *e);
 void qs_survey_free(struct qs_survey *s); /* NULL allowed; while nobody reads or measures */
 
+/* Puts in what another survey of the same model knows and this one would find as well: distributions and mean squares,
+ * and the cells of tensors whose importance weights are the same (or none in both). Nothing where sample or types are
+ * not the same. For a new table, before others see it; the other one may be measured meanwhile. */
+void qs_survey_take_over(struct qs_survey *s, const struct qs_survey *from);
+
 struct qs_survey_want {
     const struct qs_tensor *tensor;
     int type;                /* QS_TYPE_NONE: its distribution */

@@ -39,8 +39,6 @@ void qs_survey_end(struct qs_survey *s);
 /* Index of a tensor's row, of a type's column; QS_SURVEY_NOWHERE: none. */
 size_t qs_survey_row_index(const struct qs_survey *s, const struct qs_tensor *t);
 size_t qs_survey_type_index(const struct qs_survey *s, int type);
-/* The tensor at the type has the bytes of the file, or as good as. */
-bool qs_survey_keeps(const struct qs_tensor *t, int type);
 /* There is something to measure: it is not kept, and nothing but its weights can forbid it. */
 bool qs_survey_can_measure(const struct qs_tensor *t, int type);
 /* What the cell holds is all that measuring would tell, of the sample or (whole) of all weights. */

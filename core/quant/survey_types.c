@@ -1,4 +1,4 @@
-/* survey_types.c - owns the choice of types for the map; measures nothing, keeps nothing. Any thread. */
+/* survey_types.c - owns the choice of types to be shown; measures nothing, keeps nothing. Any thread. */
 #include "core/quant/survey_types.h"
 
 #include "base/mem.h"
@@ -8,7 +8,7 @@ static int make(const struct qs_model *m, struct qs_survey_types *x, struct qs_e
     *x = (struct qs_survey_types){ .type = qs_calloc(m->n_tensors + 1, sizeof *x->type) };
     if (x->type)
         x->distinct = qs_calloc(qs_format_count(), sizeof *x->distinct);
-    return x->distinct ? QS_OK : qs_fail_mem(e, m->n_tensors * sizeof *x->type, "the types of a map");
+    return x->distinct ? QS_OK : qs_fail_mem(e, m->n_tensors * sizeof *x->type, "the types of the tensors");
 }
 
 /* There are no more types than formats, for those that are unknown are left out. */
@@ -35,6 +35,16 @@ int qs_survey_types_recipe(const struct qs_recipe *r, const struct qs_model *m, 
     if (!rc)
         find_distinct(out, m->n_tensors);
     qs_resolved_free(resolved);
+    return rc;
+}
+
+int qs_survey_types_plan(const struct qs_plan *p, struct qs_survey_types *out, struct qs_err *e)
+{
+    const int rc = make(p->model, out, e);
+    for (size_t i = 0; !rc && i < p->n; i++)
+        out->type[i] = p->enc[i].copy ? QS_TYPE_NONE : p->enc[i].type;
+    if (!rc)
+        find_distinct(out, p->n);
     return rc;
 }
 

@@ -1,9 +1,9 @@
-/* survey_types.h - the type each tensor would get under a recipe, or with one type everywhere: what the map shows, and
- * what the survey has to measure for it. */
+/* survey_types.h - the type each tensor would get under a recipe or a plan, or with one type everywhere: what the map and
+ * the table of tensors show, and what the survey has to measure for it. */
 #ifndef QS_CORE_SURVEY_TYPES_H
 #define QS_CORE_SURVEY_TYPES_H
 
-#include "core/quant/recipe.h"
+#include "core/quant/plan.h"
 #include "core/quant/survey.h"
 
 struct qs_survey_types {
@@ -16,6 +16,7 @@ struct qs_survey_types {
  * rows are no multiple of its block, what llama.cpp falls back to. */
 int qs_survey_types_recipe(const struct qs_recipe *r, const struct qs_model *m, bool have_imatrix,
                            struct qs_survey_types *out, struct qs_err *e);
+int qs_survey_types_plan(const struct qs_plan *p, struct qs_survey_types *out, struct qs_err *e); /* copies: none */
 int qs_survey_types_uniform(int type, const struct qs_model *m, struct qs_survey_types *out, struct qs_err *e);
 void qs_survey_types_free(struct qs_survey_types *x);
 

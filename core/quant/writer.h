@@ -42,7 +42,7 @@ struct qs_writer_watched {
 struct qs_writer_totals {
     size_t n[QS_WRITER_STATES];    /* tensors in each state */
     struct qs_error_sums sums;     /* over all tensors, so far; at the end the result's total */
-    uint64_t version;
+    uint64_t version;              /* grows with every change */
 };
 
 /* What every tensor of a plan is doing, kept by a run for others to look at: any thread, any time, before, during and after
@@ -53,7 +53,6 @@ int qs_writer_watch_new(size_t n, struct qs_writer_watch **out, struct qs_err *e
 void qs_writer_watch_free(struct qs_writer_watch *w); /* NULL allowed */
 bool qs_writer_watch_get(struct qs_writer_watch *w, size_t i, struct qs_writer_watched *out); /* false: no such tensor */
 void qs_writer_watch_totals(struct qs_writer_watch *w, struct qs_writer_totals *out);
-uint64_t qs_writer_watch_version(struct qs_writer_watch *w); /* grows with every change */
 
 /* ---- writing ---- */
 

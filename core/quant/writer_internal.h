@@ -49,7 +49,6 @@ struct qs_writing {
 
 /* ---- slices: cut by the tensor's shape alone, so that every run of a plan makes the same ones ---- */
 
-struct qs_slices qs_slices_cut(const struct qs_encoding *enc);
 uint64_t qs_slice_offset(const struct qs_slices *s, uint64_t i);
 uint64_t qs_slice_bytes(const struct qs_encoding *enc, const struct qs_slices *s, uint64_t i);
 uint64_t qs_slice_weights(const struct qs_encoding *enc, const struct qs_slices *s, uint64_t i);

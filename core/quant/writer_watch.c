@@ -47,14 +47,6 @@ bool qs_writer_watch_get(struct qs_writer_watch *w, size_t i, struct qs_writer_w
     return true;
 }
 
-uint64_t qs_writer_watch_version(struct qs_writer_watch *w)
-{
-    pthread_mutex_lock(&w->lock);
-    const uint64_t version = w->version;
-    pthread_mutex_unlock(&w->lock);
-    return version;
-}
-
 void qs_writer_watch_totals(struct qs_writer_watch *w, struct qs_writer_totals *out)
 {
     struct qs_writer_totals t = { 0 };

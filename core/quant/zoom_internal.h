@@ -24,7 +24,6 @@ struct qs_zoom {
     double next_publish;         /* seconds (qs_now): not before */
 };
 
-uint64_t qs_zoom_slice_rows(const struct qs_zoom *z);
 /* Derives profiles, worst channels and the error of `now`, and shows it to the readers. Unless `always`, only when the last
  * time is long enough ago that this takes a small part of the work. */
 void qs_zoom_publish(struct qs_zoom *z, bool always);

@@ -46,7 +46,7 @@ struct runner {
     bool checked;                /* something in the slice is not finite */
 };
 
-uint64_t qs_zoom_slice_rows(const struct qs_zoom *z)
+static uint64_t slice_rows(const struct qs_zoom *z)
 {
     const uint64_t most = z->cols >= QS_ZOOM_SLICE ? 1 : QS_ZOOM_SLICE / z->cols;
     return most < z->rows ? most : z->rows;
@@ -296,7 +296,7 @@ static void set_scales(struct runner *r)
 /* All but the encoder's. */
 static uint64_t slice_memory(const struct qs_zoom *z, unsigned threads)
 {
-    const uint64_t rows = qs_zoom_slice_rows(z), weights = rows * z->cols;
+    const uint64_t rows = slice_rows(z), weights = rows * z->cols;
     return (z->now->as_stored ? 1 : 2) * weights * sizeof(float) +
            rows * (qs_format_row_bytes(qs_format_by_id(z->now->type), (size_t)z->cols) + sizeof(struct qs_error_sums) +
                    sizeof(uint64_t)) +
@@ -315,7 +315,7 @@ uint64_t qs_zoom_memory(const struct qs_zoom *z, unsigned threads)
 static int allocate(struct runner *r, struct qs_err *e)
 {
     const struct qs_zoom *z = r->z;
-    const size_t cols = (size_t)z->cols, rows = (size_t)qs_zoom_slice_rows(z);
+    const size_t cols = (size_t)z->cols, rows = (size_t)slice_rows(z);
     r->slice_rows = rows;
     r->rows_per_item = cols >= ITEM_WEIGHTS ? 1 : ITEM_WEIGHTS / cols;
     r->x = qs_alloc_aligned(64, rows * cols * sizeof *r->x);

@@ -76,11 +76,11 @@ static void number_text(const struct qs_heat *h, const struct qs_heat_cell *c, c
 
 static void color_on(struct qs_str *out, const struct layout *l, double value)
 {
-    static const char *const ansi[] = { "\x1b[37;44m", "\x1b[37;45m", "\x1b[30;46m", "\x1b[30;47m" };
     uint8_t rgb[3];
     const unsigned level = qs_heat_level(l->h, value);
     if (l->style->color == QS_HEAT_8) {
-        qs_str_add(out, ansi[level * 4 / QS_RAMP_LEVELS]);
+        const struct qs_ramp_ansi step = qs_ramp_ansi(level * QS_RAMP_ANSI_STEPS / QS_RAMP_LEVELS, false);
+        qs_str_addf(out, "\x1b[%u;%um", step.dark_text ? 30u : 37u, 40u + step.color);
         return;
     }
     if (l->style->color == QS_HEAT_RGB) {

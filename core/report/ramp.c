@@ -1,4 +1,4 @@
-/* ramp.c - pure functions: colours computed, not listed; the palette form is chosen so that lightness rises as well. */
+/* ramp.c - pure functions: colours computed, not listed; the palette forms are chosen so that lightness rises as well. */
 #include "core/report/ramp.h"
 
 #include "base/color.h"
@@ -19,4 +19,13 @@ uint8_t qs_ramp_256(unsigned level)
     /* Entries of the 6x6x6 cube and the grey stairs near the ramp's colours, each lighter than the one before. */
     static const uint8_t entry[QS_RAMP_LEVELS] = { 17, 237, 239, 59, 243, 101, 143, 179, 186, 228 };
     return entry[level < QS_RAMP_LEVELS ? level : QS_RAMP_LEVELS - 1];
+}
+
+struct qs_ramp_ansi qs_ramp_ansi(unsigned step, bool bright)
+{
+    static const struct qs_ramp_ansi table[2][QS_RAMP_ANSI_STEPS] = {
+        { { 0, false }, { 1, false }, { 6, true }, { 7, true } },
+        { { 8, false }, { 9, true }, { 14, true }, { 15, true } },
+    };
+    return table[bright][step < QS_RAMP_ANSI_STEPS ? step : QS_RAMP_ANSI_STEPS - 1];
 }

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/regex.h"
 
-const char *qs_diff_state_name(enum qs_diff_state s)
+static const char *state_name(enum qs_diff_state s)
 {
     static const char *const name[] = {
         [QS_DIFF_SAME] = "same", [QS_DIFF_VALUES] = "values", [QS_DIFF_SHAPE] = "shape", [QS_DIFF_ONLY_A] = "only a",
@@ -76,7 +76,7 @@ static void add_tensor(struct qs_section *t, const struct qs_diff_row *row, bool
     char a[24], b[24];
     qs_row(t);
     qs_cell_str(t, 0, row->a ? row->a->name : row->b->name);
-    qs_cell_str(t, 1, qs_diff_state_name(row->state));
+    qs_cell_str(t, 1, state_name(row->state));
     qs_cell_str(t, 2, type_name(row->a, a, sizeof a));
     qs_cell_str(t, 3, type_name(row->b, b, sizeof b));
     if (row->a)

@@ -14,6 +14,4 @@ struct qs_diff_view {
 int qs_report_diff(const struct qs_model *a, const struct qs_model *b, const struct qs_diff *d, const struct qs_diff_view *v,
                    struct qs_report **out, struct qs_err *e);
 
-const char *qs_diff_state_name(enum qs_diff_state s); /* "same", "values", "shape", "only a", "only b" */
-
 #endif

@@ -175,8 +175,8 @@ static void count(struct qs_heat *h, const struct qs_survey *s)
 
 /* ---- places -------------------------------------------------------------------------------------------------- */
 
-/* As much of a name as there is room for. This is done for every tensor at every edit: printf would take longer than all the
- * rest of a map. Returns the length. */
+/* As much of a name as there is room for. This is done for every tensor at every edit: printf would take longer than
+ * all the rest of a map. Returns the length. */
 static size_t cut_name(char *out, size_t room, const char *from, size_t n)
 {
     n = n < room ? n : room - 1;

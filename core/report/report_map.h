@@ -79,7 +79,7 @@ void qs_heat_free(struct qs_heat *h);
 const char *qs_map_measure_name(enum qs_map_measure m); /* "error", "outliers", "kurtosis", "bits" */
 /* low and high from the items' values: at least a tenth apart, so that what hardly differs looks alike. */
 void qs_heat_find_range(struct qs_heat *h);
-/* What stands in the place of a legend where there is no range (isnan(h->low)): "nothing measured yet"; NULL: there is. */
+/* What stands in the place of a legend where there is no range (low is NaN): "nothing measured yet"; NULL: there is. */
 const char *qs_heat_no_range(const struct qs_heat *h);
 double qs_heat_position(const struct qs_heat *h, double value); /* 0..1 on the ramp */
 unsigned qs_heat_level(const struct qs_heat *h, double value);  /* 0..QS_RAMP_LEVELS - 1 */
@@ -95,8 +95,7 @@ const char *qs_heat_cell_note(const struct qs_heat_cell *c, char *buf, size_t n)
  * 2 of them some are unknown"; "" where there are none. */
 const char *qs_heat_folded_note(const struct qs_heat *h, char *buf, size_t n);
 
-/* QS_HEAT_8: the ANSI backgrounds blue, magenta, cyan, white, lighter in this order on every palette in use; a coarse
- * scale of four, on terminals that have no more. */
+/* QS_HEAT_8: four ANSI backgrounds (ramp.h), a coarse scale, on terminals that have no more. */
 enum qs_heat_color { QS_HEAT_PLAIN, QS_HEAT_8, QS_HEAT_256, QS_HEAT_RGB };
 struct qs_heat_style {
     unsigned width;            /* terminal cells; 0: 100 */
@@ -104,8 +103,8 @@ struct qs_heat_style {
     bool ascii;                /* no shade characters */
 };
 void qs_heat_text(const struct qs_heat *h, const struct qs_heat_style *style, struct qs_str *out);
-/* Parts of such a picture, for others that have a heat's items and range: one value in one terminal cell, and the levels
- * with the value each begins at. */
+/* Parts of such a picture, for others that have a heat's items and range: one value in one terminal cell, and the
+ * levels with the value each begins at. */
 void qs_heat_mark(const struct qs_heat *h, const struct qs_heat_style *style, double value, struct qs_str *out);
 void qs_heat_legend(const struct qs_heat *h, const struct qs_heat_style *style, struct qs_str *out);
 

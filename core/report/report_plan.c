@@ -1,25 +1,9 @@
 /* report_plan.c - a plan as tables. Owns nothing; the report owns copies of all strings. Any thread. */
 #include "core/report/report_plan.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 
 #include "base/file.h"
-
-static const struct qs_column tensor_columns[] = {
-    { .key = "name", .title = "tensor", .left = true },
-    { .key = "shape", .title = "shape", .left = true, .optional = true },
-    { .key = "from", .title = "from", .left = true },
-    { .key = "to", .title = "to", .left = true },
-    { .key = "bytes", .title = "size", .unit = QS_UNIT_BYTES },
-    { .key = "bpw", .title = "bpw", .unit = QS_UNIT_BPW, .digits = 5, .optional = true },
-    { .key = "why", .title = "why", .left = true },
-    { .key = "fallback", .title = "fallback", .optional = true },
-    { .key = "importance", .title = "imatrix", .optional = true },
-    { .key = "reason", .title = "reason", .left = true },
-};
-enum { C_NAME, C_SHAPE, C_FROM, C_TO, C_BYTES, C_BPW, C_WHY, C_FALLBACK, C_IMPORTANCE, C_REASON };
 
 static const struct qs_column type_columns[] = {
     { .key = "type", .title = "type", .left = true },
@@ -30,17 +14,6 @@ static const struct qs_column type_columns[] = {
 };
 
 static const struct qs_column warning_columns[] = { { .key = "warning", .title = "warning", .left = true } };
-
-const char *qs_shape_text(const struct qs_tensor *t, char *buf, size_t n)
-{
-    size_t used = 0;
-    buf[0] = 0;
-    for (unsigned d = 0; d < t->n_dims && used < n; d++) {
-        int k = snprintf(buf + used, n - used, "%s%" PRIu64, d ? " x " : "", t->ne[d]);
-        used += k > 0 ? (size_t)k : 0;
-    }
-    return buf;
-}
 
 static void add_facts(struct qs_report *r, const struct qs_plan *p, const struct qs_writer_forecast *w)
 {
@@ -98,34 +71,12 @@ static void add_types(struct qs_report *r, const struct qs_plan *p)
     add_type_row(s, p, "unknown", QS_TYPE_NONE);
 }
 
-static void add_tensor(struct qs_section *s, const struct qs_encoding *enc, bool have_imatrix)
-{
-    char shape[96];
-    const struct qs_tensor *t = enc->tensor;
-    qs_row(s);
-    qs_cell_str(s, C_NAME, t->name);
-    qs_cell_str(s, C_SHAPE, qs_shape_text(t, shape, sizeof shape));
-    qs_cell_str(s, C_FROM, qs_type_name(t->type));
-    qs_cell_str(s, C_TO, qs_type_name(enc->type));
-    qs_cell_int(s, C_BYTES, (int64_t)enc->bytes);
-    qs_cell_num(s, C_BPW, t->n ? 8.0 * (double)enc->bytes / (double)t->n : NAN);
-    qs_cell_str(s, C_WHY, qs_why_name(enc->why));
-    qs_cell_bool(s, C_FALLBACK, enc->wanted != enc->type);
-    if (have_imatrix && !enc->copy)
-        qs_cell_bool(s, C_IMPORTANCE, enc->importance != NULL);
-    qs_cell_str(s, C_REASON, enc->reason);
-}
-
-struct qs_report *qs_report_plan(const struct qs_plan *p, bool changes_only, const struct qs_writer_forecast *f)
+struct qs_report *qs_report_plan(const struct qs_plan *p, const struct qs_choice_view *v, const struct qs_writer_forecast *f)
 {
     struct qs_report *r = qs_report_new("plan");
     if (!r)
         return NULL;
-    struct qs_section *s = qs_report_table(r, "tensors", changes_only ? "Tensors that are converted" : "Tensors",
-                                           tensor_columns, sizeof tensor_columns / sizeof *tensor_columns);
-    for (size_t i = 0; i < p->n; i++)
-        if (!changes_only || !p->enc[i].copy)
-            add_tensor(s, &p->enc[i], p->imatrix != NULL);
+    qs_report_choice(r, p, v);
     add_types(r, p);
     struct qs_section *w = qs_report_table(r, "warnings", "Warnings", warning_columns, 1);
     for (size_t i = 0; i < p->n_warnings; i++) {

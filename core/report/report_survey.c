@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "core/report/report_plan.h"
+#include "core/report/report_choice.h"
 #include "core/report/report_survey_internal.h"
 
 #define SHORT_OUTLIERS 10

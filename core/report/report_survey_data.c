@@ -1,5 +1,5 @@
 /* report_survey_data.c - the survey's tables for programs: one row per tensor, one row per tensor and type. */
-#include "core/report/report_plan.h"
+#include "core/report/report_choice.h"
 #include "core/report/report_survey_internal.h"
 
 struct qs_survey_cell qs_survey_cell_at(const struct qs_survey *s, size_t row, size_t type)

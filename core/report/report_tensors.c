@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/report/report_plan.h"
+#include "core/report/report_choice.h"
 #include "core/report/report_tensors.h"
 
 enum { C_NAME, C_ROLE, C_LAYER, C_TYPE, C_SHAPE, C_WEIGHTS, C_BYTES, C_BPW, C_OFFSET, C_PART, C_MARKS };

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "core/report/report_plan.h"
+#include "core/report/report_choice.h"
 
 static const char *const axis_name[2] = { [QS_ROWS] = "row", [QS_COLS] = "column" };
 

@@ -76,8 +76,7 @@ void qs_section_keep(struct qs_section *s, size_t n_rows);
  * middle; then more columns go, the last one first. What was left out is said below the table. Sampled values carry "~",
  * predicted ones "^", with a legend. */
 struct qs_text_style { unsigned width; bool ascii; /* nothing but ASCII: other characters become \u{...} */ };
-void qs_report_text_as(const struct qs_report *r, const struct qs_text_style *style, struct qs_str *out);
-void qs_report_text(const struct qs_report *r, unsigned width, struct qs_str *out);
+void qs_report_text(const struct qs_report *r, const struct qs_text_style *style, struct qs_str *out);
 /* {"report": kind, "version": 1, SECTION: {fact: value} or [{column: value}], "notes": [...]}. Raw values: bytes, shares
  * 0..1. In columns where some cell has a how other than exact, each row has COLUMN_how (and COLUMN_se where some cell
  * has a standard error) too, also in CSV. A section with an empty key puts its facts into the root. */

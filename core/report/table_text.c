@@ -401,7 +401,7 @@ static void print_legend(const struct qs_section *s, const struct qs_text_style 
         print_note("^ predicted from other measurements", style, out);
 }
 
-void qs_report_text_as(const struct qs_report *r, const struct qs_text_style *style, struct qs_str *out)
+void qs_report_text(const struct qs_report *r, const struct qs_text_style *style, struct qs_str *out)
 {
     bool first = true;
     for (size_t i = 0; !qs_report_failed(r) && i < r->n_sections; i++) {
@@ -421,9 +421,4 @@ void qs_report_text_as(const struct qs_report *r, const struct qs_text_style *st
         for (size_t k = 0; k < s->n_notes; k++)
             print_note(s->note[k], style, out);
     }
-}
-
-void qs_report_text(const struct qs_report *r, unsigned width, struct qs_str *out)
-{
-    qs_report_text_as(r, &(struct qs_text_style){ .width = width }, out);
 }

@@ -94,7 +94,7 @@ static void writes_whole_or_not_at_all(void **state)
     (void)state;
     struct qs_err e;
     const char *dir = qs_test_tmp_path("atomic");
-    assert_int_equal(qs_mkdirs(dir, &e), QS_OK);
+    qs_test_mkdirs(dir);
     const char *path = qs_test_tmp_path("atomic/file");
     assert_int_equal(qs_file_write_atomic(path, "one", 3, false, &e), QS_OK);
     expect_content(path, "one");
@@ -193,7 +193,7 @@ static void failed_writes_leave_nothing(void **state)
     (void)state;
     const char *dir = qs_test_tmp_path("full"), *path = qs_test_tmp_path("full/file");
     struct qs_err e;
-    assert_int_equal(qs_mkdirs(dir, &e), QS_OK);
+    qs_test_mkdirs(dir);
     assert_int_equal(qs_file_write_atomic(path, "kept", 4, true, &e), QS_OK);
     pid_t child = fork();
     assert_true(child >= 0);
@@ -342,13 +342,16 @@ static void folders(void **state)
 {
     (void)state;
     struct qs_err e;
-    assert_int_equal(qs_mkdirs(qs_test_tmp_path("x/y//z/"), &e), QS_OK);
-    assert_int_equal(qs_mkdirs(qs_test_tmp_path("x/y/z"), &e), QS_OK);
-    assert_true(qs_file_exists(qs_test_tmp_path("x/y/z")));
-    qs_test_file("x/plain", "", 0);
-    assert_int_equal(qs_mkdirs(qs_test_tmp_path("x/plain"), &e), QS_EIO);
-    assert_int_equal(qs_mkdirs(qs_test_tmp_path("x/plain/below"), &e), QS_EIO);
-    assert_int_equal(qs_mkdirs("", &e), QS_EINVAL);
+    struct qs_str dir = QS_STR_INIT;
+    assert_int_equal(setenv("XDG_CACHE_HOME", qs_test_tmp_path("x"), 1), 0);
+    assert_int_equal(qs_xdg_dir("cache", "y//z/", &dir, &e), QS_OK);
+    assert_int_equal(qs_xdg_dir("cache", "y/z", &dir, &e), QS_OK);
+    assert_true(qs_file_exists(qs_test_tmp_path("x/quantscape/y/z")));
+    qs_test_file("x/quantscape/plain", "", 0);
+    assert_int_equal(qs_xdg_dir("cache", "plain", &dir, &e), QS_EIO);
+    assert_int_equal(qs_xdg_dir("cache", "plain/below", &dir, &e), QS_EIO);
+    assert_int_equal(unsetenv("XDG_CACHE_HOME"), 0);
+    qs_str_free(&dir);
 }
 
 static void xdg_places(void **state)

@@ -291,10 +291,9 @@ static void memory_runs_out(void **state)
 
 static void put(const char *dir, const char *file, const char *text)
 {
-    struct qs_err e;
     char path[256];
     (void)snprintf(path, sizeof path, "%s/%s", dir, file);
-    assert_int_equal(qs_mkdirs(qs_test_tmp_path(dir), &e), QS_OK);
+    qs_test_mkdirs(qs_test_tmp_path(dir));
     qs_test_file(path, text, strlen(text));
 }
 

@@ -8,18 +8,18 @@
 #include "base/reader.h"
 #include "tests/lib/qs_test.h"
 
-static const uint8_t sample[] = { 0x01, 0x02, 0x03, 0x11, 0x22, 0x33, 0x44, 1, 2, 3, 4, 5, 6, 7, 0x88, 0, 0, 0xC0, 0x3F,
+static const uint8_t sample[] = { 0x01, 0x02, 0x03, 0x11, 0x22, 0x33, 0x44, 1, 2, 3, 4, 5, 6, 7, 0x88,
                                   0,    0,    0,    0,    0,    0,    0x04, 0xC0, 'e', 'n', 'd' };
 
 static void check_sample(struct qs_reader *r)
 {
-    assert_int_equal(qs_reader_u8(r, "a"), 0x01);
-    assert_int_equal(qs_reader_u16(r, "b"), 0x0302);
+    const uint8_t *p = qs_reader_bytes(r, 3, "a");
+    assert_non_null(p);
+    assert_memory_equal(p, "\1\2\3", 3);
     assert_int_equal(qs_reader_u32(r, "c"), 0x44332211);
     assert_true(qs_reader_u64(r, "d") == 0x8807060504030201u);
-    assert_true(qs_reader_f32(r, "e") > 1.49f && r->err.code == QS_OK);
     assert_true(qs_reader_f64(r, "f") < -2.49);
-    const uint8_t *p = qs_reader_bytes(r, 3, "g");
+    p = qs_reader_bytes(r, 3, "g");
     assert_non_null(p);
     assert_memory_equal(p, "end", 3);
     assert_int_equal(r->err.code, QS_OK);
@@ -33,9 +33,8 @@ static void check_sample(struct qs_reader *r)
     assert_non_null(strstr(r->err.msg, offset));
     struct qs_err first = r->err;
     assert_int_equal(qs_reader_fail(r, QS_EIO, "later"), QS_EFORMAT);
-    assert_int_equal(qs_reader_u8(r, "x"), 0);
+    assert_int_equal(qs_reader_u32(r, "x"), 0);
     assert_null(qs_reader_bytes(r, 0, "x"));
-    assert_int_equal(qs_reader_skip(r, 0, "x"), 0);
     assert_string_equal(r->err.msg, first.msg);
 }
 
@@ -86,11 +85,10 @@ static void the_window_grows_in_steps(void **state)
             fail_msg("word %u", i);
     assert_int_equal(r.bytes_read, 3 << 20);
     qs_reader_close(&r);
-    /* A skip reads nothing; what comes behind is right; going back inside the window is free. */
+    /* Moving on reads nothing; what comes behind is right; going back inside the window is free. */
     assert_int_equal(qs_reader_open_fd(&r, fd, 0, &e), QS_OK);
-    assert_int_equal(qs_reader_skip(&r, 2 << 20, "skipped"), 0);
+    r.pos = (2 << 20) + 4;
     assert_int_equal(r.bytes_read, 0);
-    assert_int_equal(qs_reader_skip(&r, 4, "skipped"), 2 << 20);
     assert_int_equal(qs_reader_u32(&r, "word"), (2 << 18) + 1);
     r.pos = 400;
     assert_int_equal(qs_reader_u32(&r, "word"), 100);
@@ -129,22 +127,17 @@ static void hostile_lengths(void **state)
     static const uint64_t lengths[] = { UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - 8, (uint64_t)1 << 63, 23,
                                         SIZE_MAX / 2 };
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        for (int how = 0; how < 2; how++) {
-            struct qs_reader r;
-            uint64_t count = qs_mem_count();
-            qs_reader_open_mem(&r, sample, sizeof sample);
-            qs_reader_u64(&r, "head");
-            assert_false(qs_reader_has(&r, lengths[i]));
-            assert_int_equal(r.err.code, QS_OK);
-            if (how)
-                assert_int_equal(qs_reader_skip(&r, lengths[i], "length"), 0);
-            else
-                assert_null(qs_reader_bytes(&r, lengths[i], "length"));
-            assert_int_equal(r.err.code, QS_EFORMAT);
-            assert_int_equal(r.pos, 8);
-            assert_int_equal(qs_mem_count(), count); /* nothing is allocated for it */
-            qs_reader_close(&r);
-        }
+        struct qs_reader r;
+        uint64_t count = qs_mem_count();
+        qs_reader_open_mem(&r, sample, sizeof sample);
+        qs_reader_u64(&r, "head");
+        assert_false(qs_reader_has(&r, lengths[i]));
+        assert_int_equal(r.err.code, QS_OK);
+        assert_null(qs_reader_bytes(&r, lengths[i], "length"));
+        assert_int_equal(r.err.code, QS_EFORMAT);
+        assert_int_equal(r.pos, 8);
+        assert_int_equal(qs_mem_count(), count); /* nothing is allocated for it */
+        qs_reader_close(&r);
     }
     struct qs_reader r;
     qs_reader_open_mem(&r, sample, sizeof sample);
@@ -154,7 +147,7 @@ static void hostile_lengths(void **state)
     qs_reader_close(&r);
     qs_reader_open_mem(&r, NULL, 0);
     assert_non_null(qs_reader_bytes(&r, 0, "nothing"));
-    assert_int_equal(qs_reader_u8(&r, "byte"), 0);
+    assert_int_equal(qs_reader_u32(&r, "byte"), 0);
     assert_int_equal(r.err.code, QS_EFORMAT);
     qs_reader_close(&r);
 }

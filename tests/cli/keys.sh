@@ -28,7 +28,7 @@ recipe show|r.recipe
 recipe resolve|r.recipe $demo
 recipe export|--llama s.recipe $demo
 recipe diff|r.recipe s.recipe $demo
-plan|$demo -t Q4_K_M --imatrix $imatrix
+plan|$demo -t Q4_K_M --imatrix $imatrix --measure --no-cache
 plan|small.gguf -t Q8_0 --allow-requantize
 quantize|$demo -t Q4_K_M -o result.gguf --force --imatrix $imatrix
 quantize|small.gguf -t Q8_0 --allow-requantize -o parts.gguf --split-max-size 4MiB

@@ -201,6 +201,34 @@ for verb in survey map; do
     expect_rc 1
     expect_json error.code '*'
 done
+
+# ---- plan --measure: the errors of the map, the distributions of the survey, nothing without the option ----
+run quantscape plan "$demo" -t Q4_K_M --csv
+if grep -qE '^name,role,layer,shape,from,to,bytes,bpw,why,' "$out"; then ok 'nothing is measured unasked'
+else fail "columns of a plan: $(head -n 1 "$out")"; fi
+run quantscape map "$demo" -t Q4_K_M --csv
+rows | awk -F, 'NR > 1 && $5 > 0 { print $1, $5 }' | sort > by_map
+run quantscape survey "$demo" --no-errors --csv
+rows | awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+                { print $1, $at["kurtosis"], $at["outlier_rows"] + $at["outlier_cols"] }' | sort > by_survey
+size=$(cache_size)
+run quantscape plan "$demo" -t Q4_K_M --measure --csv
+expect_rc 0
+if [ "$(cache_size)" = "$size" ]; then ok 'a plan uses what map and survey have measured'; else fail 'a plan measures again'; fi
+of_plan() { rows | awk -F, -v "keys=$*" 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; n = split(keys, key, " "); next }
+                                     $at[key[1]] != "" { printf "%s", $1; for (i = 1; i <= n; i++) printf " %s", $at[key[i]]; print "" }' |
+            sort; }
+of_plan error > by_plan
+expect_same by_plan by_map 'errors of a plan are those of the map'
+of_plan kurtosis outliers > by_plan
+expect_same by_plan by_survey 'distributions of a plan are those of the survey'
+run quantscape plan "$demo" -t COPY --measure --json
+expect_rc 0
+expect_json 'tensors[0].error' null
+run quantscape plan "$demo" --no-cache
+expect_rc 2
+expect_one_error '--no-cache goes with --measure'
+
 # ---- options that would have no effect are refused; a quantized model says what it shows ----
 for words in '-f' '--measure outliers -t Q2_K' '--measure bits --whole' '--measure kurtosis --uniform Q4_K'; do
     # shellcheck disable=SC2086
@@ -214,6 +242,9 @@ expect_rc 0
 expect_out '^Bits per weight'
 expect_err 'quantized already: these are its bits'
 run quantscape map q8.gguf -t Q4_K_M --no-cache
+expect_rc 0
+expect_err 'errors are against this file, not the original'
+run quantscape plan q8.gguf -t Q4_K_M --measure --no-cache
 expect_rc 0
 expect_err 'errors are against this file, not the original'
 finish

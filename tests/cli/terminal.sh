@@ -59,7 +59,7 @@ tr -d '\r' < "$out" | awk 'length > 80' > wide
 if [ -s wide ]; then fail "wider than the terminal: $(head -n 1 wide)"; else ok 'plan fits 80 columns'; fi
 # Eight colours, and none where the type of the terminal has none.
 QS_TERM=screen run_tty quantscape map "$demo"
-expect_out $'\033\\[37;44m'
+expect_out $'\033\\[37;40m'
 QS_TERM=xterm-256color run_tty quantscape map "$demo"
 expect_out $'\033\\[48;5;17m'
 QS_TERM=vt100 run_tty quantscape map "$demo"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -129,6 +130,19 @@ const char *qs_test_file(const char *name, const void *data, size_t n)
     const char *path = qs_test_tmp_path(name);
     qs_test_write(path, data, n);
     return path;
+}
+
+void qs_test_mkdirs(const char *path)
+{
+    char part[PATH_MAX];
+    const size_t n = strlen(path);
+    assert_true(n < sizeof part);
+    for (size_t i = 1; i <= n; i++)
+        if (path[i] == '/' || !path[i]) {
+            memcpy(part, path, i);
+            part[i] = 0;
+            assert_true(mkdir(part, 0777) == 0 || errno == EEXIST);
+        }
 }
 
 void qs_test_each_alloc(qs_test_body *body, void *ctx)

@@ -47,6 +47,9 @@ bool qs_test_home(void);
 const char *qs_test_file(const char *name, const void *data, size_t n);
 void qs_test_write(const char *path, const void *data, size_t n); /* the same, for a path */
 
+/* Makes a folder and those above it that are missing; fails the test when that does not work. */
+void qs_test_mkdirs(const char *path);
+
 /* Runs `body` once plainly (it has to return QS_OK), then again with the 1st, 2nd, 3rd ... allocation and all later
  * ones failing. Each such run has to return QS_ENOMEM (or QS_OK, where it could do without) with a message, and has to
  * leave no memory behind. With more than 2,000 allocations an even sample of them is taken. */

@@ -32,9 +32,8 @@ static const char *at(const char *rel)
 static void put(const char *rel, const void *data, size_t n)
 {
     struct qs_str dir = QS_STR_INIT;
-    struct qs_err e = QS_ERR_INIT;
     qs_path_dir(at(rel), &dir);
-    assert_int_equal(qs_mkdirs(dir.data, &e), QS_OK);
+    qs_test_mkdirs(dir.data);
     qs_str_free(&dir);
     qs_test_write(at(rel), data, n);
 }
@@ -74,7 +73,7 @@ static void link_to(const char *target, const char *rel)
 {
     struct qs_str dir = QS_STR_INIT;
     qs_path_dir(at(rel), &dir);
-    assert_int_equal(qs_mkdirs(dir.data, NULL), QS_OK);
+    qs_test_mkdirs(dir.data);
     qs_str_free(&dir);
     assert_int_equal(symlink(target, at(rel)), 0);
 }
@@ -89,7 +88,7 @@ static int setup(void **state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
     (void)snprintf(root, sizeof root, "%s/%u", qs_test_tmp(), n++);
-    assert_int_equal(qs_mkdirs(at("cwd"), NULL), QS_OK);
+    qs_test_mkdirs(at("cwd"));
     assert_int_equal(chmod(qs_test_tmp(), 0755), 0);
     assert_int_equal(setenv("HOME", root, 1), 0);
     assert_int_equal(chdir(at("cwd")), 0);
@@ -461,7 +460,7 @@ static void test_folder_that_cannot_be_read(void **state)
 
 static void make_many(const char *rel, const char *end, unsigned n)
 {
-    assert_int_equal(qs_mkdirs(at(rel), NULL), QS_OK);
+    qs_test_mkdirs(at(rel));
     const int dir = open(at(rel), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(dir >= 0);
     for (unsigned i = 0; i < n; i++) {

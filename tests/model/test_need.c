@@ -113,9 +113,8 @@ static void test_cgroups(void **state)
         { "fs/user.slice/other.scope/memory.max", "10\n" }, { "fs/memory.max", "max\n" },
     };
     uint64_t limit, left;
-    struct qs_err e = QS_ERR_INIT;
-    assert_int_equal(qs_mkdirs(qs_test_tmp_path("fs/user.slice/mine.scope"), &e), QS_OK);
-    assert_int_equal(qs_mkdirs(qs_test_tmp_path("fs/user.slice/other.scope"), &e), QS_OK);
+    qs_test_mkdirs(qs_test_tmp_path("fs/user.slice/mine.scope"));
+    qs_test_mkdirs(qs_test_tmp_path("fs/user.slice/other.scope"));
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         qs_test_file(files[i].name, files[i].text, strlen(files[i].text));
     qs_cgroup_memory(qs_test_tmp_path("self"), qs_test_tmp_path("fs"), &limit, &left);

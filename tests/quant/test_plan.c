@@ -509,7 +509,7 @@ static void check_report(struct qs_report *r, const char *const *parts)
     struct qs_str text = QS_STR_INIT, json = QS_STR_INIT;
     assert_non_null(r);
     assert_false(qs_report_failed(r));
-    qs_report_text(r, 0, &text);
+    qs_report_text(r, &(struct qs_text_style){ .width = 0 }, &text);
     assert_true(qs_report_json(r, &json));
     for (; *parts; parts++)
         if (!strstr(text.data, *parts) && !strstr(json.data, *parts))
@@ -517,6 +517,37 @@ static void check_report(struct qs_report *r, const char *const *parts)
     qs_str_free(&text);
     qs_str_free(&json);
     qs_report_free(r);
+}
+
+/* The table that a screen moves over: its columns, what is known without measuring, problems in place of reasons. */
+static void check_brief_choice(struct qs_plan *p)
+{
+    static const char *const keys[] = { "name", "role", "layer", "shape", "from", "to", "bytes", "bpw", "error", "kurtosis",
+                                        "outliers", "reason" };
+    const struct qs_survey_args args = { .errors = true };
+    struct qs_survey *survey = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_survey_new(p->model, &args, &survey, &e), QS_OK);
+    p->enc[3].problem = "it cannot be";
+    struct qs_report *r = qs_report_new("tensors");
+    qs_report_choice(r, p, &(struct qs_choice_view){ .survey = survey, .brief = true });
+    assert_false(qs_report_failed(r));
+    const struct qs_section *s = qs_report_section(r, 0);
+    assert_int_equal(qs_section_rows(s), p->n);
+    assert_int_equal(qs_section_columns(s), sizeof keys / sizeof *keys);
+    for (size_t c = 0; c < qs_section_columns(s); c++)
+        assert_string_equal(qs_section_column(s, c)->key, keys[c]);
+    assert_true(qs_section_column(s, 11)->optional && !qs_section_column(s, 7)->optional);
+    for (size_t i = 0; i < p->n; i++) {
+        assert_string_equal(qs_section_cell(s, i, 0)->str, p->enc[i].tensor->name);
+        assert_string_equal(qs_section_cell(s, i, 11)->str, i == 3 ? "it cannot be" : p->enc[i].reason);
+        assert_int_equal(qs_section_cell(s, i, 9)->type, QS_CELL_NONE); /* nothing is measured */
+        const bool lossless = !p->enc[i].copy && p->enc[i].type == QS_F32;
+        assert_int_equal(qs_section_cell(s, i, 8)->type, lossless ? QS_CELL_NUM : QS_CELL_NONE);
+    }
+    p->enc[3].problem = NULL;
+    qs_report_free(r);
+    qs_survey_free(survey);
 }
 
 static void test_reports(void **state)
@@ -531,13 +562,14 @@ static void test_reports(void **state)
         "\"peak_memory\": 123456", "\"warnings\"", "\"report\": \"plan\"", "\"file_bytes\": 5000", "\"files\": 2",
         "\"free_disk\": 600", "\"fits_disk\": false", NULL
     };
-    check_report(qs_report_plan(b.p, false, &f), all);
-    struct qs_report *few = qs_report_plan(b.p, true, NULL);
+    check_report(qs_report_plan(b.p, &(struct qs_choice_view){ .survey = NULL }, &f), all);
+    struct qs_report *few = qs_report_plan(b.p, &(struct qs_choice_view){ .changes_only = true }, NULL);
     size_t changed = 0;
     for (size_t i = 0; i < b.p->n; i++)
         changed += !b.p->enc[i].copy;
     assert_int_equal(qs_section_rows(qs_report_section(few, 0)), changed);
     qs_report_free(few);
+    check_brief_choice(b.p);
     static const char *const recipe[] = { "\"items\"", "blk.0.attn_q.weight", "as the preset", NULL };
     check_report(qs_report_recipe(b.r), recipe);
     static const char *const resolved[] = { "\"matched\": 2", "\"decided\": 2", "pinned in line 2", NULL };

@@ -42,6 +42,14 @@ static void test_ramp(void **state)
         assert_true(qs_color_lightness(rgb) > last + 0.02);
         last = qs_color_lightness(rgb);
     }
+    for (int bright = 0; bright < 2; bright++) { /* as do its ANSI colours, here in xterm's palette */
+        last = -1;
+        for (unsigned i = 0; i < QS_RAMP_ANSI_STEPS; i++) {
+            qs_color_palette(qs_ramp_ansi(i, bright).color, rgb);
+            assert_true(qs_color_lightness(rgb) > last);
+            last = qs_color_lightness(rgb);
+        }
+    }
 }
 
 static struct qs_survey *stats_survey(void)
@@ -193,6 +201,24 @@ static size_t widest_plain(const char *text, size_t *escapes)
     return most;
 }
 
+/* On eight colours every level has its step of the ramp, as the legend shows. */
+static void test_eight_colors(void **state)
+{
+    (void)state;
+    static const char *const step[] = { "\x1b[37;40m", "\x1b[37;41m", "\x1b[30;46m", "\x1b[30;47m" };
+    static const unsigned of_level[QS_RAMP_LEVELS] = { 0, 0, 0, 1, 1, 2, 2, 2, 3, 3 };
+    const struct qs_heat_style style = { .width = 100, .color = QS_HEAT_8 };
+    struct qs_heat *h = heat_of(QS_MAP_BITS, NULL);
+    h->low = 0, h->high = 10, h->log = false;
+    for (unsigned i = 0; i < QS_RAMP_LEVELS; i++) {
+        struct qs_str out = QS_STR_INIT;
+        qs_heat_mark(h, &style, i + 0.5, &out);
+        assert_int_equal(strncmp(out.data, step[of_level[i]], strlen(step[0])), 0);
+        qs_str_free(&out);
+    }
+    qs_heat_free(h);
+}
+
 static void test_text(void **state)
 {
     (void)state;
@@ -338,7 +364,7 @@ static void test_survey_report(void **state)
     view.sort = "-max_sigma";
     view.worst = 1;
     assert_int_equal(qs_report_survey(s, &view, &r, &e), QS_OK);
-    qs_report_text(r, 100, &out);
+    qs_report_text(r, &(struct qs_text_style){ .width = 100 }, &out);
     assert_non_null(strstr(out.data, "blk.5.ffn_down.weight"));
     assert_null(strstr(out.data, "blk.6.ffn_down.weight"));
     qs_str_clear(&out);
@@ -387,7 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ramp), cmocka_unit_test(test_places), cmocka_unit_test(test_total),
-        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_text), cmocka_unit_test(test_before_measuring),
+        cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_eight_colors), cmocka_unit_test(test_text), cmocka_unit_test(test_before_measuring),
         cmocka_unit_test(test_svg),
         cmocka_unit_test(test_list), cmocka_unit_test(test_survey_report), cmocka_unit_test(test_failing_memory),
     };

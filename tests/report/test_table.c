@@ -88,7 +88,7 @@ static void test_text(void **state)
     (void)state;
     struct qs_report *r = sample_report();
     struct qs_str s = QS_STR_INIT;
-    qs_report_text(r, 0, &s);
+    qs_report_text(r, &(struct qs_text_style){ .width = 0 }, &s);
     assert_string_equal(s.data,
         "Model\n"
         "  name             story\\x1B[31mteller\n"
@@ -128,7 +128,7 @@ static void test_widths(void **state)
     struct qs_report *r = sample_report();
     for (unsigned width = 34; width < 100; width++) {
         struct qs_str s = QS_STR_INIT;
-        qs_report_text(r, width, &s);
+        qs_report_text(r, &(struct qs_text_style){ .width = width }, &s);
         assert_true(widest_line(s.data) <= width);
         assert_true(strstr(s.data, width < 60 ? "not shown at this width" : "12,346") != NULL);
         assert_true((strstr(s.data, "blk.10.attn_q.weight") == NULL) == (width < 44)); /* shortened only when needed */
@@ -148,7 +148,7 @@ static void test_wrapped_last_column(void **state)
     qs_cell_str(t, 0, "a");
     qs_cell_str(t, 1, "the quick brown fox jumps over the lazy dog and runs");
     struct qs_str s = QS_STR_INIT;
-    qs_report_text(r, 40, &s);
+    qs_report_text(r, &(struct qs_text_style){ .width = 40 }, &s);
     assert_string_equal(s.data, "  k  about\n"
                                 "  -  -----------------------------------\n"
                                 "  a  the quick brown fox jumps over the\n"
@@ -177,7 +177,7 @@ static void check_two(const struct qs_column *second, const char *const name[], 
             qs_cell_str(t, 3, text[i]);
     }
     struct qs_str s = QS_STR_INIT;
-    qs_report_text_as(r, &style, &s);
+    qs_report_text(r, &style, &s);
     assert_string_equal(s.data, want);
     qs_str_free(&s);
     qs_report_free(r);
@@ -325,7 +325,7 @@ static void test_failing_memory(void **state)
         qs_mem_fail_after(i);
         struct qs_report *r = sample_report();
         assert_true(qs_report_failed(r));
-        qs_report_text(r, 40, &s); /* prints nothing */
+        qs_report_text(r, &(struct qs_text_style){ .width = 40 }, &s); /* prints nothing */
         assert_int_equal(s.len, 0);
         qs_mem_fail_after(0);
         qs_str_free(&s);

@@ -62,7 +62,7 @@ bool qs_pty_wait_no_text(struct qs_pty *p, const char *text);
 bool qs_pty_wait_output(struct qs_pty *p, const char *bytes);   /* anywhere in what was written since qs_pty_forget_output */
 bool qs_pty_wait_idle(struct qs_pty *p);
 bool qs_pty_wait_stopped(struct qs_pty *p);
-/* Nobody reads meanwhile what the program writes: until the terminal takes no more of it; until the program has ended. */
+/* Nobody reads meanwhile what the program writes: until the terminal takes no more; until the program has ended. */
 bool qs_pty_wait_stuck(struct qs_pty *p);
 bool qs_pty_wait_exit_unread(struct qs_pty *p);
 bool qs_pty_wait_exit(struct qs_pty *p, int *status);           /* of waitpid; all output has been taken in then */

@@ -230,21 +230,6 @@ static void profiles(void **state)
     screen_free(&s);
 }
 
-static void sparks(void **state)
-{
-    (void)state;
-    const double v[] = { 100, 0, 1, 2, NAN, 4, 8 };
-    struct screen s;
-    screen_make(&s, 1, 6, false, QS_TIER_MONO);
-    qs_spark_draw(&s.canvas, 0, 0, 6, &s.theme, QS_LOOK_SERIES_1, v, 7); /* the last six */
-    screen_shows(&s, "\u2581\u2582\u2583 \u2585\u2588\n");
-    s.canvas.ascii = true;
-    qs_spark_draw(&s.canvas, 0, 0, 6, &s.theme, QS_LOOK_SERIES_1, v, 7);
-    assert_true(screen_is_ascii(&s));
-    qs_spark_draw(&s.canvas, 0, 0, 6, &s.theme, QS_LOOK_SERIES_1, v, 0);
-    screen_free(&s);
-}
-
 static void any_size(void **state)
 {
     (void)state;
@@ -283,6 +268,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(scales), cmocka_unit_test(heat_without_color),
                                         cmocka_unit_test(heat_in_color), cmocka_unit_test(legends), cmocka_unit_test(histograms),
-                                        cmocka_unit_test(profiles), cmocka_unit_test(sparks), cmocka_unit_test(any_size) };
+                                        cmocka_unit_test(profiles), cmocka_unit_test(any_size) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

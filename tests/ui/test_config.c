@@ -22,7 +22,7 @@ static int setup(void **state)
     (void)snprintf(path, sizeof path, "%s/%u", qs_test_tmp(), n++);
     assert_int_equal(setenv("XDG_CONFIG_HOME", path, 1), 0);
     (void)strncat(path, "/quantscape", sizeof path - strlen(path) - 1);
-    assert_int_equal(qs_mkdirs(path, NULL), QS_OK);
+    qs_test_mkdirs(path);
     (void)strncat(path, "/config", sizeof path - strlen(path) - 1);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Tables and texts of reports: what is seen at which width, sorting, filter, search, marks, mouse; a hundred thousand rows;
+/* Tables and whole reports: what is seen at which width, sorting, filter, search, marks, mouse; a hundred thousand rows;
  * any size; random events. */
 #include "tests/ui/widgets.h"
 
@@ -142,6 +142,18 @@ static void sorting(void **state)
     done(&t);
 }
 
+static bool down(void *ctx, size_t row) /* the rows named ffn_down */
+{
+    (void)ctx;
+    return row % 5 == 3;
+}
+
+static bool nothing(void *ctx, size_t row)
+{
+    (void)ctx, (void)row;
+    return false;
+}
+
 static bool odd(void *ctx, size_t row)
 {
     (void)ctx;
@@ -162,8 +174,7 @@ static void finding(void **state)
     assert_int_equal(t.v.list.cursor, 38);
     assert_int_equal(qs_table_view_find(&t.v, ffn, false), 2);
     qs_table_view_go(&t.v, 5);
-    qs_table_view_filter(&t.v, ffn);
-    assert_true(qs_table_view_filtered(&t.v));
+    qs_table_view_keep(&t.v, down, NULL);
     assert_int_equal(t.v.list.n, 8);
     assert_int_equal(qs_table_view_row(&t.v), 8); /* the next one that is left */
     assert_int_equal(qs_table_view_line(&t.v, 8), 1);
@@ -173,10 +184,10 @@ static void finding(void **state)
     t.v.search = ffn;
     draw(&t, NULL);
     assert_true(screen_look(&t.s, 1, 9, QS_LOOK_MATCH) || screen_look(&t.s, 2, 9, QS_LOOK_MATCH));
-    qs_table_view_filter(&t.v, none);
+    qs_table_view_keep(&t.v, nothing, NULL);
     assert_int_equal(t.v.list.n, 0);
     draw(&t, "   tensor\u25BC                size    error  note              >\n   no row matches\n\n\n");
-    qs_table_view_filter(&t.v, NULL);
+    qs_table_view_keep(&t.v, NULL, NULL);
     assert_int_equal(t.v.list.n, 40);
     qs_table_view_sort(&t.v, QS_NO_COLUMN, false);
     qs_table_view_keep(&t.v, odd, NULL);
@@ -288,14 +299,14 @@ static void random_events(void **state)
     (void)state;
     struct table t;
     uint32_t seed = 99;
-    struct qs_regex *re = regex("blk.[0-4]"), *few = regex("output");
+    struct qs_regex *re = regex("blk.[0-4]");
     make(&t, 60, 10, 60);
     for (int i = 0; i < 8000; i++) {
         const struct qs_event e = random_event(&seed, t.s.cells.rows, t.s.cells.cols);
         const uint32_t x = next_random(&seed);
         switch (e.kind == QS_EVENT_MOUSE ? 99 : x % 9) {
         case 0: qs_table_view_sort_step(&t.v, x & 256 ? 1 : -1); break;
-        case 1: qs_table_view_filter(&t.v, x & 256 ? re : x & 512 ? few : NULL); break;
+        case 1: qs_table_view_keep(&t.v, x & 256 ? odd : x & 512 ? nothing : NULL, NULL); break;
         case 2: qs_table_view_scroll(&t.v, x & 256 ? 1 : -1); break;
         case 3: qs_table_view_find(&t.v, re, x & 256); break;
         case 4: qs_table_view_sort_reverse(&t.v); break;
@@ -309,7 +320,6 @@ static void random_events(void **state)
         assert_true(t.v.list.n ? row < 60 : row == QS_NO_ROW);
     }
     qs_regex_free(re);
-    qs_regex_free(few);
     done(&t);
 }
 
@@ -369,7 +379,6 @@ static void text_of_report(void **state)
     struct qs_report *r = tensor_report(40);
     struct qs_facts_view v = QS_FACTS_VIEW_INIT;
     struct qs_regex *re = regex("blk\\.3\\.");
-    char buf[80];
     screen_make(&s, 5, 60, true, QS_TIER_RGB);
     qs_facts_view_set(&v, r);
     assert_int_equal(qs_facts_view_find(&v, re, false), 0); /* no lines yet */
@@ -380,7 +389,7 @@ static void text_of_report(void **state)
                      "   blk.0.attn_q.weight        128 KiB   0.100%             |\n"
                      "       kept by the preset                                  |\n");
     assert_true(screen_look(&s, 0, 1, QS_LOOK_TITLE) && screen_look(&s, 3, 4, QS_LOOK_TEXT));
-    assert_string_equal(qs_facts_view_position(&v, buf, sizeof buf), "1-5 of 55");
+    assert_int_equal(v.n, 55);
     v.search = re;
     assert_int_equal(qs_facts_view_find(&v, re, false), 1);
     qs_facts_view_draw(&v, &s.canvas, &s.theme);
@@ -405,11 +414,6 @@ static void text_of_report(void **state)
             qs_facts_view_draw(&v, &s.canvas, &s.theme);
             assert_true(screen_is_ascii(&s));
         }
-    qs_facts_view_set_text(&v, "one\n\n  two words\x1b that are wrapped here\nend");
-    qs_facts_view_move(&v, QS_LIST_HOME);
-    screen_size(&s, 7, 20);
-    qs_facts_view_draw(&v, &s.canvas, &s.theme);
-    screen_shows(&s, " one\n\n   two words\\x1B\n   that are wrapped\n   here\n end\n\n");
     qs_facts_view_set(&v, NULL);
     qs_facts_view_draw(&v, &s.canvas, &s.theme);
     assert_true(screen_is_empty(&s));

@@ -512,7 +512,8 @@ int main(void)
         cmocka_unit_test(test_paste), cmocka_unit_test(test_mouse), cmocka_unit_test(test_background), cmocka_unit_test(test_clipboard),
         cmocka_unit_test(test_sizes), cmocka_unit_test(test_stop_and_continue), cmocka_unit_test(test_stray),
         cmocka_unit_test(test_every_end),
-        cmocka_unit_test(test_ends_where_nobody_reads), cmocka_unit_test(test_quit_restores), cmocka_unit_test(test_hang_up),
+        cmocka_unit_test(test_ends_where_nobody_reads), cmocka_unit_test(test_quit_restores),
+        cmocka_unit_test(test_hang_up),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -350,7 +350,7 @@ static void test_places(void **state)
     assert_false(qs_file_exists(qs_test_tmp_path("config"))); /* looking makes nothing */
 
     (void)snprintf(dir, sizeof dir, "%s/quantscape/themes", qs_test_tmp_path("config"));
-    assert_int_equal(qs_mkdirs(dir, &e), QS_OK);
+    qs_test_mkdirs(dir);
     put(dir, "zebra.theme", "text = #010101\n");
     put(dir, "dark.theme", "text = #020202\n");
     put(dir, "ant.theme", "nonsense\n");

@@ -196,19 +196,24 @@ const char *desk_model(const char *name, int type)
     return path;
 }
 
+static bool has_entry(const struct qs_model *m, size_t i, size_t only)
+{
+    return m->tensor[i].n_dims == 2 && (only == SIZE_MAX || only == i);
+}
+
 /* In the legacy form: count; name, calls, values of each entry. */
-const char *desk_imatrix(const struct desk *d, const char *name, size_t columns)
+static const char *make_imatrix(const struct desk *d, const char *name, size_t columns, size_t only)
 {
     const struct qs_model *m = qs_workbench_doc(d->w)->model;
     struct qs_str s = QS_STR_INIT;
     int32_t n = 0;
     for (size_t i = 0; i < m->n_tensors; i++)
-        n += m->tensor[i].n_dims == 2;
+        n += has_entry(m, i, only);
     qs_str_addn(&s, &n, sizeof n);
     for (size_t i = 0; i < m->n_tensors; i++) {
         const struct qs_tensor *t = &m->tensor[i];
         const int32_t len = (int32_t)strlen(t->name), calls = 1, values = (int32_t)(columns ? columns : t->ne[0]);
-        if (t->n_dims != 2)
+        if (!has_entry(m, i, only))
             continue;
         qs_str_addn(&s, &len, sizeof len);
         qs_str_addn(&s, t->name, (size_t)len);
@@ -223,6 +228,31 @@ const char *desk_imatrix(const struct desk *d, const char *name, size_t columns)
     const char *path = qs_test_file(name, s.data, s.len);
     qs_str_free(&s);
     return path;
+}
+
+const char *desk_imatrix(const struct desk *d, const char *name, size_t columns)
+{
+    return make_imatrix(d, name, columns, SIZE_MAX);
+}
+
+const char *desk_imatrix_of(const struct desk *d, const char *name, size_t tensor)
+{
+    return make_imatrix(d, name, 0, tensor);
+}
+
+bool desk_read(const struct desk *d, const void *ctx)
+{
+    (void)ctx;
+    return !qs_workbench_imatrix_reading(d->w);
+}
+
+void desk_take_imatrix(struct desk *d, const char *path)
+{
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_workbench_imatrix(d->w, path, &e), QS_OK);
+    desk_wait(d, desk_read, NULL);
+    if (qs_workbench_imatrix_error(d->w)->code)
+        fail_msg("%s", qs_workbench_imatrix_error(d->w)->msg);
 }
 
 void desk_same_files(const char *a, const char *b)

@@ -40,6 +40,10 @@ const char *desk_demo(void);
 const char *desk_model(const char *name, int type);
 /* An importance matrix for the model of a desk, in the temporary folder; columns: 0 the right number, else that. */
 const char *desk_imatrix(const struct desk *d, const char *name, size_t columns);
+/* The same of one tensor alone. */
+const char *desk_imatrix_of(const struct desk *d, const char *name, size_t tensor);
+void desk_take_imatrix(struct desk *d, const char *path); /* and waits for it; it has to work */
+bool desk_read(const struct desk *d, const void *ctx);   /* no importance matrix is being read */
 void desk_same_files(const char *a, const char *b);
 
 #endif

@@ -314,8 +314,8 @@ static void test_recipe_files(void **state)
     desk_end(&d);
 }
 
-/* Two files one after the other: each step back or forth brings along the file whose text it is, so that saving cannot put one
- * recipe into the other's file. */
+/* Two files one after the other: each step back or forth brings along the file whose text it is, so that saving cannot
+ * put one recipe into the other's file. */
 static void test_files_follow_undo(void **state)
 {
     (void)state;
@@ -359,16 +359,22 @@ static void test_imatrix(void **state)
     start_quiet(&d);
     const struct qs_doc *doc = qs_workbench_doc(d.w);
     const struct qs_survey *survey = doc->survey;
-    const uint64_t version = doc->version;
-    assert_int_equal(qs_workbench_imatrix(d.w, desk_imatrix(&d, "wrong.dat", 7), &e), QS_EINVAL);
-    assert_non_null(strstr(e.msg, "another model"));
-    assert_int_equal(qs_workbench_imatrix(d.w, qs_test_tmp_path("none.dat"), &e), QS_ENOTFOUND);
+    const uint64_t version = doc->version, logged = qs_log_version(qs_workbench_log(d.w));
+    assert_int_equal(qs_workbench_imatrix(d.w, desk_imatrix(&d, "wrong.dat", 7), &e), QS_OK);
+    assert_true(qs_workbench_imatrix_reading(d.w));
+    desk_wait(&d, desk_read, NULL);
+    assert_int_equal(qs_workbench_imatrix_error(d.w)->code, QS_EINVAL);
+    assert_non_null(strstr(qs_workbench_imatrix_error(d.w)->msg, "another model"));
+    assert_int_equal(qs_workbench_imatrix(d.w, qs_test_tmp_path("none.dat"), &e), QS_OK);
+    desk_wait(&d, desk_read, NULL);
+    assert_int_equal(qs_workbench_imatrix_error(d.w)->code, QS_ENOTFOUND);
+    assert_int_equal(qs_log_version(qs_workbench_log(d.w)), logged + 2);
     doc = qs_workbench_doc(d.w);
     assert_null(doc->imatrix);
     assert_ptr_equal(doc->survey, survey);
     assert_int_equal(doc->version, version);
     const char *path = desk_imatrix(&d, "right.dat", 0);
-    assert_int_equal(qs_workbench_imatrix(d.w, path, &e), QS_OK);
+    desk_take_imatrix(&d, path);
     doc = qs_workbench_doc(d.w);
     assert_string_equal(doc->imatrix_path, path);
     assert_ptr_equal(doc->plan->imatrix, doc->imatrix);
@@ -378,6 +384,41 @@ static void test_imatrix(void **state)
     assert_int_equal(qs_workbench_imatrix(d.w, NULL, &e), QS_OK);
     assert_null(qs_workbench_doc(d.w)->imatrix);
     assert_false(qs_workbench_doc(d.w)->survey->weighted);
+    desk_end(&d);
+}
+
+/* A cell depends on the matrix only where the matrix has its tensor: what is known of the others stays known. */
+static void test_imatrix_keeps_the_rest(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct qs_err e = QS_ERR_INIT;
+    desk_start(&d, NULL);
+    desk_open(&d, desk_model("rest.gguf", QS_Q8_0)); /* measured for what is asked for alone */
+    const size_t q = desk_tensor(&d, "blk.0.attn_q.weight"), k = desk_tensor(&d, "blk.0.attn_k.weight");
+    qs_workbench_want_type(d.w, QS_Q4_K);
+    desk_wait(&d, desk_idle, NULL);
+    assert_true(desk_known(&d, q, QS_Q4_K) && desk_known(&d, k, QS_Q4_K));
+    desk_take_imatrix(&d, desk_imatrix_of(&d, "one.dat", q));
+    assert_false(desk_known(&d, q, QS_Q4_K));
+    assert_true(desk_known(&d, k, QS_Q4_K));
+    assert_int_equal(qs_survey_counts(qs_workbench_doc(d.w)->survey).measured, 0);
+    /* of two at the same time the last one counts; none, at once, is later than both */
+    const char *all = desk_imatrix(&d, "all.dat", 0);
+    assert_int_equal(qs_workbench_imatrix(d.w, qs_test_tmp_path("none.dat"), &e), QS_OK);
+    desk_take_imatrix(&d, all);
+    assert_string_equal(qs_workbench_doc(d.w)->imatrix_path, all);
+    assert_int_equal(qs_workbench_imatrix(d.w, all, &e), QS_OK);
+    assert_int_equal(qs_workbench_imatrix(d.w, NULL, &e), QS_OK);
+    desk_wait(&d, desk_idle, NULL);
+    assert_false(qs_workbench_imatrix_reading(d.w));
+    assert_null(qs_workbench_doc(d.w)->imatrix);
+    assert_int_equal(qs_workbench_imatrix_error(d.w)->code, QS_OK);
+    /* a model that is opened meanwhile has none */
+    assert_int_equal(qs_workbench_imatrix(d.w, all, &e), QS_OK);
+    desk_open(&d, desk_model("rest2.gguf", QS_Q8_0));
+    desk_wait(&d, desk_idle, NULL);
+    assert_null(qs_workbench_doc(d.w)->imatrix);
     desk_end(&d);
 }
 
@@ -425,7 +466,14 @@ static int edit_a_little(struct qs_workbench *w, const struct paths *p, struct q
     }
     if (!qs_workbench_undo(w, NULL) || !qs_workbench_redo(w, NULL))
         return qs_fail_mem(e, 0, "undo");
+    struct desk d = { .w = w, .pool = p->desk.pool, .pipe = { p->desk.pipe[0], p->desk.pipe[1] } };
     rc = qs_workbench_imatrix(w, p->imatrix, e);
+    if (!rc)
+        desk_wait(&d, desk_read, NULL);
+    if (!rc && qs_workbench_imatrix_error(w)->code) {
+        *e = *qs_workbench_imatrix_error(w);
+        rc = (int)e->code;
+    }
     if (!rc)
         rc = qs_workbench_recipe_save(w, p->recipe, true, e);
     if (!rc)
@@ -485,7 +533,8 @@ int main(void)
         cmocka_unit_test(test_others_stay),
         cmocka_unit_test(test_refusals_change_nothing), cmocka_unit_test(test_free_edits),
         cmocka_unit_test(test_recipe_files), cmocka_unit_test(test_files_follow_undo),
-        cmocka_unit_test(test_imatrix),
+        cmocka_unit_test(test_imatrix), cmocka_unit_test(test_imatrix_keeps_the_rest),
+        
         cmocka_unit_test(test_permission),           cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

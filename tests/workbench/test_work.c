@@ -2,10 +2,12 @@
  * */
 #include "tests/workbench/desk.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -66,6 +68,12 @@ static double map_total(const struct desk *d)
     const double total = h->total;
     qs_heat_free(h);
     return total;
+}
+
+static const char *last_line(const struct desk *d)
+{
+    const struct qs_log *l = qs_workbench_log(d->w);
+    return qs_log_at(l, qs_log_count(l) - 1)->text;
 }
 
 static void test_measures_by_itself(void **state)
@@ -252,6 +260,100 @@ static void test_asked_too_late(void **state)
     desk_end(&d);
 }
 
+/* The file was changed underneath: it is measured no more until something changes, or a person asks. */
+static void test_failing_is_not_repeated(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct qs_err e = QS_ERR_INIT;
+    static const struct timespec past[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+    desk_start(&d, NULL);
+    desk_open(&d, desk_model("changed.gguf", QS_Q8_0));
+    const size_t q = desk_tensor(&d, "blk.0.attn_q.weight"), k = desk_tensor(&d, "blk.0.attn_k.weight");
+    struct qs_log *const log = qs_workbench_log(d.w);
+    assert_int_equal(utimensat(AT_FDCWD, qs_workbench_doc(d.w)->model->path, past, 0), 0);
+    qs_workbench_focus(d.w, q);
+    desk_wait(&d, desk_idle, NULL);
+    const size_t jobs = qs_workbench_jobs(d.w);
+    const uint64_t logged = qs_log_version(log);
+    const struct qs_work failed = *qs_workbench_job(d.w, 0);
+    assert_int_equal(failed.status.state, QS_JOB_FAILED);
+    assert_true(failed.resumable);
+    assert_string_equal(failed.word, "measuring");
+    qs_workbench_focus(d.w, k);
+    qs_workbench_want_type(d.w, QS_Q3_K);
+    qs_workbench_want_stats(d.w);
+    desk_wait(&d, desk_idle, NULL);
+    assert_int_equal(qs_workbench_jobs(d.w), jobs);
+    assert_int_equal(qs_log_version(log), logged);
+    assert_int_equal(qs_workbench_requantize(d.w, true, &e), QS_OK);
+    assert_int_equal(qs_workbench_set(d.w, &k, 1, QS_Q5_1, NULL, &e), QS_OK); /* once for an edit */
+    desk_wait(&d, desk_idle, NULL);
+    assert_int_equal(qs_workbench_jobs(d.w), jobs + 1);
+    qs_workbench_focus(d.w, q);
+    assert_int_equal(desk_job(&d, QS_WORK_SURVEY), 0);
+    assert_int_equal(qs_workbench_job_resume(d.w, failed.id, &e), QS_OK);
+    desk_wait(&d, desk_idle, NULL);
+    assert_int_equal(qs_workbench_jobs(d.w), jobs + 2);
+    desk_end(&d);
+}
+
+/* ---- work of others ------------------------------------------------------------------------------------------ */
+
+struct other { unsigned freed; int rc; };
+
+/* Goes on until it is cancelled, or at once with a result. */
+static int others_work(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    const struct other *o = ctx;
+    if (o->rc)
+        return qs_fail(e, (enum qs_code)o->rc, "there is nothing there");
+    qs_job_phase(job, "look", "files", 0);
+    int rc = QS_OK;
+    while (!rc)
+        rc = qs_job_step(job, 1, e);
+    return rc;
+}
+
+static void others_end(void *ctx)
+{
+    ((struct other *)ctx)->freed++;
+}
+
+static void test_work_of_others(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct qs_err e = QS_ERR_INIT;
+    struct other o = { 0 }, fails = { .rc = QS_ENOTFOUND };
+    unsigned id = 0, second = 0;
+    desk_start(&d, NULL);
+    assert_int_equal(qs_workbench_start(d.w, "looking", "a\x1btitle", others_work, &o, others_end, &id, &e), QS_OK);
+    const struct qs_work *x = qs_workbench_job_by_id(d.w, id);
+    assert_int_equal(x->kind, QS_WORK_OTHER);
+    assert_string_equal(x->word, "looking");
+    assert_null(strchr(x->status.title, 0x1b));
+    qs_workbench_job_pause(d.w, id, true);
+    desk_wait(&d, desk_paused, &id);
+    assert_int_equal(o.freed, 0);
+    qs_workbench_job_cancel(d.w, id);
+    desk_wait(&d, desk_ended, &id);
+    x = qs_workbench_job_by_id(d.w, id);
+    assert_int_equal(x->status.state, QS_JOB_CANCELLED);
+    assert_false(x->resumable);
+    assert_int_equal(qs_workbench_job_resume(d.w, id, &e), QS_EUNSUPPORTED);
+    assert_int_equal(o.freed, 1);
+    assert_int_equal(qs_workbench_start(d.w, "looking", "once more", others_work, &fails, others_end, &second, &e),
+                     QS_OK);
+    desk_wait(&d, desk_ended, &second);
+    assert_int_equal(qs_workbench_job_by_id(d.w, second)->status.state, QS_JOB_FAILED);
+    assert_non_null(strstr(last_line(&d), "once more: there is nothing there"));
+    assert_int_equal(fails.freed, 1);
+    assert_int_equal(qs_workbench_start(d.w, "looking", "to the end", others_work, &o, others_end, NULL, &e), QS_OK);
+    desk_end(&d);
+    assert_int_equal(o.freed, 2);
+}
+
 /* ---- writing ------------------------------------------------------------------------------------------------- */
 
 /* What the writer makes of the plan as it is now, without a workbench. */
@@ -266,12 +368,6 @@ static const char *written_directly(const struct desk *d, const char *name)
         fail_msg("%s", e.msg);
     qs_writer_result_free(x);
     return path;
-}
-
-static const char *last_line(const struct desk *d)
-{
-    const struct qs_log *l = qs_workbench_log(d->w);
-    return qs_log_at(l, qs_log_count(l) - 1)->text;
 }
 
 static void test_write_while_editing(void **state)
@@ -459,8 +555,16 @@ static void test_the_list(void **state)
     (void)state;
     struct desk d;
     struct qs_err e = QS_ERR_INIT;
-    unsigned last = 0;
+    unsigned last = 0, unfinished;
     desk_start(&d, NULL);
+    desk_open(&d, desk_model("list.gguf", QS_F16));
+    struct hold *h = desk_hold(d.pool);
+    const struct qs_write_request q = { .path = qs_test_tmp_path("list-out.gguf") };
+    assert_int_equal(qs_workbench_write(d.w, &q, &unfinished, &e), QS_OK);
+    qs_workbench_job_cancel(d.w, unfinished);
+    desk_release(h);
+    desk_wait(&d, desk_idle, NULL);
+    assert_true(qs_workbench_job_by_id(d.w, unfinished)->resumable);
     for (int i = 0; i < 104; i++) {
         assert_int_equal(qs_workbench_open(d.w, qs_test_tmp_path("none.gguf"), &e), QS_OK);
         desk_wait(&d, desk_idle, NULL);
@@ -473,6 +577,7 @@ static void test_the_list(void **state)
         assert_true(qs_workbench_job(d.w, i)->id < qs_workbench_job(d.w, i - 1)->id);
     assert_null(qs_workbench_job(d.w, n));
     assert_null(qs_workbench_job_by_id(d.w, 1));
+    assert_non_null(qs_workbench_job_by_id(d.w, unfinished)); /* it can be gone on with: others leave first */
     qs_workbench_job_dismiss(d.w, last);
     assert_int_equal(qs_workbench_jobs(d.w), n - 1);
     assert_int_equal(qs_workbench_open(d.w, qs_test_tmp_path("none.gguf"), &e), QS_OK);
@@ -485,7 +590,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measures_by_itself), cmocka_unit_test(test_focus_goes_first),
         cmocka_unit_test(test_measures_what_is_asked), cmocka_unit_test(test_survey_is_cancelled),
-        cmocka_unit_test(test_asked_too_late),
+        cmocka_unit_test(test_asked_too_late), cmocka_unit_test(test_failing_is_not_repeated),
+        cmocka_unit_test(test_work_of_others),
         cmocka_unit_test(test_write_while_editing), cmocka_unit_test(test_cancel_and_resume),
         cmocka_unit_test(test_another_model_meanwhile), cmocka_unit_test(test_freed_with_jobs),
         cmocka_unit_test(test_broken_file), cmocka_unit_test(test_zoom), cmocka_unit_test(test_the_list),

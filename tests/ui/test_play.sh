@@ -1,5 +1,5 @@
 #!/bin/bash
-# play.sh - the screen without a terminal: every script of play/ at each of its sizes, what the scripts write, and
+# test_play.sh - the screen without a terminal: every script of play/ at each of its sizes, what the scripts write, and
 # screens compared cell by cell with golden/ (QS_UPDATE_GOLDENS=1 writes those anew).
 #
 # The head of a script says "# file: NAME" (none: no document), "# sizes: COLSxROWS ..." and "# options: ...".
