@@ -77,7 +77,9 @@ rm -f disk/*
 "$program" quantize model.gguf -t IQ2_XS --imatrix "$imatrix" --threads 1 -o disk/half.gguf > "$out" 2> "$err" < /dev/null &
 pid=$!
 for ((i = 0; i < 1000; i++)); do
-    if [ -e disk/half.gguf.part ] && [ "$(stat -c %b disk/half.gguf.part)" -gt 0 ]; then break; fi
+    # All of its room is claimed: the size is set when the last block is.
+    if read -r blocks size < <(stat -c '%b %s' disk/half.gguf.part 2> /dev/null) && [ "$size" -gt 0 ] &&
+        [ $((blocks * 512)) -ge "$size" ]; then break; fi
     sleep 0.002
 done
 kill -KILL "$pid"
