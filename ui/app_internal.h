@@ -112,6 +112,7 @@ bool qs_write_poll(struct qs_app *a); /* tells of files that are whole, or could
 void qs_app_write_modelfile(struct qs_app *a, const char *arg);
 
 /* ---- around the screen (frame.c) ---- */
+void qs_frame_message(struct qs_app *a, const struct qs_canvas *c); /* the message, in one line with its sign and colour */
 void qs_frame_draw(struct qs_app *a, const struct qs_canvas *all, int *row, int *col);
 
 /* Takes effect at once and is kept in the settings file (not where the app is private). */

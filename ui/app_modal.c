@@ -169,9 +169,9 @@ static void draw_prompt(struct qs_app *a, const struct qs_canvas *all, int *row,
     const struct qs_canvas line = qs_canvas_part(all, (struct qs_rect){ rows - 1, 0, 1, cols });
     const int most = rows > 6 ? (rows - 4 < 10 ? rows - 4 : 10) : 1, n = qs_edit_candidate_rows(&a->prompt.edit, most);
     qs_draw_fill(&line, (struct qs_rect){ 0, 0, 1, cols }, qs_app_look(a, QS_LOOK_INPUT));
-    if (a->message[0] && n == 0 && rows > 2) { /* why it is asked for again */
-        qs_draw_fill(all, (struct qs_rect){ rows - 2, 0, 1, cols }, qs_app_look(a, QS_LOOK_ERROR));
-        qs_draw_text(all, rows - 2, 0, qs_app_look(a, QS_LOOK_ERROR), a->message, -1);
+    if (a->message[0] && n == 0 && rows > 2) { /* why it is asked for again, or what ended meanwhile */
+        const struct qs_canvas above = qs_canvas_part(all, (struct qs_rect){ rows - 2, 0, 1, cols });
+        qs_frame_message(a, &above);
     }
     *row = rows - 1;
     *col = qs_edit_draw(&a->prompt.edit, &line, &a->theme, a->prompt.label, NULL);

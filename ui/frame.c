@@ -230,16 +230,27 @@ static const char *marked_message(const struct qs_app *a, char *buf, size_t n)
     return buf;
 }
 
-static void draw_footer(struct qs_app *a, const struct qs_canvas *all, struct qs_rect at)
+static struct qs_style message_style(const struct qs_app *a)
 {
     static const enum qs_look looks[] = { [QS_LOG_NOTE] = QS_LOOK_BAR, [QS_LOG_WARNING] = QS_LOOK_WARNING,
                                           [QS_LOG_ERROR] = QS_LOOK_ERROR };
+    return qs_app_look(a, looks[a->message_level]);
+}
+
+void qs_frame_message(struct qs_app *a, const struct qs_canvas *c)
+{
+    char text[sizeof a->message + 8];
+    qs_draw_fill(c, (struct qs_rect){ 0, 0, 1, qs_canvas_cols(c) }, qs_app_look(a, QS_LOOK_BAR));
+    qs_draw_text(c, 0, 0, message_style(a), marked_message(a, text, sizeof text), -1);
+}
+
+static void draw_footer(struct qs_app *a, const struct qs_canvas *all, struct qs_rect at)
+{
     const struct qs_canvas c = qs_canvas_part(all, at);
     a->n_buttons = 0;
     qs_draw_fill(&c, (struct qs_rect){ 0, 0, 1, at.cols }, qs_app_look(a, QS_LOOK_BAR));
     if (a->message[0]) {
-        char text[sizeof a->message + 8];
-        qs_draw_text(&c, 0, 0, qs_app_look(a, looks[a->message_level]), marked_message(a, text, sizeof text), -1);
+        qs_frame_message(a, &c);
         return;
     }
     struct qs_str jobs = QS_STR_INIT;
@@ -265,8 +276,7 @@ static void draw_long_message(struct qs_app *a, const struct qs_canvas *all, con
     lines = lines < most ? lines : most;
     at = (struct qs_rect){ l->footer.y + 1 - lines, 0, lines, l->footer.cols };
     const struct qs_canvas c = qs_canvas_part(all, at);
-    const struct qs_style style = qs_app_look(a, a->message_level == QS_LOG_ERROR ? QS_LOOK_ERROR
-                                              : a->message_level == QS_LOG_WARNING ? QS_LOOK_WARNING : QS_LOOK_BAR);
+    const struct qs_style style = message_style(a);
     qs_draw_fill(&c, (struct qs_rect){ 0, 0, lines, at.cols }, style);
     qs_draw_wrapped(&c, 0, 0, 2, style, text);
 }

@@ -113,7 +113,7 @@ static int do_expect(struct play *p, const char *rest, struct qs_err *e)
     struct qs_str text = QS_STR_INIT;
     int rc = qs_regex_compile(rest, 0, &re, e);
     if (rc)
-        return rc;
+        return qs_err_prefix(e, "%s:%u", p->name, p->line);
     qs_cells_text(&p->cells, &text);
     const int hit = qs_regex_find(re, text.data, text.len, 0, NULL, NULL);
     qs_regex_free(re);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,6 +153,8 @@ static int start(struct loop *l, const struct qs_ui_args *args, struct qs_err *e
                                                                            : qs_config_text(config, QS_CONF_COLOR)),
                                        .mouse = qs_config_bool(config, QS_CONF_MOUSE),
                                        .sync = qs_config_bool(config, QS_CONF_SYNC) };
+    if (qs_config_choice(config, QS_CONF_UNICODE) == QS_CONF_UNICODE_ON && !qs_locale_utf8())
+        setlocale(LC_CTYPE, "C.UTF-8"); /* the person knows the terminal better than the locale does */
     l->frame_time = 1.0 / qs_config_number(config, QS_CONF_FRAME_RATE);
     rc = qs_term_open(&term, e);
     const unsigned threads = args->threads ? args->threads : qs_config_number(config, QS_CONF_THREADS);
