@@ -18,6 +18,8 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct qs_format_ops tables[QS_LEVEL_COUNT][MAX_FORMATS];
+static struct qs_dot_ops dots[QS_LEVEL_COUNT][MAX_FORMATS];
+static struct qs_row_ops rows[QS_LEVEL_COUNT];
 static bool available[QS_LEVEL_COUNT];
 static atomic_int limit = QS_LEVEL_COUNT - 1;
 
@@ -41,10 +43,17 @@ static void build(void)
     available[QS_LEVEL_REF] = true;
     available[QS_LEVEL_AVX2] = cpu_has_avx2();
     qs_ref_formats(tables[QS_LEVEL_REF]);
+    qs_ref_dots(dots[QS_LEVEL_REF]);
+    qs_ref_rows(&rows[QS_LEVEL_REF]);
     memcpy(tables[QS_LEVEL_AVX2], tables[QS_LEVEL_REF], sizeof tables[QS_LEVEL_REF]);
+    memcpy(dots[QS_LEVEL_AVX2], dots[QS_LEVEL_REF], sizeof dots[QS_LEVEL_REF]);
+    rows[QS_LEVEL_AVX2] = rows[QS_LEVEL_REF];
 #ifdef QS_HAVE_AVX2
-    if (available[QS_LEVEL_AVX2])
+    if (available[QS_LEVEL_AVX2]) {
         qs_avx2_formats(tables[QS_LEVEL_AVX2]);
+        qs_avx2_dots(dots[QS_LEVEL_AVX2]);
+        qs_avx2_rows(&rows[QS_LEVEL_AVX2]);
+    }
 #endif
 }
 
@@ -87,3 +96,11 @@ const struct qs_format_ops *qs_format_ops(int id)
     const struct qs_format *f = qs_format_by_id(id);
     return f ? &tables[qs_level_now()][f - qs_format_at(0)] : NULL;
 }
+
+const struct qs_dot_ops *qs_dot_ops(int id)
+{
+    const struct qs_format *f = qs_format_by_id(id);
+    return f ? &dots[qs_level_now()][f - qs_format_at(0)] : NULL;
+}
+
+const struct qs_row_ops *qs_row_ops(void) { return &rows[qs_level_now()]; }

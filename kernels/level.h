@@ -2,13 +2,15 @@
  *
  * Tables of operations are filled with the plain C of kernels/ref first and overwritten upward by instruction set, as
  * detected when first used and masked by qs_level_limit(), so that tests can force any level. All levels give the same
- * bits for codecs.
+ * bits for codecs, products and operations on rows.
  */
 #ifndef QS_KERNELS_LEVEL_H
 #define QS_KERNELS_LEVEL_H
 
 #include <stdbool.h>
+#include "kernels/dot.h"
 #include "kernels/format.h"
+#include "kernels/rows.h"
 
 enum qs_level { QS_LEVEL_REF, QS_LEVEL_AVX2, QS_LEVEL_COUNT };
 
@@ -20,8 +22,13 @@ enum qs_level qs_level_now(void);
 /* Use no level above `l` from now on. Call before work starts (not thread-safe against running kernels). */
 void qs_level_limit(enum qs_level l);
 
-/* Each level's own file defines one: overwrite what this level does better. `ops` is indexed like qs_format_at(). */
+/* Each level's own files define these: overwrite what this level does better. `ops` is indexed like qs_format_at(),
+ * but for the one table of rows. */
 void qs_ref_formats(struct qs_format_ops *ops);
+void qs_ref_dots(struct qs_dot_ops *ops);
+void qs_ref_rows(struct qs_row_ops *ops);
 void qs_avx2_formats(struct qs_format_ops *ops);
+void qs_avx2_dots(struct qs_dot_ops *ops);
+void qs_avx2_rows(struct qs_row_ops *ops);
 
 #endif

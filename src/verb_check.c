@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "core/model/folder.h"
 #include "core/report/report_check.h"
 #include "src/verb.h"
 
@@ -89,12 +90,35 @@ static int show(struct qs_cli *cli, const struct qs_check_args *args)
     return exit_code == QS_EXIT_DONE && errors ? QS_EXIT_FAILED : exit_code;
 }
 
+/* A folder: what can be wrong with its headers is told by opening it; what is left are remarks. */
+static int check_folder(struct qs_cli *cli, const char *path)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_model *m;
+    struct work w = { 0 };
+    if (qs_model_open(path, &m, &e) != QS_OK)
+        return qs_cli_fail(cli, &e);
+    struct qs_check_args args = { .path = path, .gguf = m->gguf };
+    const int rc = qs_cli_has(cli, "quick") ? QS_OK : check_data(cli, path, &w, &args, &e);
+    args.damage = w.damage;
+    args.n_damage = w.n;
+    const int exit_code = rc == QS_OK ? show(cli, &args) : qs_cli_fail(cli, &e);
+    qs_free(w.damage);
+    qs_model_close(m);
+    return exit_code;
+}
+
 static int run(struct qs_cli *cli)
 {
     struct qs_err e = QS_ERR_INIT;
     struct qs_gguf *g;
     struct work w = { 0 };
     const char *path = qs_cli_arg(cli, 0);
+    struct qs_str dir = QS_STR_INIT;
+    const bool folder = qs_folder_named(path, &dir);
+    qs_str_free(&dir);
+    if (folder)
+        return check_folder(cli, path);
     if (qs_gguf_check(path, &g, &e) != QS_OK)
         return qs_cli_fail(cli, &e);
     struct qs_check_args args = { .path = path, .gguf = g };

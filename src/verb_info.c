@@ -31,6 +31,7 @@ static const struct qs_key_doc keys[] = {
     { "model.name", "general.name" },
     { "model.architecture", "general.architecture" },
     { "model.file", "file as given" },
+    { "model.format", "GGUF, or Hugging Face folder" },
     { "model.parts", "files the model is split into" },
     { "model.file_type", "preset that general.file_type names" },
     { "model.gguf_version", "version of the format" },

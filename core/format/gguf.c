@@ -477,6 +477,48 @@ int qs_gguf_open_mem(const void *bytes, size_t n, struct qs_gguf **out, struct q
     return rc;
 }
 
+int qs_gguf_open_made(const void *header, size_t n, uint64_t data_end, const struct qs_gguf_part *part,
+                      unsigned n_parts, struct qs_gguf **out, struct qs_err *e)
+{
+    *out = NULL;
+    struct qs_gguf *g = new_gguf();
+    if (!g)
+        return qs_fail_mem(e, sizeof *g, "a model");
+    struct qs_gguf_kvs kvs = { 0 };
+    struct qs_reader r;
+    qs_reader_open_mem(&r, header, n);
+    r.size = data_end; /* limit stays: nothing behind the header is there to be read */
+    int rc = QS_OK;
+    for (unsigned i = 0; i < n_parts && !rc; i++)
+        rc = add_part(g, part[i].path, e);
+    if (rc == QS_OK)
+        rc = parse_part(g, 0, &r, &kvs, e);
+    if (rc == QS_OK)
+        rc = finish(g, &kvs, e);
+    if (rc == QS_OK && g->store->fatal_code != QS_OK)
+        rc = refuse(g, e);
+    for (unsigned i = 0; i < n_parts && !rc; i++) {
+        char *path = g->part[i].path;
+        g->part[i] = part[i];
+        g->part[i].path = path;
+        g->part[i].version = g->version;
+        g->part[i].alignment = g->alignment;
+    }
+    qs_free(kvs.kv);
+    qs_reader_close(&r);
+    if (rc != QS_OK)
+        qs_gguf_close(g);
+    else
+        *out = g;
+    return rc;
+}
+
+int qs_gguf_remark(struct qs_gguf *g, const char *field, const char *msg, struct qs_err *e)
+{
+    qs_gguf_find(g, QS_FINDING_WARNING, QS_OK, 0, QS_GGUF_NO_OFFSET, field, "%s", msg);
+    return g->store->out_of_memory ? qs_fail_mem(e, 0, "the findings about a file") : QS_OK;
+}
+
 int qs_gguf_check(const char *path, struct qs_gguf **out, struct qs_err *e)
 {
     struct qs_gguf *g = NULL;

@@ -71,6 +71,7 @@ struct qs_gguf_part {
     uint64_t dev, ino;
     uint32_t version, alignment;
     uint64_t n_kv, n_tensors;
+    bool beside;              /* read for names and numbers alone (config.json, a tokenizer): it can hold no tensors */
 };
 
 struct qs_gguf {
@@ -90,6 +91,13 @@ struct qs_gguf {
 int qs_gguf_open(const char *path, struct qs_gguf **out, struct qs_err *e);
 /* From memory (fuzzing, tests). One part. */
 int qs_gguf_open_mem(const void *bytes, size_t n, struct qs_gguf **out, struct qs_err *e);
+/* What another format's files are in GGUF's terms: `header` as qs_gguf_layout makes it for tensors of data_end - n bytes
+ * (which do not follow), and the n_parts (at least 1) files that it was made of, copied. Where the tensors really are -
+ * part, offset - is for the caller to fill in. */
+int qs_gguf_open_made(const void *header, size_t n, uint64_t data_end, const struct qs_gguf_part *part,
+                      unsigned n_parts, struct qs_gguf **out, struct qs_err *e);
+/* A remark (a finding of kind warning) about part 0 of such a thing. */
+int qs_gguf_remark(struct qs_gguf *g, const char *field, const char *msg, struct qs_err *e);
 void qs_gguf_close(struct qs_gguf *g);
 
 /* Everything that is wrong with the headers: returns QS_OK when the check could be made at all; the findings (also

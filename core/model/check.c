@@ -36,7 +36,8 @@ int qs_model_check_data(const struct qs_model *m, struct qs_pool *pool, struct q
         struct qs_scan found = { 0 };
         if (rc == QS_OK) {
             rc = qs_scan_weight(w, pool, job, 0, true, &found, e);
-            qs_map_advise(w->map, t->offset, t->size, false);
+            if (w->map)
+                qs_map_advise(w->map, t->offset, t->size, false);
             qs_weight_unref(w);
         }
         if (rc != QS_OK)

@@ -15,7 +15,8 @@
 #include "base/mem.h"
 #include "base/unicode.h"
 #include "core/format/gguf_write.h"
-#include "core/model/model.h"
+#include "core/model/model_internal.h"
+#include "core/model/weight_cache.h"
 
 #define GGUF_ALIGNMENT 32 /* where a file states none */
 
@@ -184,24 +185,28 @@ static int fill_table(struct qs_model *m, struct qs_err *e)
     return QS_OK;
 }
 
-int qs_model_open(const char *path, struct qs_model **out, struct qs_err *e)
+int qs_model_of_headers(const char *path, struct qs_gguf *g, struct qs_model **out, struct qs_err *e)
 {
     *out = NULL;
     struct qs_model *m = qs_calloc(1, sizeof *m);
-    if (!m)
+    if (!m) {
+        qs_gguf_close(g);
         return qs_fail_mem(e, sizeof *m, "a model");
-    int rc = qs_gguf_open(path, &m->gguf, e);
-    if (rc == QS_OK) {
-        m->path = qs_strdup(path);
-        size_t bytes = sizeof *m->maps + m->gguf->n_parts * sizeof m->maps->map[0];
-        m->maps = qs_calloc(1, bytes);
-        if (!m->path || !m->maps)
-            rc = qs_fail_mem(e, bytes, "a model");
     }
+    const size_t bytes = sizeof *m->maps + g->n_parts * sizeof m->maps->map[0];
+    int rc = QS_OK;
+    m->gguf = g;
+    m->path = qs_strdup(path);
+    m->maps = qs_calloc(1, bytes);
+    if (!m->path || !m->maps)
+        rc = qs_fail_mem(e, bytes, "a model");
     if (rc == QS_OK) {
         pthread_mutex_init(&m->maps->lock, NULL);
-        m->maps->n = m->gguf->n_parts;
+        m->maps->n = g->n_parts;
         rc = fill_table(m, e);
+    } else {
+        qs_free(m->maps); /* its lock is not there yet */
+        m->maps = NULL;
     }
     if (rc != QS_OK) {
         qs_model_close(m);
@@ -210,6 +215,14 @@ int qs_model_open(const char *path, struct qs_model **out, struct qs_err *e)
     fill_hparams(m);
     *out = m;
     return QS_OK;
+}
+
+int qs_model_open_gguf(const char *path, struct qs_model **out, struct qs_err *e)
+{
+    struct qs_gguf *g;
+    *out = NULL;
+    const int rc = qs_gguf_open(path, &g, e);
+    return rc ? rc : qs_model_of_headers(path, g, out, e);
 }
 
 void qs_model_close(struct qs_model *m)
@@ -224,6 +237,8 @@ void qs_model_close(struct qs_model *m)
         pthread_mutex_destroy(&m->maps->lock);
     }
     qs_free(m->maps);
+    if (m->source)
+        m->source->free(m->source);
     qs_free(m->tensor);
     qs_free(m->path);
     qs_gguf_close(m->gguf);
@@ -325,8 +340,8 @@ const void *qs_model_keep(const struct qs_model *m, void *note, void (*free_note
 
 /* ---- bytes ---- */
 
-/* The mapping of a part, made when first asked for. The file must still be the one whose header was read. */
-static int get_map(const struct qs_model *m, unsigned part, struct qs_map **out, struct qs_err *e)
+/* The file must still be the one whose header was read. */
+int qs_model_map(const struct qs_model *m, unsigned part, struct qs_map **out, struct qs_err *e)
 {
     struct qs_model_maps *maps = m->maps;
     const struct qs_gguf_part *p = &m->gguf->part[part];
@@ -353,6 +368,12 @@ static int get_map(const struct qs_model *m, unsigned part, struct qs_map **out,
     return rc;
 }
 
+static int make_weight(void *ctx, size_t i, struct qs_weight **out, struct qs_err *e)
+{
+    const struct qs_model *m = ctx;
+    return m->source->make(m, i, out, e);
+}
+
 int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct qs_weight **out, struct qs_err *e)
 {
     *out = NULL;
@@ -362,7 +383,9 @@ int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct 
         return qs_fail(e, QS_EUNSUPPORTED, "%s: tensor %s has a type this program does not know (%d)",
                        m->gguf->part[t->part].path, t->name, t->type);
     struct qs_map *map;
-    int rc = get_map(m, t->part, &map, e);
+    if (t->made)
+        return qs_weight_cache_get(m->source->made, qs_model_index(m, t), make_weight, (void *)(uintptr_t)m, out, e);
+    int rc = qs_model_map(m, t->part, &map, e);
     if (rc == QS_OK)
         rc = qs_weight_mapped(t->format, t->ne, map, t->offset, out, e);
     return rc;
@@ -413,14 +436,25 @@ static void add_headers(struct qs_hash *h, const struct qs_gguf *g)
     }
 }
 
-/* One page from the middle of every tensor of a part: a changed tensor nearly always changes there too. Read, not mapped:
+/* The k-th range of files that a tensor's bytes lie in or are made of; false: there are no more. */
+static bool piece_of(const struct qs_model *m, size_t i, size_t k, struct qs_model_piece *out)
+{
+    const struct qs_tensor *t = &m->tensor[i];
+    if (t->made)
+        return m->source->piece(m, i, k, out);
+    *out = (struct qs_model_piece){ t->part, t->offset, t->size };
+    return k == 0;
+}
+
+/* One page from the middle of every tensor, or piece of one, of a part: a changed tensor nearly always changes there too. Read, not mapped:
  * a fault would bring in far more than a page, and there may be thousands of tensors on a slow disk. */
 static int add_samples(struct qs_hash *h, const struct qs_model *m, unsigned part, struct qs_err *e)
 {
     const char *path = m->gguf->part[part].path;
     unsigned char page[KEY_SAMPLE];
+    struct qs_model_piece p;
     struct qs_map *map;
-    int rc = get_map(m, part, &map, e); /* which knows whether the file is still the one that was opened */
+    int rc = qs_model_map(m, part, &map, e); /* which knows whether the file is still the one that was opened */
     const int fd = rc ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (!rc && fd < 0)
         rc = qs_fail_errno(e, errno, "cannot open %s", path);
@@ -428,13 +462,17 @@ static int add_samples(struct qs_hash *h, const struct qs_model *m, unsigned par
         posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     for (size_t i = 0; i < m->n_tensors && !rc; i++) {
         const struct qs_tensor *t = &m->tensor[i];
-        if (t->part != part || (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE))
+        if (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE)
             continue;
-        const uint64_t n = t->size < KEY_SAMPLE ? t->size : KEY_SAMPLE;
-        const uint64_t at = (t->size - n) / 2 / KEY_SAMPLE * KEY_SAMPLE;
-        rc = qs_pread_all(fd, page, (size_t)n, t->offset + at, path, e);
-        if (!rc)
-            qs_hash_add(h, page, (size_t)n);
+        for (size_t k = 0; !rc && piece_of(m, i, k, &p); k++) {
+            if (p.part != part)
+                continue;
+            const uint64_t n = p.size < KEY_SAMPLE ? p.size : KEY_SAMPLE;
+            const uint64_t at = (p.size - n) / 2 / KEY_SAMPLE * KEY_SAMPLE;
+            rc = qs_pread_all(fd, page, (size_t)n, p.offset + at, path, e);
+            if (!rc)
+                qs_hash_add(h, page, (size_t)n);
+        }
     }
     if (fd >= 0)
         close(fd);
@@ -455,7 +493,8 @@ int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e)
     add_headers(h, m->gguf);
     int rc = QS_OK;
     for (unsigned p = 0; p < m->gguf->n_parts && !rc; p++)
-        rc = add_samples(h, m, p, e);
+        if (!m->gguf->part[p].beside)
+            rc = add_samples(h, m, p, e);
     *out = qs_hash_end(h);
     if (rc != QS_OK)
         return rc;

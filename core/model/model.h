@@ -1,8 +1,8 @@
 /* model.h - an opened model: an index of tensors, whatever files they come from.
  *
  * Opening reads headers only. Tensor bytes are mapped and touched when a weight is asked for. Immutable after open:
- * any number of threads may read it. Today the source is a GGUF file (split or not); a Hugging Face folder becomes
- * another way to fill the same table.
+ * any number of threads may read it. The source is a GGUF file (split or not), or a Hugging Face folder, which fills the
+ * same table: names, shapes, types and metadata are those of the GGUF file that it would be converted to (folder.h).
  */
 #ifndef QS_CORE_MODEL_H
 #define QS_CORE_MODEL_H
@@ -27,6 +27,7 @@ struct qs_tensor {
     const struct qs_format *format;  /* NULL: unknown type (shown, copied through, nothing else) */
     uint64_t offset, size;
     unsigned part;
+    bool made;                       /* its bytes are made when asked for, of what lies at offset and elsewhere */
     unsigned marks;
     uint64_t n;                      /* weights: product of ne */
     uint64_t rows;                   /* n / ne[0] */
@@ -49,19 +50,30 @@ struct qs_hparams {
 
 struct qs_model {
     char *path;                      /* as opened */
-    struct qs_gguf *gguf;            /* the headers; NULL for folders one day: use the accessors */
+    struct qs_gguf *gguf;            /* the headers; of a folder as they would be: use the accessors */
+    bool is_folder;                  /* a Hugging Face folder, and path is that folder */
     struct qs_hparams hp;
     struct qs_tensor *tensor;        /* file order */
     size_t n_tensors;
     uint64_t n_weights, bytes;       /* sums over tensors */
     int32_t file_type;               /* general.file_type, -1 when absent */
     struct qs_model_maps *maps;      /* lazily made: mappings and the content key */
+    struct qs_model_source *source;  /* makes the tensors that are `made`; NULL: there are none */
 };
 
-/* Refuses, beyond what qs_gguf_open refuses, tensor names that are empty, longer than 255 bytes, not UTF-8, or contain
- * control characters: names go into recipes, messages and file names, so they are refused rather than rewritten. */
+/* Opens a GGUF file, or a Hugging Face folder: its name, or that of its config.json, model.safetensors or
+ * model.safetensors.index.json (open.c; what is refused of folders: folder.h). */
 int qs_model_open(const char *path, struct qs_model **out, struct qs_err *e);
+/* GGUF files alone. Refuses, beyond what qs_gguf_open refuses, tensor names that are empty, longer than 255 bytes, not
+ * UTF-8, or contain control characters: names go into recipes, messages and file names, so they are refused rather than
+ * rewritten. */
+int qs_model_open_gguf(const char *path, struct qs_model **out, struct qs_err *e);
 void qs_model_close(struct qs_model *m);
+
+/* Where files made of a model go, and what their names begin with, by default (both replaced): beside the file, by its name
+ * without .gguf and the number of a part; beside the folder, by its name; of a folder in the Hugging Face cache
+ * (models--ORG--NAME/snapshots/REVISION) the current folder, and NAME. */
+void qs_model_stem(const char *path, bool is_folder, struct qs_str *dir, struct qs_str *stem);
 
 const struct qs_tensor *qs_model_find(const struct qs_model *m, const char *name); /* NULL: no such tensor */
 size_t qs_model_index(const struct qs_model *m, const struct qs_tensor *t);
@@ -85,8 +97,8 @@ uint64_t qs_tensor_bytes_as(const struct qs_tensor *t, int type);
 bool qs_tensor_is_quantized(const struct qs_tensor *t);
 bool qs_model_is_quantized(const struct qs_model *m);
 
-/* A reference to the tensor's bytes as they lie in the file (mapped). Release with qs_weight_unref. QS_EFORMAT for
- * tensors marked bad. Thread-safe. */
+/* A reference to the tensor's bytes as they lie in the file (mapped); where the tensor is `made`, in memory, made once for
+ * all that hold a reference at one time. Release with qs_weight_unref. QS_EFORMAT for tensors marked bad. Thread-safe. */
 int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct qs_weight **out, struct qs_err *e);
 
 /* QS_EIO when a file under the mappings was cut short since opening. Look after every piece of work. */

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "core/model/weight.h"
+#include "core/model/weight_cache.h"
 
 #define HEAP_ALIGN 64u
 
@@ -116,6 +117,8 @@ void qs_weight_unref(struct qs_weight *w)
 {
     if (!w || __atomic_sub_fetch(&w->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    if (w->cache)
+        qs_weight_cache_forget(w->cache, w);
     qs_map_unref(w->map);
     qs_free(w->heap);
     qs_free(w);

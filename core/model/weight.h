@@ -22,6 +22,8 @@ struct qs_weight {
     struct qs_map *map;
     void *heap;
     int refs;
+    struct qs_weight_cache *cache; /* where others find it meanwhile, and its slot there (weight_cache.h) */
+    size_t slot;
 };
 
 /* New weight over bytes of `map` at `off` (one component); takes its own reference on the map. Checks the range. */

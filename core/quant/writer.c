@@ -183,7 +183,7 @@ static int next_slice(struct qs_writing *r, size_t tensor, uint64_t i, struct qs
             now->state = QS_WRITER_WORKING;
             publish_state(r, tensor, now, *bytes);
         }
-        if (!enc->copy && !*w)
+        if ((!enc->copy || enc->tensor->made) && !*w)
             rc = qs_model_weight(r->plan->model, enc->tensor, w, e);
         if (!rc)
             rc = make_slice(r, tensor, i, *w, e);

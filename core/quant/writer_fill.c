@@ -30,16 +30,20 @@ static int open_source(struct qs_writing *r, unsigned part, struct qs_err *e)
     return QS_OK;
 }
 
+/* Read from the file, or out of the weight where no file has its bytes as they are. */
 static int copy_slice(struct qs_writing *r, const struct qs_encoding *enc, const struct qs_slices *s, uint64_t i,
-                      struct qs_piece *p,
-                      struct qs_err *e)
+                      const struct qs_weight *w, struct qs_piece *p, struct qs_err *e)
 {
     unsigned n_parts;
     const unsigned part = enc->tensor->part;
+    p->len = (size_t)qs_slice_bytes(enc, s, i);
+    if (enc->tensor->made) {
+        memcpy(p->data, w->parts.p[0] + qs_slice_offset(s, i), p->len); /* formats of files have one component */
+        return QS_OK;
+    }
     const int rc = open_source(r, part, e);
     if (rc)
         return rc;
-    p->len = (size_t)qs_slice_bytes(enc, s, i);
     return qs_pread_all(r->source[part], p->data, p->len, enc->tensor->offset + qs_slice_offset(s, i),
                         qs_model_parts(r->plan->model, &n_parts)[part].path, e);
 }
@@ -141,6 +145,6 @@ int qs_writing_fill_slice(struct qs_writing *r, size_t tensor, uint64_t i, const
 {
     const struct qs_encoding *enc = &r->plan->enc[tensor];
     const struct qs_slices *s = &r->cut[tensor];
-    const int rc = enc->copy ? copy_slice(r, enc, s, i, p, e) : encode_slice(r, enc, s, i, w, p, e);
+    const int rc = enc->copy ? copy_slice(r, enc, s, i, w, p, e) : encode_slice(r, enc, s, i, w, p, e);
     return rc ? rc : check_slice(r, enc, s, i, w, p, e);
 }

@@ -1,5 +1,4 @@
 /* writer_forecast.c - what writing a plan would come to: sizes, memory, disk, the name; nothing is written. Any thread. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -26,6 +25,11 @@ static uint64_t predict_memory(const struct qs_plan *plan, const struct qs_outfi
         held += 2 * o->file[f].header.len; /* the second: its metadata while it is made */
     for (size_t i = 0; plan->imatrix && i < plan->imatrix->n_entries; i++)
         held += plan->imatrix->entry[i].n * sizeof(float);
+    uint64_t made = 0; /* one tensor at a time */
+    for (size_t i = 0; i < plan->n; i++)
+        if (plan->enc[i].tensor->made && plan->enc[i].tensor->size > made)
+            made = plan->enc[i].tensor->size;
+    held += made;
     held += plan->n * (sizeof *plan->enc + sizeof *plan->resolved->choice);
     return held + qs_encoder_memory(threads ? threads : 1, qs_slices_widest_row(plan)) +
            QS_SINK_PIECES * qs_slices_largest(plan);
@@ -63,21 +67,12 @@ int qs_writer_forecast(const struct qs_plan *plan, const struct qs_writer_args *
 
 int qs_writer_default_name(const struct qs_model *m, const struct qs_recipe *r, struct qs_str *out, struct qs_err *e)
 {
-    const char *base = qs_path_base(m->path);
-    size_t len = strlen(base);
-    unsigned no, count;
-    int used = 0;
-    if (len > 5 && !strcmp(base + len - 5, ".gguf"))
-        len -= 5;
-    if (len > 15 && sscanf(base + len - 15, "-%5u-of-%5u%n", &no, &count, &used) == 2 && used == 15)
-        len -= 15; /* NAME-00001-of-00003 */
     struct qs_str dir = QS_STR_INIT, name = QS_STR_INIT;
-    qs_path_dir(m->path, &dir);
-    qs_str_addn(&name, base, len);
+    qs_model_stem(m->path, m->is_folder, &dir, &name);
     qs_str_addf(&name, ".%s.gguf", r->preset->name);
     qs_path_join(dir.data, name.data, out);
     const bool failed = dir.failed || name.failed || out->failed;
     qs_str_free(&dir);
     qs_str_free(&name);
-    return failed ? qs_fail_mem(e, len, "a file name") : QS_OK;
+    return failed ? qs_fail_mem(e, name.len, "a file name") : QS_OK;
 }

@@ -38,21 +38,30 @@ static void add_model(struct qs_report *r, const struct qs_model *m, bool data)
     uint64_t file_bytes = 0;
     unsigned n_parts;
     const struct qs_gguf_part *part = qs_model_parts(m, &n_parts);
-    for (unsigned i = 0; i < n_parts; i++)
+    unsigned n_weights = 0;
+    for (unsigned i = 0; i < n_parts; i++) {
         file_bytes += part[i].file_size;
+        n_weights += !part[i].beside;
+    }
     const struct qs_preset *p = m->file_type >= 0 ? qs_preset_by_file_type(m->file_type) : NULL;
     char type[32];
     snprintf(type, sizeof type, m->file_type < 0 ? "not stated" : "number %d", (int)m->file_type);
     qs_fact_str(s, "name", "name", m->hp.name[0] ? m->hp.name : "(no name)");
     qs_fact_str(s, "architecture", "architecture", m->hp.arch[0] ? m->hp.arch : "(not stated)");
     qs_fact_str(s, "file", "file", m->path);
-    fact_count(s, data, "parts", "parts", n_parts, QS_UNIT_COUNT);
+    qs_fact_str(s, "format", "format", m->is_folder ? "Hugging Face folder" : "GGUF");
+    fact_count(s, data, "parts", "parts", n_weights, QS_UNIT_COUNT);
     qs_fact_str(s, "file_type", "file type", p ? p->name : type);
-    if (m->gguf) {
+    if (m->gguf && !m->is_folder) {
         qs_fact_int(s, "gguf_version", "GGUF version", m->gguf->version, QS_UNIT_NONE);
         qs_fact_int(s, "alignment", "alignment", m->gguf->alignment, QS_UNIT_NONE);
-        qs_fact_int(s, "metadata_entries", "metadata entries", (int64_t)m->gguf->n_kv, QS_UNIT_COUNT);
+    } else {
+        unknown(s, data, "gguf_version", "GGUF version");
+        unknown(s, data, "alignment", "alignment");
     }
+    size_t n_kv;
+    (void)qs_model_metadata(m, &n_kv);
+    qs_fact_int(s, "metadata_entries", "metadata entries", (int64_t)n_kv, QS_UNIT_COUNT);
     qs_fact_int(s, "tensors", "tensors", (int64_t)m->n_tensors, QS_UNIT_COUNT);
     qs_fact_int(s, "weights", "weights", (int64_t)m->n_weights, QS_UNIT_WEIGHTS);
     if (m->hp.n_expert)

@@ -12,10 +12,10 @@
 #include <math.h>
 
 #include "kernels/ref/blockwise.h"
+#include "kernels/ref/fp4.h"
 #include "kernels/ref/search.h"
 
-/* E2M1 values, doubled; scales are halved in return. */
-static const int8_t e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+const int8_t qs_e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 /* The reference's choice: distance in float, first of equals. */
 static uint8_t e2m1_code(float x, float d)
@@ -23,7 +23,7 @@ static uint8_t e2m1_code(float x, float d)
     int best = 0;
     float best_err = fabsf(0 * d - x);
     for (int i = 1; i < 16; i++) {
-        float err = fabsf((float)e2m1[i] * d - x);
+        float err = fabsf((float)qs_e2m1[i] * d - x);
         if (err < best_err) {
             best = i;
             best_err = err;
@@ -42,9 +42,6 @@ static float magnitude(const float *x, int n)
 
 /* ---- MXFP4 */
 
-/* Half of 2^(e - 127). */
-static float e8m0_half(uint8_t e) { return qs_bits_f32(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23); }
-
 /* floor(log2 of amax) with the logarithm rounded to float first: just below a power of two that rounds up. */
 static uint8_t e8m0_for(float amax)
 {
@@ -54,10 +51,10 @@ static uint8_t e8m0_for(float amax)
 
 static void decode_mxfp4(const struct qs_block_mxfp4 *b, float *y)
 {
-    const float d = e8m0_half(b->e);
+    const float d = qs_e8m0_half(b->e);
     for (int k = 0; k < 16; k++) {
-        y[k] = (float)e2m1[b->qs[k] & 15] * d;
-        y[k + 16] = (float)e2m1[b->qs[k] >> 4] * d;
+        y[k] = (float)qs_e2m1[b->qs[k] & 15] * d;
+        y[k + 16] = (float)qs_e2m1[b->qs[k] >> 4] * d;
     }
 }
 
@@ -67,7 +64,7 @@ static void fit_mxfp4(const float *x, size_t cols, const float *w, struct qs_gri
     for (size_t i = 0; i < cols; i += 32, x += 32, code += 32, g++) {
         const float amax = magnitude(x, 32);
         *g = (struct qs_grid_mxfp4){.e = amax > 0 ? e8m0_for(amax) : 0};
-        const float d = e8m0_half(g->e);
+        const float d = qs_e8m0_half(g->e);
         for (int k = 0; k < 32; k++)
             code[k] = e2m1_code(x[k], d);
     }
@@ -75,9 +72,9 @@ static void fit_mxfp4(const float *x, size_t cols, const float *w, struct qs_gri
 
 static void round_mxfp4(const float *x, const struct qs_grid_mxfp4 *g, uint8_t *code)
 {
-    const float d = e8m0_half(g->e);
+    const float d = qs_e8m0_half(g->e);
     for (int k = 0; k < 32; k++)
-        code[k] = (uint8_t)qs_nearest_of_table(x[k], d, e2m1, 16);
+        code[k] = (uint8_t)qs_nearest_of_table(x[k], d, qs_e2m1, 16);
 }
 
 static void pack_mxfp4(const struct qs_grid_mxfp4 *g, const uint8_t *code, struct qs_block_mxfp4 *b)
@@ -126,8 +123,8 @@ static void decode_nvfp4(const struct qs_block_nvfp4 *b, float *y)
     for (int s = 0; s < 4; s++, y += 16) {
         const float d = ue4m3_half(b->d[s]);
         for (int k = 0; k < 8; k++) {
-            y[k] = (float)e2m1[b->qs[8 * s + k] & 15] * d;
-            y[k + 8] = (float)e2m1[b->qs[8 * s + k] >> 4] * d;
+            y[k] = (float)qs_e2m1[b->qs[8 * s + k] & 15] * d;
+            y[k + 8] = (float)qs_e2m1[b->qs[8 * s + k] >> 4] * d;
         }
     }
 }
@@ -147,7 +144,7 @@ static void fit_nvfp4(const float *x, size_t cols, const float *w, struct qs_gri
 static void round_nvfp4(const float *x, const struct qs_grid_nvfp4 *g, uint8_t *code)
 {
     for (int k = 0; k < 64; k++)
-        code[k] = (uint8_t)qs_nearest_of_table(x[k], ue4m3_half(g->d[k / 16]), e2m1, 16);
+        code[k] = (uint8_t)qs_nearest_of_table(x[k], ue4m3_half(g->d[k / 16]), qs_e2m1, 16);
 }
 
 static void pack_nvfp4(const struct qs_grid_nvfp4 *g, const uint8_t *code, struct qs_block_nvfp4 *b)

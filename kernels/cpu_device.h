@@ -1,0 +1,85 @@
+/* cpu_device.h - between the files of the CPU device (op.h): its state, the checks, and one runner per operation.
+ *
+ * A runner is called in submit, with scratch memory that was made when the operation was recorded: `area`, shared by
+ * all threads and used by one operation at a time, and `local`, a piece per thread. Nothing here can fail then.
+ */
+#ifndef QS_KERNELS_CPU_DEVICE_H
+#define QS_KERNELS_CPU_DEVICE_H
+
+#include "kernels/dot.h"
+#include "kernels/op.h"
+#include "kernels/rows.h"
+
+enum {
+    QS_CPU_ALIGN = 64,
+    QS_CPU_EXPERTS_USED = 64 /* at most, of one token */
+};
+
+struct qs_buf {
+    uint8_t *p;
+    size_t bytes;
+};
+
+struct qs_cpu {
+    struct qs_device base;
+    struct qs_pool *pool;  /* NULL: the caller's thread alone */
+    unsigned threads;
+    enum qs_prio prio;     /* of the submit that runs */
+    struct qs_op *op;
+    size_t n_ops, cap_ops;
+    uint8_t *area, *local;
+    size_t area_bytes, local_bytes; /* local: of one thread, a multiple of QS_CPU_ALIGN */
+    uint64_t buffers;      /* bytes in buffers */
+};
+
+/* Scratch memory one operation needs. */
+struct qs_cpu_need {
+    size_t area, local;
+};
+
+/* QS_OK, QS_EINVAL (shapes, places and pointers that do not fit together), QS_EUNSUPPORTED (types). */
+int qs_cpu_check(const struct qs_op *op, struct qs_err *e);
+
+static inline size_t qs_cpu_round(size_t n) { return (n + QS_CPU_ALIGN - 1) / QS_CPU_ALIGN * QS_CPU_ALIGN; }
+static inline float *qs_cpu_row(const struct qs_view *v, size_t t)
+{
+    return (float *)v->buf->p + v->at + t * v->stride;
+}
+static inline void *qs_cpu_local(const struct qs_cpu *c, unsigned thread) { return c->local + thread * c->local_bytes; }
+
+/* Runs fn over [0, n) in chunks of `grain`, by the pool where `work` (about: float operations in all) is worth it. */
+void qs_cpu_run(const struct qs_cpu *c, size_t n, size_t grain, double work, qs_work_fn *fn, void *ctx);
+
+/* ---- products (cpu_linear.c) */
+
+/* The form of activations a matrix wants. */
+enum qs_act qs_cpu_act(const struct qs_format *f, enum qs_precision p);
+/* Floats of local scratch that products with this matrix need. */
+size_t qs_cpu_product_local(const struct qs_mat *m, enum qs_act act);
+
+/* Products of rows of one matrix (of a stack) with n tokens in the form `act`, plus bias. */
+struct qs_cpu_product {
+    const struct qs_mat *mat;
+    size_t index;          /* in the stack */
+    enum qs_act act;
+    const uint8_t *x;
+    size_t x_stride, n;
+    const float *bias;     /* mat->rows floats or NULL */
+    float *out;
+    size_t out_stride;
+};
+void qs_cpu_product(const struct qs_cpu_product *p, size_t begin, size_t end, float *local); /* rows [begin, end) */
+
+/* A list of products as one region: rows are dealt out in chunks. Ends when all are done. */
+void qs_cpu_products(const struct qs_cpu *c, const struct qs_cpu_product *list, size_t n);
+
+/* ---- one runner per operation, and what it needs */
+
+typedef void qs_cpu_run_fn(const struct qs_cpu *c, const struct qs_op *op);
+typedef void qs_cpu_need_fn(const struct qs_op *op, struct qs_cpu_need *need);
+
+qs_cpu_run_fn qs_cpu_embed, qs_cpu_norm, qs_cpu_rope, qs_cpu_rotate, qs_cpu_append, qs_cpu_glu, qs_cpu_add, qs_cpu_softcap;
+qs_cpu_run_fn qs_cpu_linear, qs_cpu_attend, qs_cpu_experts, qs_cpu_tap;
+qs_cpu_need_fn qs_cpu_append_need, qs_cpu_linear_need, qs_cpu_attend_need, qs_cpu_experts_need;
+
+#endif

@@ -1,0 +1,81 @@
+/* dot.h - products of stored rows with activations: what a linear layer is made of.
+ *
+ * ACTIVATIONS. A row of activations (one token) has one of three forms. Which one a type of weights pairs with in fast
+ * precision belongs to the type and is the same on every level; in exact precision it is always F32.
+ *
+ *   QS_ACT_F32  float32 as they are.
+ *   QS_ACT_Q8   blocks of 32: int8 q = nearest(x / d), ties to even, d = largest magnitude / 127 as float32. A row of
+ *               `cols` values: cols int8; then one float d per block; then one float d * (sum of q) per block. Both float
+ *               arrays are padded with zeros to a multiple of 8.
+ *               Types: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL MXFP4.
+ *   QS_ACT_Q8K  the same with blocks of 256: cols int8; then int16 sums of 16 q; then one float d per block, padded with
+ *               zeros to a multiple of 8. Types: Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_XS.
+ *   All other types pair with F32 (in both precisions their rows are decoded).
+ *   A block whose largest magnitude is below 2^-100 is zero. One that holds a NaN or an infinity has d = NaN and q = 0, so
+ *   that results show it. (llama.cpp's activations differ: float16 scales for blocks of 32, ties away from zero; for 256
+ *   the value of largest magnitude maps to -127.)
+ *
+ * BITS. A product depends on its row and its token alone, and is the same on every level:
+ *   F32:  16 partial sums, s[k % 16] = fma(w[k], x[k], s[k % 16]) for ascending k; the last group is filled with zeros.
+ *         Then s[i] += s[i + 8] for i < 8, and the sum of eight below.
+ *   Q8:   a weight is d * c + m with an integer c. Eight sums; for each block in order
+ *         a[l] = fma(d * dx, float(sum of c * q for k % 32 / 4 == l), a[l]); with minima eight more,
+ *         b[i % 8] = fma(m, s, b[i % 8]) for block number i. Result: sum of eight(a) (+ sum of eight(b)).
+ *   Q8K:  a weight is d * scale * c - dmin * min, scale and min integers for each 16 weights. As Q8, with the integer
+ *         sum of scale * c * q over k % 32 / 4 == l; and one b = fma(dmin * dx, float(sum of min * sum of 16 q), b).
+ *         Result: sum of eight(a) (- b).
+ *   Sum of eight: u[i] = a[i] + a[i + 4] for i < 4; (u[0] + u[2]) + (u[1] + u[3]).
+ * Integer sums are exact. Which NaN comes out of several is not promised.
+ */
+#ifndef QS_KERNELS_DOT_H
+#define QS_KERNELS_DOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/format.h"
+
+enum qs_act { QS_ACT_F32, QS_ACT_Q8, QS_ACT_Q8K, QS_ACT_COUNT };
+
+enum { QS_ACT_ALIGN = 32 }; /* alignment of quantized activation rows */
+
+/* Bytes of a row of activations; cols a multiple of 32 (Q8) or 256 (Q8K). Quantized rows are a multiple of QS_ACT_ALIGN. */
+size_t qs_act_bytes(enum qs_act a, size_t cols);
+
+/* Where the parts of a quantized row lie. */
+static inline size_t qs_act_pad8(size_t n) { return (n + 7) / 8 * 8; }
+static inline const float *qs_q8_scales(const void *row, size_t cols) { return (const float *)((const char *)row + cols); }
+static inline const float *qs_q8_sums(const void *row, size_t cols)
+{
+    return qs_q8_scales(row, cols) + qs_act_pad8(cols / 32);
+}
+static inline const int16_t *qs_q8k_sums(const void *row, size_t cols) { return (const int16_t *)((const char *)row + cols); }
+static inline const float *qs_q8k_scales(const void *row, size_t cols)
+{
+    return (const float *)(qs_q8k_sums(row, cols) + cols / 16);
+}
+
+/* out[t * out_stride + r] = row r of w times token t, for rows of `cols` weights. */
+struct qs_dot {
+    const uint8_t *w;   /* stored rows; blocks need an even address, floats none */
+    size_t w_stride;    /* bytes between rows */
+    size_t rows, cols;  /* cols: a multiple of the type's block */
+    const uint8_t *x;   /* activations; quantized ones lie at multiples of QS_ACT_ALIGN */
+    size_t x_stride;    /* bytes between tokens */
+    size_t tokens;
+    float *out;
+    size_t out_stride;  /* floats between tokens */
+};
+typedef void qs_dot_fn(const struct qs_dot *job);
+
+/* The products of one type at one level. */
+struct qs_dot_ops {
+    qs_dot_fn *f32;     /* with F32 activations; NULL: decode rows, then use those of QS_F32 */
+    qs_dot_fn *quant;   /* with activations of form `act`; NULL: there are none */
+    enum qs_act act;    /* QS_ACT_F32 where quant is NULL */
+};
+
+/* The operations in force (level.h); never NULL for a known id. */
+const struct qs_dot_ops *qs_dot_ops(int id);
+
+#endif

@@ -1,0 +1,48 @@
+/* rows.h - what is done to rows of float32 between products: norms, rotations, softmax, gates, and activations.
+ *
+ * One table per level (level.h). All levels give the same bits: every function is written as a fixed sequence of float
+ * operations without contraction (ref/funcs.h has exp and tanh, at most 2 ulp from the true value); where `fma` is said, it is
+ * meant. Sums have a fixed order. Rows may lie at any multiple of 4 bytes. Nothing allocates. NaN in, NaN out.
+ */
+#ifndef QS_KERNELS_ROWS_H
+#define QS_KERNELS_ROWS_H
+
+#include <stddef.h>
+
+#include "kernels/dot.h"
+
+struct qs_row_ops {
+    /* Activations of one token (dot.h); NULL for F32. */
+    void (*quantize[QS_ACT_COUNT])(const float *x, size_t cols, void *row);
+
+    /* y = x / sqrt(mean(x^2) + eps) * weight. Squares are summed in double, k % 8 apart. weight NULL: 1. y may be x. */
+    void (*norm_rms)(const float *x, size_t n, const float *weight, float eps, float *y);
+    /* y = (x - mean) / sqrt(variance + eps) * weight + bias; sums in double as above. weight, bias NULL: 1, 0. */
+    void (*norm_layer)(const float *x, size_t n, const float *weight, const float *bias, float eps, float *y);
+
+    /* Rotates n_rot (even) floats: pair i by angle[2i] = cos, angle[2i + 1] = sin. Pairs (2i, 2i+1), or (i, i + n_rot/2). */
+    void (*rope_norm)(float *x, const float *angle, size_t n_rot);
+    void (*rope_neox)(float *x, const float *angle, size_t n_rot);
+
+    /* The orthonormal Hadamard transform of n (a power of two) floats, in place. */
+    void (*hadamard)(float *x, size_t n);
+
+    /* Indexed by enum qs_glu_kind (op.h); out may be gate. alpha, limit: the last kind only. */
+    void (*glu[4])(const float *gate, const float *up, size_t n, float alpha, float limit, float *out);
+
+    void (*add)(float *x, const float *y, size_t n, float scale);        /* x = fma(scale, y, x) */
+    void (*softcap)(float *x, size_t n, float cap, float scale);         /* cap * tanh(x * scale / cap); cap 0: x * scale */
+
+    /* n <= 64 logits of a tile: max gets the largest, s becomes exp(s - max), sum their sum (k % 8 apart). */
+    void (*softmax_tile)(float *s, size_t n, float *max, float *sum);
+    /* y[i] = sum over k of p[k] * v[k * stride + i], each by fma from 0 in ascending k. */
+    void (*mix)(const float *p, size_t keys, const float *v, size_t stride, size_t n, float *y);
+    void (*merge)(float *x, float a, const float *y, float b, size_t n); /* x = x * a + y * b */
+
+    /* g[j] = fma(x[t * stride + i], x[t * stride + j], g[j]) for j in [i, cols), rows t in order: row i of a Gram matrix. */
+    void (*gram)(const float *x, size_t stride, size_t rows, size_t i, size_t cols, float *g);
+};
+
+const struct qs_row_ops *qs_row_ops(void); /* those in force */
+
+#endif
