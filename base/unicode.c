@@ -1,65 +1,13 @@
-/* unicode.c - UTF-8: validity, width, harmless text. The only file that knows utf8proc.
+/* unicode.c - UTF-8: width, harmless text. The only file that knows utf8proc.
  *
- * Owns the rule of what may be shown on a terminal as it is. Validity is RFC 3629 to the letter (no overlong forms,
- * no surrogates, nothing past U+10FFFF). No state: any thread may call.
+ * Owns the rule of what may be shown on a terminal as it is; validity is utf8.c's. No state: any thread may call.
  */
 #include <utf8proc.h>
 
 #include "base/unicode.h"
+#include "base/utf8.h"
 
 #define MARKS_MAX 8 /* marks on one character that are shown; real text has two or three */
-
-/* Length of the valid character at p (n > 0 bytes left), 0 when it is invalid; *cp is set when valid. */
-static size_t decode(const unsigned char *p, size_t n, uint32_t *cp)
-{
-    unsigned char a = p[0];
-    if (a < 0x80) {
-        *cp = a;
-        return 1;
-    }
-    size_t len = a < 0xC2 ? 0 : a < 0xE0 ? 2 : a < 0xF0 ? 3 : a < 0xF5 ? 4 : 0;
-    if (len == 0 || len > n)
-        return 0;
-    /* The second byte's range says it all: it excludes overlongs, surrogates and what is past U+10FFFF. */
-    unsigned char low = a == 0xE0 ? 0xA0 : a == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = a == 0xED ? 0x9F : a == 0xF4 ? 0x8F : 0xBF;
-    if (p[1] < low || p[1] > high)
-        return 0;
-    uint32_t v = a & (0x7Fu >> len);
-    v = v << 6 | (p[1] & 0x3Fu);
-    for (size_t i = 2; i < len; i++) {
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-        v = v << 6 | (p[i] & 0x3Fu);
-    }
-    *cp = v;
-    return len;
-}
-
-size_t qs_utf8_invalid_at(const char *s, size_t n)
-{
-    const unsigned char *p = (const unsigned char *)s;
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        size_t k = decode(p + i, n - i, &cp);
-        if (k == 0)
-            return i;
-        i += k;
-    }
-    return n;
-}
-
-uint32_t qs_utf8_next(const char *s, size_t n, size_t *pos)
-{
-    uint32_t cp = 0xFFFD;
-    if (*pos >= n)
-        return cp;
-    size_t k = decode((const unsigned char *)s + *pos, n - *pos, &cp);
-    if (k == 0)
-        cp = 0xFFFD;
-    *pos += k ? k : 1;
-    return cp;
-}
 
 unsigned qs_utf8_width_cp(uint32_t cp)
 {
@@ -104,13 +52,13 @@ size_t qs_utf8_char(const char *s, size_t n, unsigned *cells)
     *width = 0;
     if (n == 0)
         return 0;
-    const size_t first = decode((const unsigned char *)s, n, &cp);
+    const size_t first = qs_utf8_decode((const unsigned char *)s, n, &cp);
     *width = first && qs_utf8_harmless(cp) ? qs_utf8_width_cp(cp) : 1;
     if (first == 0 || !qs_utf8_harmless(cp))
         return first ? first : 1;
     size_t at = first;
     for (size_t k; at < n && marks < MARKS_MAX; at += k, marks++) {
-        k = decode((const unsigned char *)s + at, n - at, &cp);
+        k = qs_utf8_decode((const unsigned char *)s + at, n - at, &cp);
         if (k == 0 || !qs_utf8_harmless(cp) || qs_utf8_width_cp(cp) != 0)
             break;
     }
@@ -142,7 +90,7 @@ void qs_utf8_clean(struct qs_str *out, const char *s, size_t n, size_t max_cells
     for (size_t pos = 0; pos < n && !out->failed && !piece.failed;) {
         uint32_t cp = 0xFFFD;
         const char *at = s + pos;
-        size_t k = decode((const unsigned char *)at, n - pos, &cp), width = k ? qs_utf8_width_cp(cp) : 0;
+        size_t k = qs_utf8_decode((const unsigned char *)at, n - pos, &cp), width = k ? qs_utf8_width_cp(cp) : 0;
         marks = k && width == 0 ? marks + 1 : 0;
         qs_str_clear(&piece);
         if (k == 0)
@@ -169,4 +117,19 @@ void qs_utf8_clean(struct qs_str *out, const char *s, size_t n, size_t max_cells
     if (piece.failed)
         out->failed = true;
     qs_str_free(&piece);
+}
+
+uint32_t qs_utf8_upper(uint32_t cp)
+{
+    return (uint32_t)utf8proc_toupper((utf8proc_int32_t)cp);
+}
+
+uint32_t qs_utf8_lower(uint32_t cp)
+{
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp);
+}
+
+const char *qs_utf8_category(uint32_t cp)
+{
+    return utf8proc_category_string((utf8proc_int32_t)cp);
 }

@@ -22,4 +22,10 @@ bool qs_utf8_harmless(uint32_t cp);
  * visible escapes (\n, \t, \xNN, \u{...}). Stops with an ellipsis after max_cells cells (0: no limit). */
 void qs_utf8_clean(struct qs_str *out, const char *s, size_t n, size_t max_cells);
 
+/* Case of one code point by Unicode's simple mapping (itself where there is none). */
+uint32_t qs_utf8_upper(uint32_t cp);
+uint32_t qs_utf8_lower(uint32_t cp);
+/* The general category: two letters ("Lu", "Nd", "Zs" ...). */
+const char *qs_utf8_category(uint32_t cp);
+
 #endif

@@ -37,9 +37,11 @@ static int add_recent(struct qs_library_walk *w, const struct qs_library_past *p
     }
     rc = qs_library_list(w, past->path, false, &names);
     if (!rc) {
-        if (!qs_library_fill_folder(&entry, past->path, &names, &id))
+        bool is_one;
+        rc = qs_library_fill_folder(&entry, past->path, &names, &id, &is_one, w->e);
+        if (!rc && !is_one)
             (void)snprintf(entry.note, sizeof entry.note, "a folder without a model");
-        rc = qs_library_add(w, &entry, id);
+        rc = rc ? rc : qs_library_add(w, &entry, id);
         qs_library_free_names(&names);
     }
     return rc;
@@ -208,7 +210,7 @@ static int add_manifest(struct qs_library_walk *w, const struct ollama *o, const
         else {
             entry.kind = QS_LIBRARY_SAFETENSORS;
             (void)snprintf(entry.path, sizeof entry.path, "%s", path);
-            (void)snprintf(entry.note, sizeof entry.note, "stored as safetensors, which cannot be opened yet");
+            (void)snprintf(entry.note, sizeof entry.note, "stored as safetensors in a form of Ollama's own, which cannot be opened yet");
         }
         if (!rc)
             rc = qs_library_add(w, &entry, (struct qs_library_id){ 0, 0 }); /* tags may share a blob: each is listed */

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "core/library_internal.h"
+#include "core/model/folder.h"
 
 #define CANCEL_EVERY 256 /* names between looks at the job */
 
@@ -178,9 +179,43 @@ static int add_file(struct qs_library_walk *w, const char *path, const char *rel
     return rc ? rc : qs_library_add(w, &entry, id);
 }
 
-bool qs_library_fill_folder(struct qs_library_entry *entry, const char *dir, const struct qs_library_names *names,
-                            struct qs_library_id *id)
+/* "model-00001-of-00003.safetensors": 3, else 0. */
+static unsigned shards(const char *name)
 {
+    unsigned no, count;
+    int used = 0;
+    const char *at = strstr(name, "-of-");
+    while (at && strstr(at + 1, "-of-"))
+        at = strstr(at + 1, "-of-");
+    if (!at || at < name + 6 || sscanf(at - 6, "-%5u-of-%5u.safetensors%n", &no, &count, &used) != 2 || !used ||
+        at[used - 6] || count > QS_LIBRARY_MAX_PARTS)
+        return 0;
+    return count;
+}
+
+/* What config.json says, and what stands against opening it. */
+static int judge_folder(struct qs_library_entry *entry, const char *dir, struct qs_err *e)
+{
+    struct qs_folder_peek peek;
+    struct qs_err why = QS_ERR_INIT;
+    const int rc = qs_folder_peek(dir, &peek, &why);
+    memcpy(entry->arch, peek.arch, sizeof entry->arch);
+    memcpy(entry->type, peek.type, sizeof entry->type);
+    if (rc == QS_ENOMEM)
+        return qs_fail(e, rc, "%s", why.msg);
+    entry->openable = rc == QS_OK && entry->parts_missing == 0;
+    if (rc)
+        qs_library_clean(entry->note, sizeof entry->note, why.msg);
+    else if (entry->parts_missing)
+        (void)snprintf(entry->note, sizeof entry->note, "%u of %u files %s missing", entry->parts_missing, entry->parts,
+                       entry->parts_missing == 1 ? "is" : "are");
+    return QS_OK;
+}
+
+int qs_library_fill_folder(struct qs_library_entry *entry, const char *dir, const struct qs_library_names *names,
+                           struct qs_library_id *id, bool *is_one, struct qs_err *e)
+{
+    unsigned whole = 0;
     bool config = false;
     struct stat st;
     struct qs_str path = QS_STR_INIT;
@@ -193,6 +228,8 @@ bool qs_library_fill_folder(struct qs_library_entry *entry, const char *dir, con
             continue;
         qs_path_join(dir, names->item[i].name, &path);
         entry->parts++;
+        if (shards(names->item[i].name) > whole)
+            whole = shards(names->item[i].name);
         if (stat(path.data, &st) != 0) {
             entry->parts_missing++;
             continue;
@@ -205,17 +242,24 @@ bool qs_library_fill_folder(struct qs_library_entry *entry, const char *dir, con
     }
     qs_str_free(&path);
     (void)snprintf(entry->path, sizeof entry->path, "%s", dir);
-    (void)snprintf(entry->note, sizeof entry->note,
-                   "safetensors cannot be opened yet: convert the folder to GGUF (convert_hf_to_gguf.py of llama.cpp)");
-    return config && entry->parts > 0;
+    *is_one = config && entry->parts > 0;
+    if (whole > entry->parts) {
+        entry->parts_missing += whole - entry->parts;
+        entry->parts = whole;
+    }
+    return *is_one ? judge_folder(entry, dir, e) : QS_OK;
 }
 
 static int add_folder(struct qs_library_walk *w, const char *dir, const char *rel, const struct qs_library_names *names)
 {
     struct qs_library_entry entry = { .group = w->group };
     struct qs_library_id id;
-    if (strlen(dir) >= sizeof entry.path || !qs_library_fill_folder(&entry, dir, names, &id))
+    bool is_one;
+    if (strlen(dir) >= sizeof entry.path)
         return QS_OK;
+    const int rc = qs_library_fill_folder(&entry, dir, names, &id, &is_one, w->e);
+    if (rc || !is_one)
+        return rc;
     set_name(w, &entry, rel);
     return qs_library_add(w, &entry, id);
 }

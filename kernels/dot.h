@@ -20,7 +20,8 @@
  *         Then s[i] += s[i + 8] for i < 8, and the sum of eight below.
  *   Q8:   a weight is d * c + m with an integer c. Eight sums; for each block in order
  *         a[l] = fma(d * dx, float(sum of c * q for k % 32 / 4 == l), a[l]); with minima eight more,
- *         b[i % 8] = fma(m, s, b[i % 8]) for block number i. Result: sum of eight(a) (+ sum of eight(b)).
+ *         b[i % 8] = fma(m, s, b[i % 8]) for block number i, the last eight filled up with zeros. Result: sum of
+ *         eight(a) (+ sum of eight(b)).
  *   Q8K:  a weight is d * scale * c - dmin * min, scale and min integers for each 16 weights. As Q8, with the integer
  *         sum of scale * c * q over k % 32 / 4 == l; and one b = fma(dmin * dx, float(sum of min * sum of 16 q), b).
  *         Result: sum of eight(a) (- b).

@@ -6,6 +6,7 @@ extern const struct qs_verb qs_verb_info;
 extern const struct qs_verb qs_verb_check;
 extern const struct qs_verb qs_verb_tensors;
 extern const struct qs_verb qs_verb_types;
+extern const struct qs_verb qs_verb_tokenize;
 extern const struct qs_verb qs_verb_survey;
 extern const struct qs_verb qs_verb_map;
 extern const struct qs_verb qs_verb_inspect;
@@ -22,6 +23,7 @@ const struct qs_verb *const qs_verbs[] = {
     &qs_verb_check,
     &qs_verb_tensors,
     &qs_verb_types,
+    &qs_verb_tokenize,
     &qs_verb_survey,
     &qs_verb_map,
     &qs_verb_inspect,

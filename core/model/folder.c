@@ -18,13 +18,6 @@
 
 struct folder_source { struct qs_model_source pub; struct qs_folder f; };
 
-static void free_parts(struct qs_folder_parts *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        qs_free(l->part[i].path);
-    qs_free(l->part);
-}
-
 static void free_source(struct qs_model_source *src)
 {
     struct folder_source *s = (struct folder_source *)(void *)src;
@@ -41,8 +34,8 @@ static void free_source(struct qs_model_source *src)
     for (size_t i = 0; i < f->n_files; i++)
         qs_safetensors_close(f->file[i]);
     qs_free(f->file);
-    free_parts(&f->weights);
-    free_parts(&f->beside);
+    qs_folder_free_parts(&f->weights);
+    qs_folder_free_parts(&f->beside);
     qs_json_free(f->config);
     qs_str_free(&f->remarks);
     qs_free(f->dir);
@@ -159,13 +152,20 @@ static int make_model(struct folder_source *s, struct qs_model **out, struct qs_
     return rc;
 }
 
-/* The folder's name without slashes at its end. */
+/* The folder's name without slashes at its end; where that is none but "." or "..", its full name. */
 static char *plain_dir(const char *dir)
 {
     size_t n = strlen(dir);
     while (n > 1 && dir[n - 1] == '/')
         n--;
-    return n ? qs_strndup(dir, n) : qs_strdup(".");
+    const size_t dots = n >= 2 && memcmp(dir + n - 2, "..", 2) == 0 ? 2 : n >= 1 && dir[n - 1] == '.' ? 1 : 0;
+    if (n == 0 || (dots && (dots == n || dir[n - dots - 1] == '/'))) {
+        char *real = realpath(n ? dir : ".", NULL), *copy = real ? qs_strdup(real) : NULL;
+        free(real); /* realpath's own memory */
+        if (copy)
+            return copy;
+    }
+    return qs_strndup(dir, n);
 }
 
 int qs_folder_open(const char *dir, struct qs_model **out, struct qs_err *e)

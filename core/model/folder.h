@@ -26,6 +26,11 @@ bool qs_folder_named(const char *path, struct qs_str *dir);
 /* Opens the folder. Model and tensors as in model.h; model->path is the folder without a slash at its end. */
 int qs_folder_open(const char *dir, struct qs_model **out, struct qs_err *e);
 
+/* What config.json alone says: general.architecture and the type of the weights ("BF16"; "" where it does not say it).
+ * The reasons why the folder cannot be opened that are seen there are errors. Reads nothing else. */
+struct qs_folder_peek { char arch[48], type[24]; };
+int qs_folder_peek(const char *dir, struct qs_folder_peek *out, struct qs_err *e);
+
 /* The architectures of folders that can be opened, as config.json names them; NULL past the end. */
 const char *qs_folder_architecture(size_t i);
 

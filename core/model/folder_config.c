@@ -5,8 +5,10 @@
  * that leaves a number out means them.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "core/model/folder_internal.h"
 
 #define MAX_NUMBER (1u << 30)
@@ -231,7 +233,7 @@ static int read_numbers(struct qs_folder *f, struct qs_err *e)
     return rc;
 }
 
-int qs_folder_config(struct qs_folder *f, struct qs_err *e)
+static int read_config(struct qs_folder *f, struct qs_err *e)
 {
     int rc = qs_folder_json(f, "config.json", &f->config, e);
     if (rc)
@@ -243,7 +245,44 @@ int qs_folder_config(struct qs_folder *f, struct qs_err *e)
     const struct qs_json *text = value_in(f->config, "text_config");
     f->text = qs_json_type(text) == QS_JSON_OBJECT ? text : f->config;
     rc = choose_family(f, e);
-    if (!rc)
-        rc = refuse_quantized(f, e);
+    return rc ? rc : refuse_quantized(f, e);
+}
+
+int qs_folder_config(struct qs_folder *f, struct qs_err *e)
+{
+    const int rc = read_config(f, e);
     return rc ? rc : read_numbers(f, e);
+}
+
+/* "torch.bfloat16", "bfloat16" -> "BF16" */
+static const char *type_of(const struct qs_folder *f)
+{
+    static const struct { const char *dtype, *type; } known[] = {
+        { "bfloat16", "BF16" }, { "float16", "F16" }, { "float32", "F32" },
+    };
+    const struct qs_json *v = qs_folder_value(f, "dtype");
+    const char *s = qs_json_str(v ? v : qs_folder_value(f, "torch_dtype"), "");
+    if (strncmp(s, "torch.", 6) == 0)
+        s += 6;
+    if (qs_folder_value(f, "quantization_config")) /* of gpt-oss: others were refused */
+        return "MXFP4";
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].dtype, s) == 0)
+            return known[i].type;
+    return "";
+}
+
+int qs_folder_peek(const char *dir, struct qs_folder_peek *out, struct qs_err *e)
+{
+    struct qs_folder f = { .dir = qs_strdup(dir) };
+    *out = (struct qs_folder_peek){ .arch = "" };
+    const int rc = f.dir ? read_config(&f, e) : qs_fail_mem(e, strlen(dir), "a path");
+    if (!rc) {
+        (void)snprintf(out->arch, sizeof out->arch, "%s", f.family->arch);
+        (void)snprintf(out->type, sizeof out->type, "%s", type_of(&f));
+    }
+    qs_json_free(f.config);
+    qs_folder_free_parts(&f.beside);
+    qs_free(f.dir);
+    return rc;
 }

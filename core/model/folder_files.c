@@ -27,6 +27,14 @@ static int add_part(struct qs_folder_parts *l, const struct qs_gguf_part *p, str
     return QS_OK;
 }
 
+void qs_folder_free_parts(struct qs_folder_parts *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        qs_free(l->part[i].path);
+    qs_free(l->part);
+    *l = (struct qs_folder_parts){ .n = 0 };
+}
+
 int qs_folder_beside(struct qs_folder *f, const char *name, struct qs_err *e)
 {
     struct qs_str path = QS_STR_INIT;

@@ -121,6 +121,7 @@ struct qs_folder {
 
 /* folder_files.c: finds and opens the safetensors files; what they hold. */
 int qs_folder_files(struct qs_folder *f, struct qs_err *e);
+void qs_folder_free_parts(struct qs_folder_parts *l);
 /* Says what the folder is that lacks this file. */
 int qs_folder_refuse(const struct qs_folder *f, const char *lacks, struct qs_err *e);
 /* Reads a JSON file of the folder; *out is NULL and QS_OK where it does not exist. It becomes one of the parts. */

@@ -398,11 +398,11 @@ static int put_name(struct out *o)
     return rc;
 }
 
-/* What most of the bytes are stored as. */
+/* What most of the matrices' bytes are stored as; experts in MXFP4 give their name to the whole. */
 static uint32_t file_type(const struct qs_folder *f)
 {
     static const struct { int type; uint32_t ftype; } types[] = {
-        { QS_F32, FTYPE_F32 }, { QS_F16, FTYPE_F16 }, { QS_BF16, FTYPE_BF16 }, { QS_MXFP4, FTYPE_MXFP4_MOE },
+        { QS_MXFP4, FTYPE_MXFP4_MOE }, { QS_BF16, FTYPE_BF16 }, { QS_F16, FTYPE_F16 }, { QS_F32, FTYPE_F32 },
     };
     uint64_t most = 0;
     uint32_t out = FTYPE_F32;
@@ -410,6 +410,8 @@ static uint32_t file_type(const struct qs_folder *f)
         uint64_t n = 0;
         for (size_t i = 0; i < f->n_tensors; i++)
             n += f->tensor[i].type == types[k].type && f->tensor[i].n_dims >= 2 ? f->tensor[i].size : 0;
+        if (n > 0 && types[k].type == QS_MXFP4)
+            return FTYPE_MXFP4_MOE;
         if (n > most) {
             most = n;
             out = types[k].ftype;

@@ -47,19 +47,16 @@ void qs_model_stem(const char *path, bool is_folder, struct qs_str *dir, struct 
         of_file(path, dir, stem);
         return;
     }
-    char *real = realpath(path, NULL); /* "." has a name too */
+    char *real = realpath(path, NULL);
     const char *full = real ? real : path, *base = qs_path_base(path);
     size_t n;
     const char *name = cached_name(full, &n);
     if (name) {
         qs_str_add(dir, ".");
         qs_str_addn(stem, name, n);
-    } else if (strcmp(base, ".") != 0 && strcmp(base, "..") != 0 && base[0]) {
-        qs_path_dir(path, dir);
-        qs_str_add(stem, base);
     } else {
-        qs_path_dir(full, dir);
-        qs_str_add(stem, qs_path_base(full)[0] ? qs_path_base(full) : "model");
+        qs_path_dir(path, dir);
+        qs_str_add(stem, base[0] ? base : "model");
     }
     free(real); /* realpath's own memory */
 }

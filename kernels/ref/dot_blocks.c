@@ -72,6 +72,9 @@ static void some_tokens(const struct qs_dot *j, size_t r, size_t t, size_t n, si
         for (size_t k = 0; k < n; k++)
             add_block(&u, i, j->x + (t + k) * j->x_stride, j->cols, minima, &s[k]);
     }
+    for (size_t i = j->cols / 32; minima && i % 8 != 0; i++)
+        for (size_t k = 0; k < n; k++)
+            s[k].b[i % 8] = fmaf(0, 0, s[k].b[i % 8]);
     for (size_t k = 0; k < n; k++)
         j->out[(t + k) * j->out_stride + r] = minima ? qs_sum8(s[k].a) + qs_sum8(s[k].b) : qs_sum8(s[k].a);
 }

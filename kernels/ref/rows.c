@@ -126,6 +126,7 @@ void qs_ref_softmax_tile(float *s, size_t n, float *max, float *sum)
     float most = -INFINITY, part[8] = { 0 };
     for (size_t k = 0; k < n; k++)
         most = s[k] > most ? s[k] : most;
+    most += 0.0f; /* one zero of the two */
     for (size_t k = 0; k < n; k++) {
         s[k] = qs_exp(s[k] - most);
         part[k % 8] += s[k];

@@ -1,2 +1,326 @@
+/* rows.c - operations on rows, and activations, by AVX2 and FMA.
+ *
+ * Every lane does the float operations of kernels/ref/rows.c and funcs.h in their order: same bits. Ends of rows that fill
+ * no whole vector are done by plain C. What gains little from vectors is left to it.
+ */
+#include <math.h>
+
 #include "kernels/level.h"
-void qs_avx2_rows(struct qs_row_ops *ops) { (void)ops; }
+#include "kernels/ref/dots.h"
+#include "kernels/ref/funcs.h"
+#include "kernels/ref/rows.h"
+#include "kernels/x86_avx2/dots.h"
+
+QS_INLINE __m256 set(float x) { return _mm256_set1_ps(x); }
+QS_INLINE __m256 negate(__m256 x) { return _mm256_xor_ps(x, set(-0.0f)); }
+
+/* ---- exp, tanh: as funcs.h */
+
+/* Where x is NaN, min and max hand out their second operand. */
+QS_INLINE __m256 at_most(__m256 x, float top) { return _mm256_min_ps(set(top), x); }
+QS_INLINE __m256 at_least(__m256 x, float bottom) { return _mm256_max_ps(set(bottom), x); }
+
+QS_INLINE __m256 step(__m256 p, __m256 r, float c) { return _mm256_add_ps(_mm256_mul_ps(p, r), set(c)); }
+
+QS_INLINE __m256 exp8(__m256 x)
+{
+    x = at_least(at_most(x, QS_EXP_TOP), QS_EXP_BOTTOM);
+    const __m256 z = step(x, set(QS_LOG2E), QS_ROUNDER), n = _mm256_sub_ps(z, set(QS_ROUNDER));
+    __m256 r = _mm256_sub_ps(x, _mm256_mul_ps(n, set(QS_LN2_HIGH)));
+    r = _mm256_sub_ps(r, _mm256_mul_ps(n, set(QS_LN2_LOW)));
+    __m256 p = step(set(QS_EXP_P0), r, QS_EXP_P1);
+    p = step(p, r, QS_EXP_P2);
+    p = step(p, r, QS_EXP_P3);
+    p = step(p, r, QS_EXP_P4);
+    p = step(p, r, QS_EXP_P5);
+    p = _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(p, _mm256_mul_ps(r, r)), r), set(1));
+    const __m256i m = _mm256_add_epi32(_mm256_sub_epi32(_mm256_castps_si256(z), _mm256_castps_si256(set(QS_ROUNDER))),
+                                       _mm256_set1_epi32(256));
+    const __m256i a = _mm256_srli_epi32(m, 1), b = _mm256_sub_epi32(m, a), one = _mm256_set1_epi32(1);
+    p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_sub_epi32(a, one), 23)));
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_sub_epi32(b, one), 23)));
+}
+
+QS_INLINE __m256 tanh8(__m256 x)
+{
+    const __m256 sign = set(-0.0f), a = _mm256_andnot_ps(sign, x), z = _mm256_mul_ps(x, x);
+    __m256 p = step(set(QS_TANH_P0), z, QS_TANH_P1);
+    p = step(p, z, QS_TANH_P2);
+    p = step(p, z, QS_TANH_P3);
+    p = step(p, z, QS_TANH_P4);
+    p = _mm256_add_ps(_mm256_mul_ps(_mm256_mul_ps(p, z), x), x);
+    const __m256 e = _mm256_add_ps(exp8(_mm256_add_ps(a, a)), set(1));
+    const __m256 far = _mm256_sub_ps(set(1), _mm256_div_ps(set(2), e));
+    const __m256 signed_far = _mm256_or_ps(_mm256_andnot_ps(sign, far), _mm256_and_ps(sign, x));
+    return _mm256_blendv_ps(signed_far, p, _mm256_cmp_ps(a, set(QS_TANH_NEAR), _CMP_LT_OQ));
+}
+
+/* ---- norms */
+
+static void norm_rms(const float *x, size_t n, const float *weight, float eps, float *y)
+{
+    __m256d lo = _mm256_setzero_pd(), hi = lo;
+    const size_t full = n / 8 * 8;
+    for (size_t k = 0; k < full; k += 8) {
+        const __m256d a = _mm256_cvtps_pd(_mm_loadu_ps(x + k)), b = _mm256_cvtps_pd(_mm_loadu_ps(x + k + 4));
+        lo = _mm256_add_pd(lo, _mm256_mul_pd(a, a));
+        hi = _mm256_add_pd(hi, _mm256_mul_pd(b, b));
+    }
+    double s[8];
+    _mm256_storeu_pd(s, lo);
+    _mm256_storeu_pd(s + 4, hi);
+    for (size_t k = full; k < n; k++)
+        s[k % 8] += (double)x[k] * (double)x[k];
+    const double sum = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+    const float scale = (float)(1 / sqrt(sum / (double)n + (double)eps));
+    for (size_t k = 0; k < full; k += 8) {
+        const __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + k), set(scale));
+        _mm256_storeu_ps(y + k, weight ? _mm256_mul_ps(v, _mm256_loadu_ps(weight + k)) : v);
+    }
+    for (size_t k = full; k < n; k++)
+        y[k] = weight ? x[k] * scale * weight[k] : x[k] * scale;
+}
+
+/* ---- gates and sums */
+
+/* out = expression of g and u, eight at a time; the rest by plain C. */
+#define GLU(name, expression)                                                                                          \
+    static void glu_##name(const float *gate, const float *up, size_t n, float alpha, float limit, float *out)          \
+    {                                                                                                                  \
+        size_t k = 0;                                                                                                  \
+        for (; k + 8 <= n; k += 8) {                                                                                   \
+            const __m256 g = _mm256_loadu_ps(gate + k), u = _mm256_loadu_ps(up + k);                                   \
+            _mm256_storeu_ps(out + k, (expression));                                                                   \
+        }                                                                                                              \
+        qs_ref_glu_##name(gate + k, up + k, n - k, alpha, limit, out + k);                                             \
+    }
+
+/* g / (1 + exp(-u)) */
+QS_INLINE __m256 gated(__m256 g, __m256 u) { return _mm256_div_ps(g, _mm256_add_ps(set(1), exp8(negate(u)))); }
+
+QS_INLINE __m256 gelu_of(__m256 g)
+{
+    const __m256 square = step(_mm256_mul_ps(set(QS_GELU_B), g), g, 1);
+    return gated(g, _mm256_mul_ps(_mm256_mul_ps(set(QS_GELU_A), g), square));
+}
+
+QS_INLINE __m256 oai(__m256 g, __m256 u, float alpha, float limit)
+{
+    g = at_most(g, limit);
+    u = at_least(at_most(u, limit), -limit);
+    return _mm256_mul_ps(gated(g, _mm256_mul_ps(set(alpha), g)), _mm256_add_ps(u, set(1)));
+}
+
+GLU(silu, _mm256_mul_ps(gated(g, g), u))
+GLU(gelu, _mm256_mul_ps(gelu_of(g), u))
+GLU(oai, oai(g, u, alpha, limit))
+
+static void add(float *x, const float *y, size_t n, float scale)
+{
+    size_t k = 0;
+    for (; k + 8 <= n; k += 8)
+        _mm256_storeu_ps(x + k, _mm256_fmadd_ps(set(scale), _mm256_loadu_ps(y + k), _mm256_loadu_ps(x + k)));
+    qs_ref_add(x + k, y + k, n - k, scale);
+}
+
+static void softcap(float *x, size_t n, float cap, float scale)
+{
+    size_t k = 0;
+    for (; k + 8 <= n; k += 8) {
+        const __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + k), set(scale));
+        _mm256_storeu_ps(x + k, cap != 0 ? _mm256_mul_ps(set(cap), tanh8(_mm256_div_ps(v, set(cap)))) : v);
+    }
+    qs_ref_softcap(x + k, n - k, cap, scale);
+}
+
+/* ---- attention */
+
+static void softmax_tile(float *s, size_t n, float *max, float *sum)
+{
+    float most = -INFINITY;
+    size_t k = 0;
+    if (n >= 8) {
+        __m256 v = set(-INFINITY); /* max hands out its second operand where the first is NaN */
+        for (; k + 8 <= n; k += 8)
+            v = _mm256_max_ps(_mm256_loadu_ps(s + k), v);
+        __m128 h = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+        h = _mm_max_ps(h, _mm_movehl_ps(h, h));
+        most = _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
+    }
+    for (; k < n; k++)
+        most = s[k] > most ? s[k] : most;
+    most += 0.0f;
+    __m256 part = _mm256_setzero_ps();
+    float parts[8];
+    for (k = 0; k + 8 <= n; k += 8) {
+        const __m256 p = exp8(_mm256_sub_ps(_mm256_loadu_ps(s + k), set(most)));
+        _mm256_storeu_ps(s + k, p);
+        part = _mm256_add_ps(part, p);
+    }
+    _mm256_storeu_ps(parts, part);
+    for (; k < n; k++) {
+        s[k] = qs_exp(s[k] - most);
+        parts[k % 8] += s[k];
+    }
+    *max = most;
+    *sum = qs_sum8(parts);
+}
+
+static void mix(const float *p, size_t keys, const float *v, size_t stride, size_t n, float *y)
+{
+    size_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
+        const float *row = v + i;
+        for (size_t k = 0; k < keys; k++, row += stride) {
+            const __m256 w = _mm256_broadcast_ss(p + k);
+            a = _mm256_fmadd_ps(w, _mm256_loadu_ps(row), a);
+            b = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + 8), b);
+            c = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + 16), c);
+            d = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + 24), d);
+        }
+        _mm256_storeu_ps(y + i, a);
+        _mm256_storeu_ps(y + i + 8, b);
+        _mm256_storeu_ps(y + i + 16, c);
+        _mm256_storeu_ps(y + i + 24, d);
+    }
+    for (; i + 8 <= n; i += 8) {
+        __m256 a = _mm256_setzero_ps();
+        for (size_t k = 0; k < keys; k++)
+            a = _mm256_fmadd_ps(_mm256_broadcast_ss(p + k), _mm256_loadu_ps(v + k * stride + i), a);
+        _mm256_storeu_ps(y + i, a);
+    }
+    qs_ref_mix(p, keys, v + i, stride, n - i, y + i);
+}
+
+static void merge(float *x, float a, const float *y, float b, size_t n)
+{
+    size_t k = 0;
+    for (; k + 8 <= n; k += 8)
+        _mm256_storeu_ps(x + k, _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(x + k), set(a)),
+                                              _mm256_mul_ps(_mm256_loadu_ps(y + k), set(b))));
+    qs_ref_merge(x + k, a, y + k, b, n - k);
+}
+
+/* ---- Gram matrix */
+
+/* Columns [j, j + 32) in registers over all rows. */
+static void gram(const float *x, size_t stride, size_t rows, size_t i, size_t cols, float *g)
+{
+    size_t j = i;
+    for (; j + 32 <= cols; j += 32) {
+        __m256 a = _mm256_loadu_ps(g + j), b = _mm256_loadu_ps(g + j + 8);
+        __m256 c = _mm256_loadu_ps(g + j + 16), d = _mm256_loadu_ps(g + j + 24);
+        const float *row = x;
+        for (size_t t = 0; t < rows; t++, row += stride) {
+            const __m256 w = _mm256_broadcast_ss(row + i);
+            a = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + j), a);
+            b = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + j + 8), b);
+            c = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + j + 16), c);
+            d = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + j + 24), d);
+        }
+        _mm256_storeu_ps(g + j, a);
+        _mm256_storeu_ps(g + j + 8, b);
+        _mm256_storeu_ps(g + j + 16, c);
+        _mm256_storeu_ps(g + j + 24, d);
+    }
+    for (; j < cols; j++)
+        for (size_t t = 0; t < rows; t++)
+            g[j] = fmaf(x[t * stride + i], x[t * stride + j], g[j]);
+}
+
+/* ---- activations */
+
+/* Codes of 32 values as bytes. */
+QS_INLINE __m256i codes_of(const float *x, __m256 inv)
+{
+    const __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), inv));
+    const __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8), inv));
+    const __m256i c = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 16), inv));
+    const __m256i d = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 24), inv));
+    const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/* The scale of n values (a multiple of 32), and its inverse: 0 for codes that are all zero. */
+QS_INLINE float scale_of(const float *x, size_t n, float *inv)
+{
+    const __m256 sign = set(-0.0f);
+    __m256 most = _mm256_setzero_ps(), all = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+    for (size_t k = 0; k < n; k += 8) {
+        const __m256 a = _mm256_andnot_ps(sign, _mm256_loadu_ps(x + k));
+        all = _mm256_and_ps(all, _mm256_cmp_ps(a, set(INFINITY), _CMP_LT_OQ));
+        most = _mm256_max_ps(most, a);
+    }
+    *inv = 0;
+    if (_mm256_movemask_ps(all) != 255)
+        return NAN;
+    __m128 h = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
+    h = _mm_max_ps(h, _mm_movehl_ps(h, h));
+    const float amax = _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
+    if (amax < QS_ACT_TINY)
+        return 0;
+    const float d = amax / 127;
+    *inv = 1 / d;
+    return d;
+}
+
+/* Where inv is 0, x may hold anything. */
+QS_INLINE __m256i store_codes(const float *x, float inv, int8_t *q)
+{
+    const __m256i v = inv > 0 ? codes_of(x, set(inv)) : _mm256_setzero_si256();
+    _mm256_store_si256((void *)q, v);
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), v), _mm256_set1_epi16(1)); /* sums of four */
+}
+
+static void quantize_q8(const float *x, size_t cols, void *row)
+{
+    const size_t n = cols / 32, room = qs_act_pad8(n);
+    float *d = (float *)qs_q8_scales(row, cols), *s = (float *)qs_q8_sums(row, cols);
+    for (size_t i = 0; i < n; i++) {
+        float inv;
+        d[i] = scale_of(x + 32 * i, 32, &inv);
+        const __m256i fours = store_codes(x + 32 * i, inv, (int8_t *)row + 32 * i);
+        __m128i v = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+        v = _mm_add_epi32(v, _mm_shuffle_epi32(v, 0x4e));
+        s[i] = d[i] * (float)_mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, 0xb1)));
+    }
+    for (size_t i = n; i < room; i++)
+        d[i] = s[i] = 0;
+}
+
+static void quantize_q8k(const float *x, size_t cols, void *row)
+{
+    const size_t n = cols / 256, room = qs_act_pad8(n);
+    float *d = (float *)qs_q8k_scales(row, cols);
+    int16_t *s = (int16_t *)qs_q8k_sums(row, cols);
+    for (size_t i = 0; i < n; i++) {
+        float inv;
+        d[i] = scale_of(x + 256 * i, 256, &inv);
+        for (size_t k = 256 * i; k < 256 * i + 256; k += 32) {
+            __m256i v = store_codes(x + k, inv, (int8_t *)row + k);
+            v = _mm256_add_epi32(v, _mm256_shuffle_epi32(v, 0x4e));
+            v = _mm256_add_epi32(v, _mm256_shuffle_epi32(v, 0xb1));
+            s[k / 16] = (int16_t)_mm256_extract_epi32(v, 0);
+            s[k / 16 + 1] = (int16_t)_mm256_extract_epi32(v, 4);
+        }
+    }
+    for (size_t i = n; i < room; i++)
+        d[i] = 0;
+}
+
+void qs_avx2_rows(struct qs_row_ops *ops)
+{
+    ops->quantize[QS_ACT_Q8] = quantize_q8;
+    ops->quantize[QS_ACT_Q8K] = quantize_q8k;
+    ops->norm_rms = norm_rms;
+    ops->glu[0] = glu_silu;
+    ops->glu[1] = glu_gelu;
+    ops->glu[3] = glu_oai;
+    ops->add = add;
+    ops->softcap = softcap;
+    ops->softmax_tile = softmax_tile;
+    ops->mix = mix;
+    ops->merge = merge;
+    ops->gram = gram;
+}

@@ -17,6 +17,7 @@ runs="info|$demo --metadata
 check|cut.gguf
 tensors|$demo
 types|
+tokenize|$demo Hello
 models|--folder .
 config|
 survey|$demo -t Q8_0,Q4_K --no-cache -m token_embd|ffn_down --imatrix $imatrix

@@ -156,7 +156,7 @@ static void test_huggingface(void **state)
             assert_string_equal(found.name, "gpt2");
             assert_int_equal(found.bytes, 8);
             assert_false(found.openable);
-            assert_non_null(strstr(found.note, "cannot be opened yet"));
+            assert_non_null(strstr(found.note, "architectures"));
             continue;
         }
         assert_string_equal(found.name, "some-org/A-Model");
@@ -250,6 +250,34 @@ static void test_ollama(void **state)
     assert_int_equal(count(lib, QS_LIBRARY_OLLAMA), 5);
     assert_true(noted(lib, "traversal") && noted(lib, "bad/upper"));
     assert_true(noted(lib, "bad/text") && noted(lib, "bad/items"));
+    qs_library_free(lib);
+}
+
+/* Folders of safetensors: what config.json says, and what stands against opening them. */
+static void test_folders(void **state)
+{
+    (void)state;
+    put_text("hf/good/config.json", "{\"architectures\":[\"LlamaForCausalLM\"],\"torch_dtype\":\"bfloat16\"}");
+    put_text("hf/good/model.safetensors", "12345678");
+    put_text("hf/gptq/config.json",
+             "{\"architectures\":[\"LlamaForCausalLM\"],\"quantization_config\":{\"quant_method\":\"gptq\"}}");
+    put_text("hf/gptq/model.safetensors", "12345678");
+    put_text("hf/other/config.json", "{\"architectures\":[\"WhisperForConditionalGeneration\"]}");
+    put_text("hf/other/model.safetensors", "12345678");
+    put_text("hf/part/config.json", "{\"model_type\":\"qwen3\"}");
+    put_text("hf/part/model-00001-of-00003.safetensors", "12");
+    put_text("hf/part/model-00003-of-00003.safetensors", "12");
+    put_text("hf/bin/config.json", "{\"model_type\":\"qwen3\"}");
+    put_text("hf/bin/pytorch_model.bin", "12");
+    struct qs_library *lib = scan(at("hf"));
+    assert_true(find(lib, QS_LIBRARY_FOLDER, "good") && found.openable && found.kind == QS_LIBRARY_SAFETENSORS);
+    assert_string_equal(found.arch, "llama");
+    assert_string_equal(found.type, "BF16");
+    assert_string_equal(found.path, at("hf/good"));
+    assert_true(find(lib, QS_LIBRARY_FOLDER, "gptq") && !found.openable && strstr(found.note, "gptq"));
+    assert_true(find(lib, QS_LIBRARY_FOLDER, "other") && !found.openable && strstr(found.note, "Whisper"));
+    assert_true(find(lib, QS_LIBRARY_FOLDER, "part") && !found.openable && strstr(found.note, "1 of 3 files is missing"));
+    assert_int_equal(count(lib, QS_LIBRARY_FOLDER), 4);
     qs_library_free(lib);
 }
 
@@ -662,6 +690,7 @@ int main(void)
         cmocka_unit_test_setup(test_huggingface, setup),
         cmocka_unit_test_setup(test_environment_names_the_place, setup),
         cmocka_unit_test_setup(test_ollama, setup),
+        cmocka_unit_test_setup(test_folders, setup),
         cmocka_unit_test_setup(test_lmstudio, setup),
         cmocka_unit_test_setup(test_current_folder, setup),
         cmocka_unit_test_setup(test_split_files, setup),

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# `tokenize`: text from everywhere, every form of output, special tokens or not, one message for what is wrong.
+. "$QS_SRCDIR/tests/cli/lib.sh"
+
+run quantscape tokenize "$demo" 'Once upon a time'
+expect_rc 0
+expect_no_err
+expect_out 'tokenizer +llama'
+expect_out '<s> +control'
+run quantscape tokenize "$demo" 'Once upon a time' --ids
+expect_rc 0
+cp "$out" ids
+expect_out '^\[1, [0-9]+(, [0-9]+)*\]$'
+
+# The same from a file, from standard input, and from "-".
+printf 'Once upon a time' > text
+run quantscape tokenize "$demo" --ids --file text
+cmp -s ids "$out" && ok 'the same from a file' || fail 'from a file'
+for how in '' '--file -'; do
+    quantscape tokenize "$demo" --ids $how < text > "$out" 2> "$err"
+    if cmp -s ids "$out"; then ok "the same from standard input ($how)"; else fail "from standard input ($how)"; fi
+done
+
+run quantscape tokenize "$demo" 'Once upon a time' --ids --no-bos
+sed 's/^\[1, /[/' ids > without
+cmp -s without "$out" && ok 'no BOS' || fail 'no BOS'
+
+run quantscape tokenize "$demo" '<s>x<|end|>' --json --no-bos
+expect_rc 0
+expect_json summary.bytes 11
+expect_json summary.tokens 3
+expect_json 'tokens[0].id' 1
+expect_json 'tokens[0].kind' control
+expect_json 'tokens[2].kind' end
+expect_json 'tokens[2].piece' '<|end|>'
+run quantscape tokenize "$demo" '<s>x' --json --no-bos --no-parse-special
+expect_json 'tokens[0].kind' ''
+run quantscape tokenize "$demo" $'\xf0\x9f\xa6\x99' --csv --no-bos # a llama, byte by byte
+expect_rc 0
+expect_out '^index,id,piece,kind,hex'
+expect_out ',byte,f0'
+expect_out ',byte,99'
+run quantscape tokenize "$demo" '' --ids --no-bos
+expect_out '^\[\]$'
+
+# What is wrong.
+run quantscape tokenize "$demo" $'ab\xff'
+expect_rc 1
+expect_one_error 'not valid UTF-8: byte 0xFF at offset 2'
+run quantscape tokenize "$demo" text --file text
+expect_rc 2
+run quantscape tokenize "$demo" text --ids --json
+expect_rc 2
+run quantscape tokenize "$demo" --file nowhere
+expect_rc 1
+run quantscape tokenize
+expect_rc 2
+# Another kind of tokenizer: the five bytes "llama" of tokenizer.ggml.model written over.
+cp "$demo" other.gguf
+at=$(grep -abo -m 1 'tokenizer\.ggml\.model' other.gguf | head -n 1 | cut -d : -f 1)
+printf 'rwkvx' | dd of=other.gguf bs=1 seek=$((at + 32)) conv=notrunc status=none
+run quantscape tokenize other.gguf x
+expect_rc 1
+expect_one_error "other.gguf: a tokenizer of the kind 'rwkvx'"
+finish

@@ -1,0 +1,222 @@
+/* test_rows.c - exp and tanh against libm in double, softmax of a tile, and the bits of every operation on rows at every
+ * level, whatever the length and the values.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/half.h"
+#include "kernels/level.h"
+#include "kernels/ref/funcs.h"
+#include "tests/kernels/dot_data.h"
+
+/* Distance of x from the true value, in units of the last place of x (of subnormals at the bottom). */
+static double ulps(float x, double want)
+{
+    const double size = fabs(want) < 0x1p-126 ? 0x1p-126 : fabs(want);
+    return fabs((double)x - want) / (exp2(floor(log2(size))) * 0x1p-23);
+}
+
+static void test_exp(void **state)
+{
+    (void)state;
+    double worst = 0;
+    for (uint32_t u = 0; u < 0xff000000u; u += 4099) {
+        const float x = qs_bits_f32(u);
+        if (!(x > -103.9f && x < 88.72f))
+            continue;
+        const double d = ulps(qs_exp(x), exp((double)x));
+        worst = d > worst ? d : worst;
+    }
+    assert_true(worst <= 2);
+    assert_true(qs_exp(0) == 1);
+    assert_true(qs_exp(-0.0f) == 1);
+    assert_true(qs_exp(88.73f) == INFINITY && qs_exp(INFINITY) == INFINITY && qs_exp(3e38f) == INFINITY);
+    assert_true(qs_exp(-104) == 0 && qs_exp(-INFINITY) == 0 && qs_exp(-3e38f) == 0);
+    assert_true(qs_exp(-103.0f) > 0);
+    assert_true(isnan(qs_exp(NAN)) && isnan(qs_exp(-NAN)));
+}
+
+static void test_tanh(void **state)
+{
+    (void)state;
+    double worst = 0;
+    for (uint32_t u = 0; u < 0x7f800000u; u += 4099) {
+        const float x = qs_bits_f32(u);
+        const double d = ulps(qs_tanh(x), tanh((double)x));
+        worst = d > worst ? d : worst;
+        assert_true(qs_tanh(-x) == -qs_tanh(x));
+    }
+    assert_true(worst <= 2);
+    assert_true(qs_tanh(INFINITY) == 1 && qs_tanh(-INFINITY) == -1 && isnan(qs_tanh(NAN)));
+}
+
+/* ---- levels */
+
+enum { MAX = 200 };
+
+struct row {
+    float x[MAX], y[MAX], w[MAX], out[MAX], more[2];
+};
+
+/* What value i of an input of this kind is. */
+static float value(int kind, uint64_t *s)
+{
+    static const float odd[] = { 0.0f, -0.0f, 1e-42f, -1e-45f, 3e38f, -3e38f, 88.7f, -103.5f };
+    const uint64_t r = golden_next(s);
+    switch (kind) {
+    case 0: return golden_bell(s);
+    case 1: return golden_bell(s) * 30;
+    case 2: return odd[r % 8];
+    case 3: return r % 31 ? golden_bell(s) : NAN;
+    case 4: return r % 31 ? golden_bell(s) : r & 64 ? INFINITY : -INFINITY;
+    default: return qs_bits_f32((uint32_t)r);
+    }
+}
+
+typedef void apply_fn(const struct qs_row_ops *ops, struct row *r, size_t n);
+
+static void do_rms(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->norm_rms(r->x, n, r->w, 1e-5f, r->out); }
+static void do_rms_plain(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->norm_rms(r->x, n, NULL, 1e-5f, r->x); }
+static void do_layer(const struct qs_row_ops *ops, struct row *r, size_t n)
+{
+    ops->norm_layer(r->x, n, r->w, r->y, 1e-5f, r->out);
+}
+static void do_rope_norm(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->rope_norm(r->x, r->y, n / 2 * 2); }
+static void do_rope_neox(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->rope_neox(r->x, r->y, n / 2 * 2); }
+static void do_hadamard(const struct qs_row_ops *ops, struct row *r, size_t n)
+{
+    size_t p = 1;
+    while (2 * p <= n)
+        p *= 2;
+    ops->hadamard(r->x, p);
+}
+static void do_silu(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->glu[0](r->x, r->y, n, 0, 0, r->out); }
+static void do_gelu(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->glu[1](r->x, r->y, n, 0, 0, r->x); }
+static void do_erf(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->glu[2](r->x, r->y, n, 0, 0, r->out); }
+static void do_oai(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->glu[3](r->x, r->y, n, 1.702f, 7, r->out); }
+static void do_add(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->add(r->x, r->y, n, 0.3f); }
+static void do_cap(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->softcap(r->x, n, 30, 0.7f); }
+static void do_scale(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->softcap(r->x, n, 0, 0.7f); }
+static void do_softmax(const struct qs_row_ops *ops, struct row *r, size_t n)
+{
+    ops->softmax_tile(r->x, n < 64 ? n : 64, &r->more[0], &r->more[1]);
+}
+static void do_mix(const struct qs_row_ops *ops, struct row *r, size_t n)
+{
+    const size_t keys = n / 20 + 1, stride = (MAX - 20) / keys;
+    ops->mix(r->w, keys, r->x, stride, stride < n ? stride : n, r->out);
+}
+static void do_merge(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->merge(r->x, 0.7f, r->y, 0.4f, n); }
+static void do_gram(const struct qs_row_ops *ops, struct row *r, size_t n)
+{
+    const size_t cols = n / 3 + 1;
+    ops->gram(r->x, cols, n / cols, cols / 3, cols, r->out);
+}
+
+/* NaNs are alike. */
+static void plain_nans(struct row *r)
+{
+    float *f = (float *)r;
+    for (size_t i = 0; i < sizeof *r / 4; i++)
+        if (f[i] != f[i])
+            f[i] = NAN;
+}
+
+static struct row run(apply_fn *fn, enum qs_level level, int kind, size_t n)
+{
+    struct row r;
+    uint64_t s = (uint64_t)kind * 1000 + n;
+    for (size_t i = 0; i < MAX; i++) {
+        r.x[i] = value(kind, &s);
+        r.y[i] = value(kind, &s);
+        r.w[i] = value(kind, &s);
+        r.out[i] = 5;
+    }
+    r.more[0] = r.more[1] = 5;
+    qs_level_limit(level);
+    fn(qs_row_ops(), &r, n);
+    qs_level_limit(QS_LEVEL_COUNT);
+    plain_nans(&r);
+    return r;
+}
+
+static void test_levels(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        apply_fn *fn;
+    } all[] = {
+        { "rms", do_rms }, { "rms, no weight, in place", do_rms_plain }, { "layer", do_layer }, { "rope", do_rope_norm },
+        { "rope neox", do_rope_neox }, { "hadamard", do_hadamard }, { "silu", do_silu }, { "gelu", do_gelu },
+        { "gelu by erf", do_erf }, { "oai", do_oai }, { "add", do_add }, { "cap", do_cap }, { "scale", do_scale },
+        { "softmax", do_softmax }, { "mix", do_mix }, { "merge", do_merge }, { "gram", do_gram },
+    };
+    for (int l = QS_LEVEL_REF + 1; l < QS_LEVEL_COUNT; l++) {
+        if (!qs_level_available((enum qs_level)l))
+            continue;
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            for (int kind = 0; kind < 6; kind++)
+                for (size_t n = 1; n <= 180; n += n < 20 ? 1 : 13) {
+                    const struct row a = run(all[i].fn, QS_LEVEL_REF, kind, n), b = run(all[i].fn, (enum qs_level)l, kind, n);
+                    if (memcmp(&a, &b, sizeof a) != 0)
+                        fail_msg("%s of %zu values of kind %d: other bits at %s", all[i].name, n, kind,
+                                 qs_level_name((enum qs_level)l));
+                }
+    }
+}
+
+static void test_softmax(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 64; n += 7) {
+        uint64_t s = n;
+        float x[64], before[64], max, sum;
+        double want = 0;
+        for (size_t i = 0; i < n; i++)
+            before[i] = x[i] = 5 * golden_bell(&s);
+        qs_row_ops()->softmax_tile(x, n, &max, &sum);
+        for (size_t i = 0; i < n; i++) {
+            assert_true(before[i] <= max);
+            want += exp((double)before[i] - max);
+            assert_true(fabs(x[i] - exp((double)before[i] - max)) < 1e-6);
+        }
+        assert_true(fabs(sum - want) < want * 1e-6);
+    }
+}
+
+static void test_hadamard(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 128; n *= 2) {
+        uint64_t s = n;
+        float x[128], y[128];
+        for (size_t i = 0; i < n; i++)
+            y[i] = x[i] = golden_bell(&s);
+        qs_row_ops()->hadamard(y, n);
+        for (size_t i = 0; i < n; i++) { /* Sylvester's matrix: the sign is the parity of i & k */
+            double want = 0;
+            for (size_t k = 0; k < n; k++)
+                want += (__builtin_popcountll(i & k) & 1 ? -1.0 : 1.0) * x[k] / sqrt((double)n);
+            assert_true(fabs(y[i] - want) < 1e-5);
+        }
+        qs_row_ops()->hadamard(y, n);
+        for (size_t i = 0; i < n; i++)
+            assert_true(fabsf(y[i] - x[i]) < 1e-5f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exp),     cmocka_unit_test(test_tanh),     cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_softmax), cmocka_unit_test(test_hadamard),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
