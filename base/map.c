@@ -1,6 +1,6 @@
 /* map.c - mapped files that survive being cut short; the owner of SIGBUS.
  *
- * Owns every read-only mapping of a file, a lock-free table of the live ones, and the SIGBUS handler that looks faults
+ * Owns every mapping of a file (read-only, or of a scratch file without a name), a lock-free table of the live ones, and the SIGBUS handler that looks faults
  * up in it. A fault inside a live mapping puts a page of zeros there and flags the mapping; any other fault goes to
  * the handler that was installed before. Refuses what is not a regular file. The handler calls nothing but mmap and
  * sigaction and takes no lock.
@@ -14,6 +14,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -185,14 +187,14 @@ static uint64_t whole_pages(uint64_t n)
 
 /* --- mappings ----------------------------------------------------------------------------------------------------- */
 
-static int map_pages(struct qs_map *m, struct qs_err *e)
+static int map_pages(struct qs_map *m, int protection, struct qs_err *e)
 {
     pthread_mutex_lock(&table_lock);
     int rc = install(e);
     pthread_mutex_unlock(&table_lock);
     if (rc || m->size == 0)
         return rc;
-    void *p = mmap(NULL, (size_t)m->size, PROT_READ, MAP_SHARED, m->fd, 0);
+    void *p = mmap(NULL, (size_t)m->size, protection, MAP_SHARED, m->fd, 0);
     if (p == MAP_FAILED)
         return qs_fail_errno(e, errno, "cannot map '%s' into memory", m->path);
     pthread_mutex_lock(&table_lock);
@@ -223,25 +225,84 @@ static int open_regular(const char *path, int *fd, uint64_t *size, struct qs_err
     return QS_OK;
 }
 
-int qs_map_open(const char *path, struct qs_map **out, struct qs_err *e)
+static int new_map(const char *path, struct qs_map **out, struct qs_err *e)
 {
     static const uint8_t nothing[1];
     *out = NULL;
     struct qs_map *m = qs_calloc(1, sizeof *m);
-    if (!m)
+    if (!m || !(m->path = qs_strdup(path))) {
+        qs_free(m);
         return qs_fail_mem(e, sizeof *m, "a mapped file");
+    }
     m->fd = -1;
     m->data = nothing;
     atomic_init(&m->refs, 1);
-    m->path = qs_strdup(path);
-    int rc = m->path ? open_regular(path, &m->fd, &m->size, e) : qs_fail_mem(e, strlen(path), "a path");
+    *out = m;
+    return QS_OK;
+}
+
+int qs_map_open(const char *path, struct qs_map **out, struct qs_err *e)
+{
+    struct qs_map *m;
+    *out = NULL;
+    int rc = new_map(path, &m, e);
+    if (rc)
+        return rc;
+    rc = open_regular(path, &m->fd, &m->size, e);
     if (!rc)
-        rc = map_pages(m, e);
+        rc = map_pages(m, PROT_READ, e);
     if (rc) {
         qs_map_unref(m);
         return rc;
     }
     *out = m;
+    return QS_OK;
+}
+
+/* A file without a name, where the file system knows such; else one that loses its name at once. */
+static int open_nameless(const char *dir, int *fd, struct qs_err *e)
+{
+    char path[4096];
+    *fd = open(dir, O_RDWR | O_CLOEXEC | O_TMPFILE, 0600);
+    if (*fd >= 0)
+        return QS_OK;
+    if (snprintf(path, sizeof path, "%s/scratch.XXXXXX", dir) >= (int)sizeof path)
+        return qs_fail(e, QS_ELIMIT, "the name of the folder '%s' is too long", dir);
+    *fd = mkostemp(path, O_CLOEXEC);
+    if (*fd < 0)
+        return qs_fail_errno(e, errno, "cannot make a scratch file in '%s'", dir);
+    unlink(path);
+    return QS_OK;
+}
+
+int qs_map_scratch(const char *dir, uint64_t size, struct qs_map **out, uint8_t **data, struct qs_err *e)
+{
+    struct qs_map *m;
+    *out = NULL;
+    if (size == 0 || size > SIZE_MAX / 2)
+        return qs_fail(e, QS_EINVAL, "a scratch file of %llu bytes is impossible", (unsigned long long)size);
+    int rc = new_map(dir, &m, e);
+    if (rc)
+        return rc;
+    m->size = size;
+    rc = open_nameless(dir, &m->fd, e);
+    if (!rc) { /* a page without room behind it would be lost when it is written to */
+        const int failed = posix_fallocate(m->fd, 0, (off_t)size);
+        if (failed)
+            rc = qs_fail_errno(e, failed, "cannot claim %llu bytes for a scratch file in '%s'", (unsigned long long)size,
+                               dir);
+    }
+    if (!rc)
+        rc = map_pages(m, PROT_READ | PROT_WRITE, e);
+    if (m->fd >= 0)
+        close(m->fd); /* nobody else can cut it short; descriptors are few */
+    m->fd = -1;
+    if (rc) {
+        qs_map_unref(m);
+        return rc;
+    }
+    *out = m;
+    *data = (uint8_t *)(uintptr_t)m->data;
     return QS_OK;
 }
 
@@ -287,7 +348,7 @@ bool qs_map_damaged(const struct qs_map *m)
         return true;
     /* A cut inside the last page reads as zeros without any signal: only the file's size tells. */
     struct stat st;
-    if (fstat(m->fd, &st) != 0 || (uint64_t)st.st_size >= m->size)
+    if (m->fd < 0 || fstat(m->fd, &st) != 0 || (uint64_t)st.st_size >= m->size)
         return false;
     atomic_store_explicit(&m->slot->damaged, true, memory_order_release);
     return true;

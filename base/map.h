@@ -1,6 +1,6 @@
 /* map.h - mapped files that survive being cut short.
  *
- * All read-only mappings of files are made here, and the SIGBUS handler lives here: a page lost because a file was cut
+ * All mappings of files are made here, read-only but for scratch files without a name, and the SIGBUS handler lives here: a page lost because a file was cut
  * short while mapped reads as zeros from then on and the mapping is flagged. Readers look at qs_map_damaged() after a
  * piece of work and discard what they made. SIGBUS anywhere else goes to the handler that was there before.
  */
@@ -16,6 +16,9 @@ struct qs_map; /* reference-counted */
 
 /* Maps the whole file read-only, shared; touches no page. An empty file gives a map of size 0. */
 int qs_map_open(const char *path, struct qs_map **out, struct qs_err *e);
+/* `size` writable bytes of a file without a name in `dir`, which is gone with its last reference: pageable memory, whose
+ * room on the disk is claimed at once (QS_ENOSPACE). *data: the bytes, zero, to be filled before the map is shared. */
+int qs_map_scratch(const char *dir, uint64_t size, struct qs_map **out, uint8_t **data, struct qs_err *e);
 struct qs_map *qs_map_ref(struct qs_map *m);
 void qs_map_unref(struct qs_map *m); /* NULL allowed */
 

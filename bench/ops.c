@@ -163,7 +163,7 @@ static void measure(struct bench *b, const struct qs_format *f, bool json, bool 
     }
 }
 
-static void attention(struct bench *b, bool json)
+static void attention(struct bench *b, bool json, bool comma)
 {
     static const int types[] = { QS_F32, QS_F16, QS_Q8_0, QS_Q4_0 };
     for (size_t i = 0; i < 4; i++) {
@@ -180,7 +180,7 @@ static void attention(struct bench *b, bool json)
         op.u.attend.scale = 0.125f;
         const double t = time_op(b, &op);
         if (json)
-            printf("%s\n{\"attend\": \"%s\", \"keys\": %d, \"seconds\": %.9f}", ",", qs_type_name(types[i]), KEYS, t);
+            printf("%s\n{\"attend\": \"%s\", \"keys\": %d, \"seconds\": %.9f}", comma || i > 0 ? "," : "", qs_type_name(types[i]), KEYS, t);
         else
             printf("attention of %d heads (%d with keys) of %d over %d keys in %s: %.3f ms\n", HEADS, KV_HEADS, DIM, KEYS,
                    qs_type_name(types[i]), t * 1e3);
@@ -273,7 +273,7 @@ int main(int argc, char **argv)
             measure(&b, qs_format_at(i), json, &comma);
             try_memory(&b);
         }
-    attention(&b, json);
+    attention(&b, json, comma);
     if (json)
         printf("\n], \"read_bytes_per_second\": %.0f}\n", b.read);
     else

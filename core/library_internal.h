@@ -57,8 +57,8 @@ void qs_library_free_names(struct qs_library_names *names);
 
 /* Folders (library_walk.c): all models in them, `rel` is the path below the root of the place. */
 int qs_library_walk_folder(struct qs_library_walk *w, const char *dir, const char *rel, unsigned level);
-/* A folder in the form of Hugging Face: config.json beside *.safetensors (*is_one). Fills an entry whose group, name and
- * file are set. QS_ENOMEM. */
+/* A folder in the form of Hugging Face: config.json beside *.safetensors (*is_one). Fills an entry whose group, name
+ * and file are set. QS_ENOMEM. */
 int qs_library_fill_folder(struct qs_library_entry *entry, const char *dir, const struct qs_library_names *names,
                            struct qs_library_id *id, bool *is_one, struct qs_err *e);
 

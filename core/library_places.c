@@ -210,7 +210,8 @@ static int add_manifest(struct qs_library_walk *w, const struct ollama *o, const
         else {
             entry.kind = QS_LIBRARY_SAFETENSORS;
             (void)snprintf(entry.path, sizeof entry.path, "%s", path);
-            (void)snprintf(entry.note, sizeof entry.note, "stored as safetensors in a form of Ollama's own, which cannot be opened yet");
+            (void)snprintf(entry.note, sizeof entry.note, "%s",
+                           "stored as safetensors in a form of Ollama's own, which cannot be opened yet");
         }
         if (!rc)
             rc = qs_library_add(w, &entry, (struct qs_library_id){ 0, 0 }); /* tags may share a blob: each is listed */

@@ -38,6 +38,8 @@ void qs_wb_job_free(struct qs_wb_job *j)
     qs_wb_order_unref(j->order);
     qs_writer_watch_free(j->watch);
     qs_writer_result_free(j->result);
+    qs_candidate_unref(j->candidate);
+    qs_plan_free(j->plan);
     qs_wb_sources_unref(j->made);
     qs_wb_sources_unref(j->src);
     if (j->free_ctx)
@@ -190,7 +192,8 @@ int qs_workbench_job_resume(struct qs_workbench *w, unsigned id, struct qs_err *
     if (j->job || j->pub.status.state == QS_JOB_DONE)
         return qs_fail(e, QS_EINVAL, "%s: %s", j->pub.status.title, j->job ? "it still runs" : "it is done");
     if (!j->kind->resume)
-        return qs_fail(e, QS_EUNSUPPORTED, "%s: only writing and measuring can be resumed", j->pub.status.title);
+        return qs_fail(e, QS_EUNSUPPORTED, "%s: only writing, measuring and the candidate can be resumed",
+                       j->pub.status.title);
     return j->kind->resume(w, j, e);
 }
 
@@ -298,7 +301,7 @@ bool qs_workbench_poll(struct qs_workbench *w)
 bool qs_workbench_busy(const struct qs_workbench *w)
 {
     for (size_t i = 0; i < w->n_jobs; i++)
-        if (w->job[i]->job && w->job[i]->pub.status.state == QS_JOB_RUNNING)
+        if (w->job[i]->job && w->job[i]->pub.status.state != QS_JOB_PAUSED) /* an end is still to be taken in */
             return true;
     return false;
 }

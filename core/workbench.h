@@ -27,6 +27,7 @@
 #include "core/job/job.h"
 #include "core/job/log.h"
 #include "core/model/model.h"
+#include "core/quant/candidate.h"
 #include "core/quant/plan.h"
 #include "core/quant/recipe.h"
 #include "core/quant/survey.h"
@@ -49,7 +50,7 @@ void qs_workbench_free(struct qs_workbench *w); /* cancels what runs and waits f
 
 /* Takes in what jobs have done. True: something to look at has changed. */
 bool qs_workbench_poll(struct qs_workbench *w);
-bool qs_workbench_busy(const struct qs_workbench *w); /* a job runs that is not paused: time, rate and ETA move */
+bool qs_workbench_busy(const struct qs_workbench *w); /* a job runs that is not paused, or its end is to be taken in */
 struct qs_log *qs_workbench_log(struct qs_workbench *w);
 /* The preset of documents that are opened from now on; an unknown one changes nothing. */
 int qs_workbench_preset(struct qs_workbench *w, const char *name, struct qs_err *e);
@@ -173,9 +174,37 @@ struct qs_zoom *qs_workbench_zoom(struct qs_workbench *w, size_t tensor, int typ
                                   struct qs_err *e);
 void qs_workbench_zoom_end(struct qs_workbench *w);
 
+/* ---- the candidate ------------------------------------------------------------------------------------------- */
+
+/* The recipe carried out in memory (core/quant/candidate.h). Once it is wanted it is kept for the recipe: a job
+ * makes it, and after every edit another job makes what the edit changed. Another document, and wanted false, end
+ * that. */
+struct qs_doc_candidate {
+    bool wanted;
+    unsigned job;                    /* that makes it; 0: none runs */
+    struct qs_candidate_model *candidate; /* the newest whole one, to be run; NULL: none yet. Valid until the next poll
+                                      * or edit: take a reference */
+    bool fresh;                      /* it is what the recipe says now */
+    struct qs_err err;               /* why it is not, and no job runs for it; code QS_OK: nothing is known of */
+    uint64_t version;                /* grows with every change of the above */
+};
+const struct qs_doc_candidate *qs_workbench_candidate(const struct qs_workbench *w); /* NULL: no document */
+/* true, where it is wanted already: tries again after a failure or a cancelled job. */
+int qs_workbench_candidate_want(struct qs_workbench *w, bool wanted, struct qs_err *e);
+/* What it would take beyond what is there. */
+int qs_workbench_candidate_need(const struct qs_workbench *w, struct qs_candidate_need *out, struct qs_err *e);
+
+/* Keeps the model of the document open until it is let go, on the owner's thread and before the workbench ends: for
+ * those who run it, while other documents come and go. NULL: no document. */
+struct qs_wb_model;
+struct qs_wb_model *qs_workbench_hold(struct qs_workbench *w);
+const struct qs_model *qs_held_model(const struct qs_wb_model *m);
+void qs_workbench_let_go(struct qs_wb_model *m); /* NULL allowed */
+
 /* ---- jobs ---------------------------------------------------------------------------------------------------- */
 
-enum qs_work_kind { QS_WORK_OPEN, QS_WORK_IMATRIX, QS_WORK_SURVEY, QS_WORK_ZOOM, QS_WORK_WRITE, QS_WORK_OTHER };
+enum qs_work_kind { QS_WORK_OPEN, QS_WORK_IMATRIX, QS_WORK_SURVEY, QS_WORK_ZOOM, QS_WORK_WRITE, QS_WORK_CANDIDATE,
+                    QS_WORK_OTHER };
 
 struct qs_work {
     unsigned id;                     /* from 1, never used again */

@@ -19,7 +19,7 @@ int qs_wb_no_document(struct qs_err *e)
 
 /* ---- sources ------------------------------------------------------------------------------------------------- */
 
-static void model_unref(struct qs_wb_model *m)
+void qs_wb_model_unref(struct qs_wb_model *m)
 {
     if (!m || --m->refs > 0)
         return;
@@ -51,7 +51,7 @@ void qs_wb_sources_unref(struct qs_wb_sources *s)
     struct qs_imatrix *imatrix = s->imatrix;
     sources_free(s);
     qs_imatrix_free(imatrix);
-    model_unref(m);
+    qs_wb_model_unref(m);
 }
 
 int qs_wb_sources_new(const struct qs_model *m, struct qs_imatrix *imatrix, const char *imatrix_path,
@@ -166,6 +166,7 @@ void qs_wb_doc_take(struct qs_workbench *w, struct qs_wb_plans *p)
     qs_wb_doc_refresh(d);
     qs_wb_measure_changed(w, before.plan);
     qs_wb_plans_free(&before);
+    qs_wb_candidate_changed(w);
     *p = (struct qs_wb_plans){ 0 };
 }
 
@@ -175,6 +176,7 @@ void qs_wb_doc_free(struct qs_wb_doc *d)
 {
     if (!d)
         return;
+    qs_wb_candidate_drop(d);
     qs_history_free(d->history);
     qs_wb_plans_free(&d->made);
     qs_wb_sources_unref(d->src);
@@ -208,7 +210,7 @@ static int wrap_model(struct qs_model *model, struct qs_wb_sources **out, struct
     const int rc = qs_wb_sources_new(model, NULL, NULL, NULL, out, e);
     if (!rc)
         qs_wb_sources_attach(*out, m);
-    model_unref(m); /* the sources have their own */
+    qs_wb_model_unref(m); /* the sources have their own */
     return rc;
 }
 

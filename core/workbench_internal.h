@@ -64,6 +64,9 @@ struct qs_wb_doc {
     struct qs_history *history;
     struct qs_wb_plans made;
     struct qs_recipe *draft;   /* an open edit */
+    struct qs_doc_candidate candidate;
+    uint64_t candidate_of;     /* version of the document that it is of */
+    struct qs_candidate_model *begun; /* newer than it and not whole: what is made of it stays; NULL: none */
     struct qs_total_error error; /* as of these two versions */
     uint64_t error_survey, error_doc;
 };
@@ -113,6 +116,7 @@ struct qs_wb_job {
     struct qs_wb_order *order; bool goes_on;           /* QS_WORK_WRITE */
     struct qs_writer_watch *watch;
     struct qs_writer_result *result;
+    struct qs_plan *plan; struct qs_candidate_model *candidate; uint64_t version; /* QS_WORK_CANDIDATE */
     qs_job_fn *fn; void *ctx; void (*free_ctx)(void *ctx); /* QS_WORK_OTHER */
 };
 
@@ -128,7 +132,7 @@ struct qs_wb_kind {            /* all that the list of jobs knows of a kind of w
     bool stays;                /* in the list although it ended well, and longer than others where it did not */
 };
 extern const struct qs_wb_kind qs_wb_open_kind, qs_wb_imatrix_kind, qs_wb_survey_kind, qs_wb_zoom_kind,
-                               qs_wb_write_kind;
+                               qs_wb_write_kind, qs_wb_candidate_kind;
 
 struct qs_workbench {
     struct qs_workbench_args args;
@@ -158,6 +162,12 @@ struct qs_wb_job *qs_wb_job_find(const struct qs_workbench *w, unsigned id);
 void qs_wb_jobs_of_sources_cancel(struct qs_workbench *w, const struct qs_wb_sources *src);
 void qs_wb_order_unref(struct qs_wb_order *o);
 void qs_wb_zoom_unref(struct qs_wb_zoom *z);
+
+/* ---- the candidate ------------------------------------------------------------------------------------------- */
+
+void qs_wb_candidate_changed(struct qs_workbench *w); /* the plan is another one */
+void qs_wb_candidate_drop(struct qs_wb_doc *d);       /* the weights of a document that ends */
+void qs_wb_model_unref(struct qs_wb_model *m);        /* NULL allowed */
 
 /* ---- importance matrix --------------------------------------------------------------------------------------- */
 

@@ -6,8 +6,9 @@
  * N = max(M, m), a = exp(M - N), b = exp(m - N): L = L * a + l * b, Y = Y * a + y * b, M = N. A sink is one more tile with
  * l = 1, y = 0 at the end. out = Y / L. So nothing depends on which tokens, heads or tiles are worked on together.
  *
- * WORK. An item is a KV head with a few tokens: its tiles are decoded once for all their queries. Where few tokens leave
- * threads idle, an item is instead a run of tiles, whose (m, l, y) are kept and merged afterwards.
+ * WORK. An item is a KV head with a few tokens: its tiles are decoded once for all their queries (F32, and F16 where there are
+ * few queries, are used as they lie). Where few tokens leave threads idle, an item is instead a run of tiles, whose
+ * (m, l, y) are kept and merged afterwards.
  */
 #include <math.h>
 #include <string.h>
@@ -17,7 +18,8 @@
 
 enum {
     TILE = QS_ATTEND_TILE,
-    QUERIES = 24,            /* about so many share a decoded tile */
+    QUERIES = 48,            /* about so many share a decoded tile */
+    DECODED_FROM = 6,        /* so many queries are worth decoding F16 */
     PARTS_FLOATS = 2 << 20,  /* limit of what is kept per tile */
 };
 
@@ -60,23 +62,36 @@ static size_t carve(const struct qs_op *op, float *base, struct place *p)
     return floats;
 }
 
-/* Tile `tile` of one head of a cache as floats; returns where, and the stride. Keys from `keys` on are not there. */
-static const float *tile_of(const struct qs_cache *c, size_t head, size_t dim, size_t tile, size_t keys, float *room,
-                            size_t *stride)
+/* One tile of one head of a cache: where, as F32 or F16, and how many values apart. */
+struct tile {
+    const uint8_t *at;
+    size_t stride;
+    int type;
+};
+
+/* Keys from `keys` on are not there. room: what decoding needs. */
+static struct tile tile_of(const struct qs_cache *c, size_t head, size_t dim, size_t tile, size_t keys, size_t queries,
+                           float *room)
 {
     const struct qs_format *f = qs_format_by_id(c->type);
     const uint8_t *at = c->buf->p + c->at + tile * TILE * c->row_bytes + head * qs_format_row_bytes(f, dim);
-    if (c->type == QS_F32) {
-        *stride = c->row_bytes / sizeof(float);
-        return (const float *)at;
-    }
+    if (c->type == QS_F32 || (c->type == QS_F16 && queries < DECODED_FROM))
+        return (struct tile){ at, c->row_bytes / qs_format_row_bytes(f, 1), c->type };
     qs_decode_fn *decode = qs_format_ops(c->type)->decode;
     for (size_t k = 0; k < keys; k++, at += c->row_bytes) {
         const struct qs_const_parts src = { { at } };
         decode(&src, 1, dim, room + k * dim, dim);
     }
-    *stride = dim;
-    return room;
+    return (struct tile){ (const uint8_t *)room, dim, QS_F32 };
+}
+
+/* y = sum of p[k] * value k, from value `from` of the tile on. */
+static void mix(const struct tile *v, size_t from, const float *p, size_t keys, size_t dv, float *y)
+{
+    if (v->type == QS_F32)
+        qs_row_ops()->mix(p, keys, (const float *)v->at + from * v->stride, v->stride, dv, y);
+    else
+        qs_row_ops()->mix_f16(p, keys, (const uint16_t *)v->at + from * v->stride, v->stride, dv, y);
 }
 
 /* Keys token t may see: [from, to). */
@@ -97,8 +112,8 @@ static void merge(float *state, float m, float l, const float *y, size_t dv)
 }
 
 /* What one tile gives for one query whose logits are in `score`: m, l, y. False: the token sees none of its keys. */
-static bool one_query(const struct qs_op *op, size_t t, size_t tile, float *score, const float *v, size_t stride, float *m,
-                      float *l, float *y)
+static bool one_query(const struct qs_op *op, size_t t, size_t tile, float *score, const struct tile *v, float *m, float *l,
+                      float *y)
 {
     size_t from, to;
     seen(op, t, &from, &to);
@@ -110,7 +125,7 @@ static bool one_query(const struct qs_op *op, size_t t, size_t tile, float *scor
     const struct qs_row_ops *rows = qs_row_ops();
     rows->softcap(score + from, to - from, op->u.attend.softcap, op->u.attend.scale);
     rows->softmax_tile(score + from, to - from, m, l);
-    rows->mix(score + from, to - from, v + from * stride, stride, op->u.attend.dv, y);
+    mix(v, from, score + from, to - from, op->u.attend.dv, y);
     return true;
 }
 
@@ -122,15 +137,14 @@ static void do_tiles(const struct job *j, const struct place *p, size_t kv, size
     const size_t end = op->u.attend.pos + t1, queries = (t1 - t0) * j->group, dk = op->u.attend.dk, dv = op->u.attend.dv;
     for (size_t tile = first; tile < last; tile++) {
         const size_t keys = end - tile * TILE < TILE ? end - tile * TILE : TILE;
-        size_t ks, vs;
-        const float *k = tile_of(&op->u.attend.kc, kv, dk, tile, keys, p->k, &ks);
-        const float *v = tile_of(&op->u.attend.vc, kv, dv, tile, keys, p->v, &vs);
-        const struct qs_dot dot = { (const uint8_t *)k, ks * sizeof *k, keys, dk, (const uint8_t *)p->q, dk * sizeof *k,
-                                    queries, p->score, TILE };
-        qs_dot_ops(QS_F32)->f32(&dot);
+        const struct tile k = tile_of(&op->u.attend.kc, kv, dk, tile, keys, queries, p->k);
+        const struct tile v = tile_of(&op->u.attend.vc, kv, dv, tile, keys, queries, p->v);
+        const struct qs_dot dot = { k.at, k.stride * qs_format_row_bytes(qs_format_by_id(k.type), 1), keys, dk,
+                                    (const uint8_t *)p->q, dk * sizeof *p->q, queries, p->score, TILE };
+        qs_dot_ops(k.type)->f32(&dot);
         for (size_t i = 0; i < queries; i++) {
             float m = 0, l = 0, *part = parts ? parts + (tile * queries + i) * part_floats(op) : NULL;
-            const bool some = one_query(op, t0 + i / j->group, tile, p->score + i * TILE, v, vs, part ? part : &m,
+            const bool some = one_query(op, t0 + i / j->group, tile, p->score + i * TILE, &v, part ? part : &m,
                                         part ? part + 1 : &l, part ? part + 2 : p->y);
             if (some && !part)
                 merge(p->state + i * part_floats(op), m, l, p->y, dv);

@@ -45,7 +45,10 @@ static inline float *qs_cpu_row(const struct qs_view *v, size_t t)
 {
     return (float *)v->buf->p + v->at + t * v->stride;
 }
-static inline void *qs_cpu_local(const struct qs_cpu *c, unsigned thread) { return c->local + thread * c->local_bytes; }
+static inline void *qs_cpu_local(const struct qs_cpu *c, unsigned thread) /* NULL: nothing recorded needed any */
+{
+    return c->local ? c->local + thread * c->local_bytes : NULL;
+}
 
 /* Runs fn over [0, n) in chunks of `grain`, by the pool where `work` (about: float operations in all) is worth it. */
 void qs_cpu_run(const struct qs_cpu *c, size_t n, size_t grain, double work, qs_work_fn *fn, void *ctx);

@@ -118,7 +118,8 @@ struct qs_op {
          * by softmax over all experts (then divided by their sum when normalise), or, with softmax_after, by softmax over
          * the chosen logits; times scale. out = sum over the chosen in index order of weight * (down(glu(gate in, up in))
          * + biases). gate, up, down: stacks of n_expert; where gate has no parts, `up` holds gate rows first, then up rows
-         * (fused). Biases: n_expert rows of host memory, NULL: none. The router always works in float32. */
+         * (fused). Biases: n_expert rows of host memory, as long as the matrix has rows (fused: up_bias holds both, gate_bias
+         * is NULL), NULL: none. The router always works in float32. At most 64 are used; a NaN logit is chosen last. */
         struct { enum qs_precision precision; struct qs_view in, out; struct qs_mat router, gate, up, down;
                  const float *router_bias, *gate_bias, *up_bias, *down_bias; size_t n_expert, n_used, cols, ff;
                  bool softmax_after, normalise; float scale; enum qs_glu_kind glu; float alpha, limit; } experts;

@@ -37,6 +37,8 @@ struct qs_row_ops {
     void (*softmax_tile)(float *s, size_t n, float *max, float *sum);
     /* y[i] = sum over k of p[k] * v[k * stride + i], each by fma from 0 in ascending k. */
     void (*mix)(const float *p, size_t keys, const float *v, size_t stride, size_t n, float *y);
+    /* The same with values in float16; stride in values. */
+    void (*mix_f16)(const float *p, size_t keys, const uint16_t *v, size_t stride, size_t n, float *y);
     void (*merge)(float *x, float a, const float *y, float b, size_t n); /* x = x * a + y * b */
 
     /* g[j] = fma(x[t * stride + i], x[t * stride + j], g[j]) for j in [i, cols), rows t in order: row i of a Gram matrix. */

@@ -122,6 +122,16 @@ int qs_cli_recipe(struct qs_cli *cli, struct qs_recipe **out)
     return rc;
 }
 
+bool qs_cli_has_recipe(const struct qs_cli *cli)
+{
+    static const char *const options[] = { "type", "recipe", "pin", "rule", "pure", "output-type", "token-embd-type",
+                                           "leave-output", "strict", "steady" };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (qs_cli_has(cli, options[i]))
+            return true;
+    return false;
+}
+
 int qs_cli_imatrix(struct qs_cli *cli, struct qs_imatrix **out)
 {
     struct qs_err e = QS_ERR_INIT;

@@ -7,10 +7,13 @@
 #include "core/quant/recipe.h"
 #include "src/verb.h"
 
-/* Rows for a verb's option table. */
+/* Rows for a verb's option table; the second form is for verbs that do something without any of them: they put a row
+ * for "type" before it. */
 #define QS_RECIPE_OPTIONS                                                                                              \
     { .name = "type", .letter = 't', .kind = QS_OPT_PRESET, .arg = "TYPE",                                             \
       .help = "preset or file type to write: Q4_K_M, IQ4_XS, Q8_0 ... (default: Q4_K_M)" },                            \
+    QS_RECIPE_MORE_OPTIONS
+#define QS_RECIPE_MORE_OPTIONS                                                                                         \
     { .name = "recipe", .letter = 'r', .kind = QS_OPT_FILE, .arg = "FILE",                                             \
       .help = "take preset, pins and rules from a recipe file; the options below add to it" },                         \
     { .name = "pin", .many = true, .kind = QS_OPT_STR, .arg = "NAME=TYPE", .help = "give one tensor a type" },         \
@@ -27,6 +30,8 @@
 
 /* The recipe these options describe. QS_EXIT_DONE, or the exit code after the message was printed. */
 int qs_cli_recipe(struct qs_cli *cli, struct qs_recipe **out);
+/* Whether any of these options asks for a recipe at all (--imatrix and --allow-requantize alone do not). */
+bool qs_cli_has_recipe(const struct qs_cli *cli);
 /* The importance matrix of --imatrix; NULL without the option. Exit codes as above. */
 int qs_cli_imatrix(struct qs_cli *cli, struct qs_imatrix **out);
 /* Warns of a tensor that is larger than --split-max-size: its part will be too. */

@@ -21,13 +21,13 @@ static const struct qs_column columns[] = {
     [C_HELP] = { .key = "help", .title = "what it is", .left = true },
 };
 
-static void put_setting(struct qs_section *s, const struct qs_config *c, enum qs_setting i)
+static void put_setting(struct qs_section *s, const struct qs_settings *c, enum qs_setting i)
 {
     const struct qs_setting_def *d = qs_setting(i);
     qs_row(s);
     qs_cell_str(s, C_KEY, d->key);
-    qs_cell_str(s, C_VALUE, qs_config_text(c, i));
-    qs_cell_str(s, C_FROM, qs_config_is_set(c, i) ? "file" : "default");
+    qs_cell_str(s, C_VALUE, qs_settings_text(c, i));
+    qs_cell_str(s, C_FROM, qs_settings_is_set(c, i) ? "file" : "default");
     qs_cell_str(s, C_DEFAULT, d->otherwise);
     qs_cell_str(s, C_KIND, qs_setting_kind_name(d->kind));
     qs_cell_str(s, C_CHOICES, d->choices ? d->choices : "");
@@ -38,7 +38,7 @@ static void put_setting(struct qs_section *s, const struct qs_config *c, enum qs
     qs_cell_str(s, C_HELP, d->help);
 }
 
-static int print_all(struct qs_cli *cli, const struct qs_config *c)
+static int print_all(struct qs_cli *cli, const struct qs_settings *c)
 {
     struct qs_report *r = qs_report_new("config");
     if (!r) {
@@ -49,7 +49,7 @@ static int print_all(struct qs_cli *cli, const struct qs_config *c)
     struct qs_section *s = qs_report_table(r, "settings", "Settings", columns, sizeof columns / sizeof *columns);
     for (unsigned i = 0; i < QS_CONF_COUNT; i++)
         put_setting(s, c, (enum qs_setting)i);
-    qs_section_note(s, "The file is %s.", qs_config_path(c));
+    qs_section_note(s, "The file is %s.", qs_settings_path(c));
     const int rc = qs_cli_print(cli, r, NULL);
     qs_report_free(r);
     return rc;
@@ -73,12 +73,12 @@ static int print_default(struct qs_cli *cli)
     struct qs_str text = QS_STR_INIT;
     if (cli->json || cli->csv || qs_cli_args(cli) > 0)
         return qs_cli_usage(cli, "config --default prints a file: no argument, --json or --csv beside it");
-    qs_config_default_text(&text);
+    qs_settings_default_text(&text);
     return print_text(cli, &text);
 }
 
 /* One value, for scripts. */
-static int print_one(struct qs_cli *cli, const struct qs_config *c, const char *key)
+static int print_one(struct qs_cli *cli, const struct qs_settings *c, const char *key)
 {
     struct qs_str text = QS_STR_INIT;
     enum qs_setting s;
@@ -86,50 +86,50 @@ static int print_one(struct qs_cli *cli, const struct qs_config *c, const char *
         return qs_cli_usage(cli, "config with --json or --csv prints all settings: name none");
     if (!qs_setting_find(key, &s))
         return qs_cli_usage(cli, "there is no setting '%s'; quantscape config lists them", key);
-    qs_text_clean(&text, qs_config_text(c, s), !qs_locale_utf8());
+    qs_text_clean(&text, qs_settings_text(c, s), !qs_locale_utf8());
     qs_str_addc(&text, '\n');
     return print_text(cli, &text);
 }
 
-static int change(struct qs_cli *cli, struct qs_config *c, const char *key, const char *value)
+static int change(struct qs_cli *cli, struct qs_settings *c, const char *key, const char *value)
 {
     struct qs_err e = QS_ERR_INIT;
-    if (qs_config_set(c, key, value, &e))
+    if (qs_settings_set(c, key, value, &e))
         return e.code == QS_EINVAL ? qs_cli_usage(cli, "%s", e.msg) : qs_cli_fail(cli, &e);
-    if (qs_config_save(c, &e))
+    if (qs_settings_save(c, &e))
         return qs_cli_fail(cli, &e);
     if (cli->json || cli->csv)
         return print_all(cli, c);
-    qs_cli_note(cli, "%s is %s now, in %s", key, value, qs_config_path(c));
+    qs_cli_note(cli, "%s is %s now, in %s", key, value, qs_settings_path(c));
     return QS_EXIT_DONE;
 }
 
 /* A theme may be made after it was chosen, so that its name is no error of the settings. */
-static void warn_theme(struct qs_cli *cli, const struct qs_config *c)
+static void warn_theme(struct qs_cli *cli, const struct qs_settings *c)
 {
     struct qs_theme theme;
     struct qs_err e = QS_ERR_INIT;
-    if (qs_theme_load(qs_config_text(c, QS_CONF_THEME), QS_TIER_MONO, false, &theme, &e))
+    if (qs_theme_load(qs_settings_text(c, QS_CONF_THEME), QS_TIER_MONO, false, &theme, &e))
         qs_cli_warn(cli, "%s", e.msg);
 }
 
 static int run(struct qs_cli *cli)
 {
     struct qs_err e = QS_ERR_INIT;
-    struct qs_config *c = NULL;
+    struct qs_settings *c = NULL;
     if (qs_cli_has(cli, "default"))
         return print_default(cli);
-    if (qs_config_load(NULL, &c, &e))
+    if (qs_settings_load(NULL, &c, &e))
         return qs_cli_fail(cli, &e);
-    for (size_t i = 0; qs_config_problem(c, i); i++)
-        qs_cli_warn(cli, "%s", qs_config_problem(c, i));
+    for (size_t i = 0; qs_settings_problem(c, i); i++)
+        qs_cli_warn(cli, "%s", qs_settings_problem(c, i));
     const size_t n = qs_cli_args(cli);
     if (n == 0)
         warn_theme(cli, c);
     const int rc = n == 0   ? print_all(cli, c)
                    : n == 1 ? print_one(cli, c, qs_cli_arg(cli, 0))
                             : change(cli, c, qs_cli_arg(cli, 0), qs_cli_arg(cli, 1));
-    qs_config_free(c);
+    qs_settings_free(c);
     return rc;
 }
 

@@ -43,6 +43,8 @@ static const struct qs_key_doc keys[] = {
     { "model.bytes", "bytes of all tensors" },
     { "model.file_bytes", "bytes of the file or of all its parts" },
     { "model.bpw", "bits per weight over all tensors" },
+    { "model.can_run", "whether this program can run it" },
+    { "model.cannot_run", "why not; null when it can" },
     { "shape.layers", "blocks; what the file does not state is null, here and below" },
     { "shape.width", "numbers of which a token's hidden state consists" },
     { "shape.feed_forward", "width of the feed-forward part" },
@@ -99,11 +101,15 @@ const struct qs_verb qs_verb_info = {
     .summary = "what a model is, what it weighs, and what it takes to run",
     .description =
         "Shows name and architecture, number of weights, size and bits per weight, the same by role and by type, the "
-        "memory that weights and KV cache need for several lengths of context, and the tokenizer. Reads the file's "
-        "headers only, so it is quick for a model of any size. Any part of a split model stands for all of it.\n\n"
+        "memory that weights and KV cache need for several lengths of context, and the tokenizer; and whether this "
+        "program can run the model or only show and quantize it. Reads the file's headers only, so it is quick for a "
+        "model of any size. Any part of a split model stands for all of it.\n\n"
+        "A Hugging Face folder (config.json and safetensors) is named like a file and is shown, here and everywhere, as "
+        "the GGUF file that it would be converted to.\n\n"
         "The KV cache is counted as llama.cpp lays it out. Memory that the running program needs for itself comes on "
         "top.",
     .examples = "quantscape info model.gguf\tthe overview\n"
+                "quantscape info Qwen3-0.6B\ta Hugging Face folder\n"
                 "quantscape info --metadata model.gguf\twith every metadata entry\n"
                 "quantscape info --json model.gguf\tfor programs\n",
     .opts = options,

@@ -223,6 +223,8 @@ const struct qs_verb qs_verb_quantize = {
     .summary = "write a quantized GGUF",
     .description =
         "Applies a preset or a recipe to a model and writes the result. Reading, encoding on all cores and writing overlap.\n\n"
+        "From a Hugging Face folder it makes a GGUF file beside the folder; preset F16, BF16 or F32 converts it and no "
+        "more.\n\n"
         "Until it is whole the output is called OUT.part, with a journal OUT.part.journal beside it. A run that was cancelled, "
         "killed or met a full disk goes on where it stopped when the same command is given again, and ends with the same "
         "bytes. The source is never written to; an existing output is kept unless --force is given, "
@@ -233,6 +235,7 @@ const struct qs_verb qs_verb_quantize = {
         "quantized already is copied where the type stays the same; from Q8_0 it is converted with a warning, from lower "
         "types only with --allow-requantize. Errors are always against the source file.",
     .examples = "quantscape quantize model-f16.gguf -t Q4_K_M\twrites model-f16.Q4_K_M.gguf\n"
+                "quantscape quantize Qwen3-0.6B -t Q4_K_M\tfrom a folder: writes Qwen3-0.6B.Q4_K_M.gguf\n"
                 "quantscape quantize model-f16.gguf -t IQ3_M --imatrix m.imatrix -o small.gguf\twith importance weights\n"
                 "quantscape quantize model-f16.gguf --recipe my.recipe --split-max-size 4GiB\tin parts\n",
     .opts = options,

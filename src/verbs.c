@@ -14,6 +14,8 @@ extern const struct qs_verb qs_verb_recipe;
 extern const struct qs_verb qs_verb_plan;
 extern const struct qs_verb qs_verb_quantize;
 extern const struct qs_verb qs_verb_diff;
+extern const struct qs_verb qs_verb_eval;
+extern const struct qs_verb qs_verb_chat;
 extern const struct qs_verb qs_verb_config;
 
 const struct qs_verb *const qs_verbs[] = {
@@ -31,6 +33,8 @@ const struct qs_verb *const qs_verbs[] = {
     &qs_verb_plan,
     &qs_verb_quantize,
     &qs_verb_diff,
+    &qs_verb_eval,
+    &qs_verb_chat,
     &qs_verb_config,
     NULL
 };

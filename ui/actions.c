@@ -16,6 +16,7 @@ static void to_overview(struct qs_app *a, const char *arg) { (void)arg; qs_app_g
 static void to_map(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_map); }
 static void to_tensors(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_tensors); }
 static void to_recipe(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_recipe); }
+static void to_chat(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_chat); }
 static void to_jobs(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_jobs); }
 static void to_log(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_log); }
 static void to_help(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_help); }
@@ -70,7 +71,7 @@ static void quit(struct qs_app *a, const char *arg)
     (void)arg;
     static const struct qs_app_answer answers[] = { { 'q', "quit" } };
     struct qs_str stake = QS_STR_INIT;
-    if (qs_config_bool(a->config, QS_CONF_CONFIRM_QUIT))
+    if (qs_settings_bool(a->config, QS_CONF_CONFIRM_QUIT))
         at_stake(a, true, &stake);
     if (stake.len)
         qs_app_ask(a, "Quit", stake.data, answers, 1, quit_answered, NULL);
@@ -328,9 +329,11 @@ const struct qs_action qs_global_actions[] = {
     { .name = "tensors", .keys = "3", .help = "all tensors as a table to sort, filter and mark", .run = to_tensors },
     { .name = "recipe", .keys = "4",
       .help = "preset, pins and rules, with what each of them decides", .run = to_recipe },
-    { .name = "jobs", .keys = "5 w",
+    { .name = "chat", .keys = "5",
+      .help = "talk to the model, or to it and the candidate side by side", .run = to_chat },
+    { .name = "jobs", .keys = "6 w",
       .help = "what runs and what has ended: progress, pause, cancel, go on", .run = to_jobs },
-    { .name = "log", .keys = "6", .help = "what happened", .run = to_log },
+    { .name = "log", .keys = "7", .help = "what happened", .run = to_log },
     { .name = "help", .keys = "? F1", .brief = "help", .rank = 1,
       .help = "keys and commands, which can be run from there; words", .run = to_help },
     { .name = "next-screen", .keys = "Tab", .brief = "screen", .rank = 6,

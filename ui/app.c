@@ -13,8 +13,8 @@
 #include "core/library.h"
 
 const struct qs_screen *const qs_screens[] = {
-    &qs_screen_overview, &qs_screen_map, &qs_screen_tensors, &qs_screen_recipe, &qs_screen_jobs, &qs_screen_log,
-    &qs_screen_help, &qs_screen_zoom, NULL
+    &qs_screen_overview, &qs_screen_map, &qs_screen_tensors, &qs_screen_recipe, &qs_screen_chat, &qs_screen_jobs,
+    &qs_screen_log, &qs_screen_help, &qs_screen_zoom, NULL
 };
 
 _Static_assert(sizeof qs_screens / sizeof *qs_screens <= QS_SCREENS_MAX, "there is room for every screen");
@@ -91,6 +91,15 @@ uint64_t qs_app_file_bytes(struct qs_app *a)
         a->file_version = d->version;
     }
     return a->file_bytes;
+}
+
+struct qs_pool *qs_app_pool(struct qs_app *a) { return a->pool; }
+int qs_app_wake_fd(const struct qs_app *a) { return a->args.wake_fd; }
+
+void qs_app_cursor(struct qs_app *a, const struct qs_canvas *c, int row, int col)
+{
+    a->cursor_row = c->at.y + row;
+    a->cursor_col = c->at.x + col;
 }
 
 bool qs_app_private(const struct qs_app *a) { return a->args.private; }
@@ -188,24 +197,24 @@ void qs_app_stray(struct qs_app *a, const char *text)
 const char *qs_app_setting(const struct qs_app *a, const char *key)
 {
     enum qs_setting s;
-    return qs_setting_find(key, &s) ? qs_config_text(a->config, s) : NULL;
+    return qs_setting_find(key, &s) ? qs_settings_text(a->config, s) : NULL;
 }
 
 static void apply_unicode(struct qs_app *a)
 {
-    const unsigned u = qs_config_choice(a->config, QS_CONF_UNICODE);
+    const unsigned u = qs_settings_choice(a->config, QS_CONF_UNICODE);
     a->ascii = u == QS_CONF_UNICODE_OFF || !a->args.unicode; /* what the locale cannot print is not sent */
 }
 
 static void apply_mouse(struct qs_app *a)
 {
-    a->mouse = qs_config_bool(a->config, QS_CONF_MOUSE);
+    a->mouse = qs_settings_bool(a->config, QS_CONF_MOUSE);
     qs_app_wants(a, a->mouse ? QS_WISH_MOUSE_ON : QS_WISH_MOUSE_OFF, NULL);
 }
 
 static void apply_preset(struct qs_app *a)
 {
-    qs_workbench_preset(a->bench, qs_config_text(a->config, QS_CONF_PRESET), NULL); /* the settings know it */
+    qs_workbench_preset(a->bench, qs_settings_text(a->config, QS_CONF_PRESET), NULL); /* the settings know it */
 }
 
 /* What takes effect at once; the theme does too, but may be refused. */
@@ -222,16 +231,16 @@ int qs_app_change_setting(struct qs_app *a, const char *key, const char *value, 
 {
     enum qs_setting s;
     if (!qs_setting_find(key, &s))
-        return qs_config_set(a->config, key, value, e); /* which says so */
+        return qs_settings_set(a->config, key, value, e); /* which says so */
     int rc = s == QS_CONF_THEME ? qs_app_set_theme(a, value, e) : QS_OK;
     if (!rc)
-        rc = qs_config_set(a->config, key, value, e);
+        rc = qs_settings_set(a->config, key, value, e);
     if (!rc && apply[s])
         apply[s](a);
-    return rc || a->args.private ? rc : qs_config_save(a->config, e);
+    return rc || a->args.private ? rc : qs_settings_save(a->config, e);
 }
 
-const struct qs_config *qs_app_config(const struct qs_app *a) { return a->config; }
+const struct qs_settings *qs_app_config(const struct qs_app *a) { return a->config; }
 
 int qs_app_set_theme(struct qs_app *a, const char *name, struct qs_err *e)
 {
@@ -264,10 +273,10 @@ static int load_settings(struct qs_app *a, struct qs_err *e)
 {
     struct qs_err bad = QS_ERR_INIT;
     const char *problem;
-    for (size_t i = 0; (problem = qs_config_problem(a->config, i)) != NULL; i++)
+    for (size_t i = 0; (problem = qs_settings_problem(a->config, i)) != NULL; i++)
         tell(a, QS_LOG_WARNING, problem);
-    const char *theme = a->args.theme ? a->args.theme : qs_config_text(a->config, QS_CONF_THEME);
-    a->mouse = qs_config_bool(a->config, QS_CONF_MOUSE);
+    const char *theme = a->args.theme ? a->args.theme : qs_settings_text(a->config, QS_CONF_THEME);
+    a->mouse = qs_settings_bool(a->config, QS_CONF_MOUSE);
     apply_unicode(a);
     if (qs_app_set_theme(a, theme, &bad) == QS_OK)
         return QS_OK;
@@ -301,7 +310,7 @@ int qs_app_new(const struct qs_app_args *args, struct qs_app **out, struct qs_er
     a->args = *args;
     a->clipboard = a->ask_title = a->ask_text = a->write.path = a->opening = (struct qs_str)QS_STR_INIT;
     a->dirty = true;
-    int rc = args->config ? QS_OK : qs_config_load("", &a->config, e); /* no file: all defaults */
+    int rc = args->config ? QS_OK : qs_settings_load("", &a->config, e); /* no file: all defaults */
     if (!rc)
         rc = qs_pool_new(args->threads, &a->pool, e);
     if (args->config)
@@ -309,7 +318,7 @@ int qs_app_new(const struct qs_app_args *args, struct qs_app **out, struct qs_er
     if (!rc)
         rc = qs_workbench_new(&(struct qs_workbench_args) { .pool = a->pool,
                                                             .wake_fd = args->wake_fd,
-                                                            .preset = qs_config_text(a->config, QS_CONF_PRESET) },
+                                                            .preset = qs_settings_text(a->config, QS_CONF_PRESET) },
                               &a->bench, e);
     if (!rc)
         rc = load_settings(a, e);
@@ -344,7 +353,7 @@ void qs_app_free(struct qs_app *a)
         qs_free(a->state[i]);
     }
     qs_pool_free(a->pool);
-    qs_config_free(a->config);
+    qs_settings_free(a->config);
     qs_regex_free(a->search);
     qs_typed_free(&a->command_history);
     qs_typed_free(&a->search_history);
@@ -427,12 +436,15 @@ bool qs_app_poll(struct qs_app *a)
     return a->dirty;
 }
 
-bool qs_app_busy(const struct qs_app *a)
+bool qs_app_busy(struct qs_app *a)
 {
-    return qs_workbench_busy(a->bench);
+    bool busy = qs_workbench_busy(a->bench);
+    for (size_t i = 0; qs_screens[i] && !busy; i++)
+        busy = qs_screens[i]->busy && qs_screens[i]->busy(a);
+    return busy;
 }
 
-bool qs_app_idle(const struct qs_app *a)
+bool qs_app_idle(struct qs_app *a)
 {
     return !a->dirty && !qs_app_busy(a);
 }
@@ -491,7 +503,7 @@ static void key(struct qs_app *a, const struct qs_event *ev)
     qs_screen_refresh(a);
     if (usable && a->screen->event && a->screen->event(a, ev))
         return;
-    const struct qs_action *t = qs_action_by_key(a, ev->key);
+    const struct qs_action *t = ev->kind == QS_EVENT_KEY ? qs_action_by_key(a, ev->key) : NULL;
     if (t)
         qs_action_do(a, t, NULL);
 }
@@ -512,7 +524,7 @@ void qs_app_event(struct qs_app *a, const struct qs_event *ev)
 {
     a->dirty = true;
     if (ev->kind == QS_EVENT_BACKGROUND) {
-        const char *theme = a->args.theme ? a->args.theme : qs_config_text(a->config, QS_CONF_THEME);
+        const char *theme = a->args.theme ? a->args.theme : qs_settings_text(a->config, QS_CONF_THEME);
         if (a->light != ev->light && strcmp(theme, "auto") == 0) {
             a->light = ev->light;
             qs_app_set_theme(a, "auto", NULL);
@@ -529,7 +541,7 @@ void qs_app_event(struct qs_app *a, const struct qs_event *ev)
     }
     if (a->modal != QS_MODAL_NONE && qs_modal_event(a, ev))
         return;
-    if (ev->kind == QS_EVENT_KEY)
+    if (ev->kind == QS_EVENT_KEY || ev->kind == QS_EVENT_PASTE)
         key(a, ev);
     else if (ev->kind == QS_EVENT_MOUSE)
         mouse(a, ev);
@@ -540,11 +552,15 @@ void qs_app_event(struct qs_app *a, const struct qs_event *ev)
 void qs_app_draw(struct qs_app *a, struct qs_cells *cells, int *row, int *col)
 {
     const struct qs_canvas all = qs_canvas_of(cells, a->ascii);
-    *row = *col = -1;
+    *row = *col = a->cursor_row = a->cursor_col = -1;
     a->dirty = false;
     a->rows = cells->rows;
     a->cols = cells->cols;
     qs_draw_fill(&all, (struct qs_rect) { 0, 0, qs_canvas_rows(&all), qs_canvas_cols(&all) },
                  qs_app_look(a, QS_LOOK_TEXT));
     qs_frame_draw(a, &all, row, col);
+    if (a->modal == QS_MODAL_NONE) {
+        *row = a->cursor_row;
+        *col = a->cursor_col;
+    }
 }

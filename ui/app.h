@@ -21,7 +21,7 @@
 #include "ui/theme.h"
 
 struct qs_app;
-struct qs_config;
+struct qs_settings;
 
 /* ---- actions ------------------------------------------------------------------------------------------------- */
 
@@ -67,13 +67,16 @@ struct qs_screen {
      * cursor on, the cursor's place included. False: none. NULL: the screen has nothing to search. */
     bool (*find)(struct qs_app *a, const struct qs_regex *re, int step);
     bool (*poll)(struct qs_app *a);                               /* looks after what comes by itself; true: draw again. May be NULL */
+    /* What is typed goes into a field: the keys that mean something there, for the footer; NULL: keys act. May be NULL */
+    const char *(*typing)(struct qs_app *a);
+    bool (*busy)(struct qs_app *a);                               /* work runs that the workbench does not know; may be NULL */
 };
 
 extern const struct qs_screen *const qs_screens[]; /* in the order of the number keys, ended by NULL */
 extern const struct qs_action qs_global_actions[];
 extern const struct qs_action qs_move_actions[]; /* of every screen that moves */
 extern const struct qs_screen qs_screen_overview, qs_screen_map, qs_screen_tensors, qs_screen_recipe, qs_screen_jobs,
-    qs_screen_log, qs_screen_help, qs_screen_zoom;
+    qs_screen_log, qs_screen_help, qs_screen_zoom, qs_screen_chat;
 
 /* ---- for run.c, scripts and tests ---------------------------------------------------------------------------- */
 
@@ -84,7 +87,7 @@ struct qs_app_args {
     enum qs_tier tier;
     bool unicode;
     const char *theme;         /* overrides the setting; NULL */
-    struct qs_config *config;  /* settings, taken over by the app if it is made; NULL: all defaults */
+    struct qs_settings *config;  /* settings, taken over by the app if it is made; NULL: all defaults */
     bool private;              /* nothing is kept: settings, recent files (tests, scripts) */
 };
 
@@ -98,7 +101,7 @@ bool qs_app_dirty(const struct qs_app *a);              /* events or jobs change
 void qs_app_draw(struct qs_app *a, struct qs_cells *cells, int *row, int *col);
 bool qs_app_quits(const struct qs_app *a);
 /* Nothing to draw, no job runs that is not paused. */
-bool qs_app_idle(const struct qs_app *a);
+bool qs_app_idle(struct qs_app *a);
 /* What the terminal has to do for the app: taken once. */
 enum qs_app_wish { QS_WISH_NONE, QS_WISH_SUSPEND, QS_WISH_REDRAW, QS_WISH_MOUSE_ON, QS_WISH_MOUSE_OFF, QS_WISH_CLIPBOARD };
 enum qs_app_wish qs_app_wish(struct qs_app *a, const char **clipboard);
@@ -112,7 +115,7 @@ const struct qs_theme *qs_app_theme(const struct qs_app *a);
 struct qs_style qs_app_look(const struct qs_app *a, enum qs_look l);
 bool qs_app_ascii(const struct qs_app *a);
 const struct qs_regex *qs_app_search(const struct qs_app *a);   /* of the last `/`; NULL: none */
-const struct qs_config *qs_app_config(const struct qs_app *a);
+const struct qs_settings *qs_app_config(const struct qs_app *a);
 const struct qs_screen *qs_app_screen(const struct qs_app *a);
 void qs_app_go(struct qs_app *a, const struct qs_screen *s);
 void qs_app_back(struct qs_app *a);                             /* to the screen we came from */
@@ -122,7 +125,10 @@ void qs_app_expand_home(const char *path, struct qs_str *out);
 bool qs_app_private(const struct qs_app *a);                    /* nothing may be read from or kept in the person's folders */
 int qs_app_open(struct qs_app *a, const char *path, struct qs_err *e); /* a model, in place of the one that is open */
 void qs_app_open_asking(struct qs_app *a, const char *path);    /* the same, after asking where something would be lost */
-bool qs_app_busy(const struct qs_app *a);
+bool qs_app_busy(struct qs_app *a);
+struct qs_pool *qs_app_pool(struct qs_app *a);
+int qs_app_wake_fd(const struct qs_app *a);                     /* gets a byte when work has news; -1: none */
+void qs_app_cursor(struct qs_app *a, const struct qs_canvas *c, int row, int col); /* of who draws: where typing goes */
 struct qs_app_find { struct qs_app *app; const struct qs_regex *re; }; /* what a search through lines is given */
 void qs_app_to_screen(const struct qs_app *a, struct qs_event *ev); /* a mouse event's place: from the canvas to the whole screen */
 void qs_app_touch(struct qs_app *a);                            /* draw again */
@@ -139,6 +145,11 @@ bool qs_app_run(struct qs_app *a, const char *line);
 
 /* ---- over the screen: one thing at a time; a new one replaces the one before ---- */
 
+struct qs_candidates;
+/* What could stand behind the name of an action; text: typed of it so far, `start` bytes behind the start of the line. */
+void qs_app_complete_argument(struct qs_app *a, const struct qs_action *t, const char *text, size_t start,
+                              struct qs_candidates *out);
+
 typedef void qs_app_text_fn(struct qs_app *a, const char *text, void *ctx);
 /* Asks for a line. label ends in ": "; initial may be NULL; arg: how it is completed (words: QS_ARG_WORDS). done is called
  * with what was accepted; nothing is when it is cancelled. ctx has to live as long (static, or a screen's state). */
@@ -153,6 +164,8 @@ void qs_app_ask(struct qs_app *a, const char *title, const char *text, const str
 
 /* Closes the question that `done` and ctx belong to, if it is still open: it has become pointless. */
 void qs_app_unask(struct qs_app *a, qs_app_answer_fn *done, void *ctx);
+
+bool qs_app_over(const struct qs_app *a);                       /* something lies over the screen */
 
 #define QS_APP_DETAILS 6
 struct qs_app_item {                 /* an item of a list, filled in anew each time it is asked for */

@@ -32,7 +32,7 @@ struct qs_app {
     struct qs_app_args args;
     struct qs_pool *pool;
     struct qs_workbench *bench;
-    struct qs_config *config;
+    struct qs_settings *config;
     struct qs_theme theme;
     bool light;
     bool ascii;
@@ -75,9 +75,11 @@ struct qs_app {
     struct qs_picking picking;
 
     unsigned rows, cols;                     /* as last drawn */
+    int cursor_row, cursor_col;              /* of the screen that is drawn; -1: none */
     struct qs_rect body;                     /* of the screen, as last drawn: for the mouse */
     struct qs_tab { int row, x0, x1; const struct qs_screen *screen; } tab[QS_SCREENS_MAX]; /* likewise */
     size_t n_tabs;
+    bool file_shown;                         /* the document's name, beside them */
     struct qs_button { int row, x0, x1; const struct qs_action *action; } button[64];       /* keys in the footer */
     size_t n_buttons;
 };

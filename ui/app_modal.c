@@ -125,7 +125,7 @@ void qs_app_ask(struct qs_app *a, const char *title, const char *text, const str
     }
     a->ask = (struct qs_ask){ .title = a->ask_title.data, .text = a->ask_text.data, .chosen = n };
     for (size_t i = 0; i < n && i < QS_ASK_ANSWERS; i++)
-        a->ask.answer[i] = (struct qs_answer){ (unsigned char)answer[i].key, answer[i].label };
+        a->ask.answer[i] = (struct qs_ask_answer){ (unsigned char)answer[i].key, answer[i].label };
     a->answered = done;
     a->answer_ctx = ctx;
     a->modal = QS_MODAL_ASK;
@@ -135,6 +135,11 @@ void qs_app_unask(struct qs_app *a, qs_app_answer_fn *done, void *ctx)
 {
     if (a->modal == QS_MODAL_ASK && a->answered == done && a->answer_ctx == ctx)
         qs_modal_close(a);
+}
+
+bool qs_app_over(const struct qs_app *a)
+{
+    return a->modal != QS_MODAL_NONE;
 }
 
 static void ask_event(struct qs_app *a, const struct qs_event *ev)

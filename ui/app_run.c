@@ -332,6 +332,14 @@ static void offer_argument(struct completing *c, enum qs_arg arg, const char *wo
     }
 }
 
+void qs_app_complete_argument(struct qs_app *a, const struct qs_action *t, const char *text, size_t start,
+                              struct qs_candidates *out)
+{
+    struct completing c = { a, text, out };
+    out->start = start;
+    offer_argument(&c, t->arg, t->words);
+}
+
 static void offer_names(struct completing *c)
 {
     const struct qs_action *all[512];

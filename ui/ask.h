@@ -9,11 +9,11 @@
 
 #define QS_ASK_ANSWERS 4
 
-struct qs_answer { uint32_t key; const char *label; }; /* { 'o', "overwrite" } */
+struct qs_ask_answer { uint32_t key; const char *label; }; /* { 'o', "overwrite" } */
 
 struct qs_ask {
     const char *title, *text;                 /* clean; text: paragraphs ended by \n, wrapped */
-    struct qs_answer answer[QS_ASK_ANSWERS];  /* the first label that is NULL ends them; Esc (cancel) is always there */
+    struct qs_ask_answer answer[QS_ASK_ANSWERS];  /* the first label that is NULL ends them; Esc (cancel) is always there */
     size_t chosen;                            /* what Enter takes: set the harmless one; beyond them: cancel */
     int skip;                                 /* lines of text scrolled away where it is too long */
     struct qs_rect button[QS_ASK_ANSWERS + 1];/* where the answers, and last cancel, were last drawn */

@@ -21,7 +21,7 @@
 #define MAX_PROBLEMS 100
 #define SHOWN 60 /* bytes of a wrong word that a message shows */
 
-struct qs_config {
+struct qs_settings {
     char *path;
     char *value[QS_CONF_COUNT];  /* NULL: the default */
     bool changed[QS_CONF_COUNT]; /* since load or save */
@@ -168,34 +168,34 @@ static int unknown_key(const char *key, struct qs_err *e)
     return qs_fail(e, QS_EINVAL, "there is no setting '%.*s'%s", SHOWN, key, qs_near_text(&near, hint, sizeof hint));
 }
 
-const char *qs_config_text(const struct qs_config *c, enum qs_setting s)
+const char *qs_settings_text(const struct qs_settings *c, enum qs_setting s)
 {
     return c->value[s] ? c->value[s] : settings[s].otherwise;
 }
 
-bool qs_config_bool(const struct qs_config *c, enum qs_setting s)
+bool qs_settings_bool(const struct qs_settings *c, enum qs_setting s)
 {
-    return truth(qs_config_text(c, s)) == 1;
+    return truth(qs_settings_text(c, s)) == 1;
 }
 
-unsigned qs_config_choice(const struct qs_config *c, enum qs_setting s)
+unsigned qs_settings_choice(const struct qs_settings *c, enum qs_setting s)
 {
-    const int i = settings[s].choices ? word_number(settings[s].choices, qs_config_text(c, s)) : -1;
+    const int i = settings[s].choices ? word_number(settings[s].choices, qs_settings_text(c, s)) : -1;
     return i < 0 ? 0 : (unsigned)i;
 }
 
-unsigned qs_config_number(const struct qs_config *c, enum qs_setting s)
+unsigned qs_settings_number(const struct qs_settings *c, enum qs_setting s)
 {
-    const long v = number(&settings[s], qs_config_text(c, s));
+    const long v = number(&settings[s], qs_settings_text(c, s));
     return v < 0 ? 0 : (unsigned)v;
 }
 
-bool qs_config_is_set(const struct qs_config *c, enum qs_setting s)
+bool qs_settings_is_set(const struct qs_settings *c, enum qs_setting s)
 {
     return c->value[s] != NULL;
 }
 
-static int take_value(struct qs_config *c, enum qs_setting s, const char *text, struct qs_err *e)
+static int take_value(struct qs_settings *c, enum qs_setting s, const char *text, struct qs_err *e)
 {
     char *copy = qs_strdup(text);
     if (!copy)
@@ -205,7 +205,7 @@ static int take_value(struct qs_config *c, enum qs_setting s, const char *text, 
     return QS_OK;
 }
 
-int qs_config_set(struct qs_config *c, const char *key, const char *text, struct qs_err *e)
+int qs_settings_set(struct qs_settings *c, const char *key, const char *text, struct qs_err *e)
 {
     enum qs_setting s;
     if (!qs_setting_find(key, &s))
@@ -220,7 +220,7 @@ int qs_config_set(struct qs_config *c, const char *key, const char *text, struct
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
-static void add_problem(struct qs_config *c, unsigned line, const char *msg)
+static void add_problem(struct qs_settings *c, unsigned line, const char *msg)
 {
     struct qs_str raw = QS_STR_INIT, s = QS_STR_INIT;
     if (c->n_problems == MAX_PROBLEMS)
@@ -237,7 +237,7 @@ static void add_problem(struct qs_config *c, unsigned line, const char *msg)
 }
 
 /* One setting of the file; what is wrong with it becomes a problem. QS_ENOMEM alone. */
-static int read_setting(struct qs_config *c, const char *key, const char *value, unsigned line, unsigned *seen,
+static int read_setting(struct qs_settings *c, const char *key, const char *value, unsigned line, unsigned *seen,
                         struct qs_err *e)
 {
     struct qs_err why = QS_ERR_INIT;
@@ -255,12 +255,12 @@ static int read_setting(struct qs_config *c, const char *key, const char *value,
     return take_value(c, s, value, e);
 }
 
-static int read_text(struct qs_config *c, const char *text, size_t len, struct qs_err *e)
+static int read_text(struct qs_settings *c, const char *text, size_t len, struct qs_err *e)
 {
     unsigned seen[QS_CONF_COUNT] = { 0 }, line = 0;
     int rc = QS_OK;
-    struct qs_config_line l;
-    for (size_t at = 0; !rc && qs_config_next_line(text, len, &at, &l);) {
+    struct qs_settings_line l;
+    for (size_t at = 0; !rc && qs_settings_next_line(text, len, &at, &l);) {
         line++;
         if (!l.setting && l.key.from == l.key.to)
             continue;
@@ -297,15 +297,15 @@ static char *default_path(void)
     return qs_str_take(&dir);
 }
 
-int qs_config_load(const char *path, struct qs_config **out, struct qs_err *e)
+int qs_settings_load(const char *path, struct qs_settings **out, struct qs_err *e)
 {
-    struct qs_config *c = qs_calloc(1, sizeof *c);
+    struct qs_settings *c = qs_calloc(1, sizeof *c);
     struct qs_err why = QS_ERR_INIT;
     char *text = NULL;
     size_t len = 0;
     *out = NULL;
     if (!c || !(c->path = path ? qs_strdup(path) : default_path())) {
-        qs_config_free(c);
+        qs_settings_free(c);
         return qs_fail_mem(e, sizeof *c, "the settings");
     }
     int rc = c->path[0] ? read_file(c->path, &text, &len, &why) : QS_OK;
@@ -318,13 +318,13 @@ int qs_config_load(const char *path, struct qs_config **out, struct qs_err *e)
         rc = read_text(c, text, len, e);
     qs_free(text);
     if (rc)
-        qs_config_free(c);
+        qs_settings_free(c);
     else
         *out = c;
     return rc;
 }
 
-void qs_config_free(struct qs_config *c)
+void qs_settings_free(struct qs_settings *c)
 {
     if (!c)
         return;
@@ -336,12 +336,12 @@ void qs_config_free(struct qs_config *c)
     qs_free(c);
 }
 
-const char *qs_config_problem(const struct qs_config *c, size_t i)
+const char *qs_settings_problem(const struct qs_settings *c, size_t i)
 {
     return i < c->n_problems ? c->problem[i] : NULL;
 }
 
-const char *qs_config_path(const struct qs_config *c)
+const char *qs_settings_path(const struct qs_settings *c)
 {
     return c->path;
 }
@@ -377,7 +377,7 @@ static int write_text(const char *path, const struct qs_str *text, struct qs_err
     return rc;
 }
 
-int qs_config_save(struct qs_config *c, struct qs_err *e)
+int qs_settings_save(struct qs_settings *c, struct qs_err *e)
 {
     struct qs_str text = QS_STR_INIT;
     char *old = NULL;
@@ -391,7 +391,7 @@ int qs_config_save(struct qs_config *c, struct qs_err *e)
         qs_str_addn(&text, old, len);
     for (unsigned i = 0; i < QS_CONF_COUNT; i++)
         if (c->changed[i])
-            qs_config_edit(&text, settings[i].key, c->value[i]);
+            qs_settings_edit(&text, settings[i].key, c->value[i]);
     if (text.failed)
         rc = qs_fail_mem(e, len, "the settings");
     else if (text.len != len || (old && memcmp(text.data, old, len) != 0))
@@ -403,7 +403,7 @@ int qs_config_save(struct qs_config *c, struct qs_err *e)
     return rc;
 }
 
-void qs_config_default_text(struct qs_str *out)
+void qs_settings_default_text(struct qs_str *out)
 {
     qs_str_add(out, "# Settings of quantscape; see quantscape-config(5). What is not set has its default.\n");
     for (unsigned i = 0; i < QS_CONF_COUNT; i++) {

@@ -21,7 +21,7 @@ enum qs_setting {
 
 enum qs_setting_kind { QS_SETTING_BOOL, QS_SETTING_CHOICE, QS_SETTING_TEXT, QS_SETTING_NUMBER };
 
-/* The order of the words of a choice: what qs_config_choice returns. */
+/* The order of the words of a choice: what qs_settings_choice returns. */
 enum qs_color_setting {
     QS_CONF_COLOR_AUTO, QS_CONF_COLOR_TRUECOLOR, QS_CONF_COLOR_256, QS_CONF_COLOR_16, QS_CONF_COLOR_MONO
 };
@@ -42,32 +42,32 @@ const struct qs_setting_def *qs_setting(enum qs_setting s); /* s < QS_CONF_COUNT
 bool qs_setting_find(const char *key, enum qs_setting *out);
 const char *qs_setting_kind_name(enum qs_setting_kind k);   /* "choice" */
 
-struct qs_config;
+struct qs_settings;
 
 /* Reads the file; `path` NULL: the one in the XDG folder. Fails for want of memory alone: a missing file is an empty
  * one, an unreadable one a problem. */
-int qs_config_load(const char *path, struct qs_config **out, struct qs_err *e);
-void qs_config_free(struct qs_config *c);
+int qs_settings_load(const char *path, struct qs_settings **out, struct qs_err *e);
+void qs_settings_free(struct qs_settings *c);
 
 /* What is wrong with the file, harmless for terminals, "FILE:LINE: ..."; NULL: no more. At most 100. */
-const char *qs_config_problem(const struct qs_config *c, size_t i);
-const char *qs_config_path(const struct qs_config *c); /* "" when no home folder is known */
+const char *qs_settings_problem(const struct qs_settings *c, size_t i);
+const char *qs_settings_path(const struct qs_settings *c); /* "" when no home folder is known */
 
 /* Values in force. text: of any kind, as it is written, valid until the next set. The others want a setting of that
  * kind. */
-const char *qs_config_text(const struct qs_config *c, enum qs_setting s);
-bool qs_config_bool(const struct qs_config *c, enum qs_setting s);
-unsigned qs_config_choice(const struct qs_config *c, enum qs_setting s); /* number of the word in `choices` */
-unsigned qs_config_number(const struct qs_config *c, enum qs_setting s);
-bool qs_config_is_set(const struct qs_config *c, enum qs_setting s);     /* by the file or by qs_config_set */
+const char *qs_settings_text(const struct qs_settings *c, enum qs_setting s);
+bool qs_settings_bool(const struct qs_settings *c, enum qs_setting s);
+unsigned qs_settings_choice(const struct qs_settings *c, enum qs_setting s); /* number of the word in `choices` */
+unsigned qs_settings_number(const struct qs_settings *c, enum qs_setting s);
+bool qs_settings_is_set(const struct qs_settings *c, enum qs_setting s);     /* by the file or by qs_settings_set */
 
 /* Sets for this run. QS_EINVAL: no such key, or not a value of it; the message says what would be. */
-int qs_config_set(struct qs_config *c, const char *key, const char *text, struct qs_err *e);
+int qs_settings_set(struct qs_settings *c, const char *key, const char *text, struct qs_err *e);
 /* Writes what was set since into the file as it is now, atomically; nothing when nothing changes. A link stays a link.
  * On failure the file is as it was, and what was set stays set. */
-int qs_config_save(struct qs_config *c, struct qs_err *e);
+int qs_settings_save(struct qs_settings *c, struct qs_err *e);
 
 /* A file with every setting at its default, explained. Appends; see out->failed. */
-void qs_config_default_text(struct qs_str *out);
+void qs_settings_default_text(struct qs_str *out);
 
 #endif

@@ -13,20 +13,20 @@ static bool blank(char c)
 }
 
 /* An empty span stays at its start. */
-static struct qs_config_span trim(const char *text, size_t from, size_t to)
+static struct qs_settings_span trim(const char *text, size_t from, size_t to)
 {
     size_t first = from;
     while (first < to && blank(text[first]))
         first++;
     if (first == to)
-        return (struct qs_config_span){ from, from };
+        return (struct qs_settings_span){ from, from };
     while (blank(text[to - 1]))
         to--;
-    return (struct qs_config_span){ first, to };
+    return (struct qs_settings_span){ first, to };
 }
 
 /* text[from .. to) is one line without its end. */
-static void split(const char *text, size_t from, size_t to, struct qs_config_line *out)
+static void split(const char *text, size_t from, size_t to, struct qs_settings_line *out)
 {
     size_t end = from;
     while (end < to && !(text[end] == '#' && (end == from || blank(text[end - 1]))))
@@ -37,10 +37,10 @@ static void split(const char *text, size_t from, size_t to, struct qs_config_lin
     out->value = trim(text, eq ? middle + 1 : end, end);
     out->setting = eq && out->key.from < out->key.to && !memchr(text + from, 0, end - from);
     if (eq && !out->setting)
-        out->key = (struct qs_config_span){ from, end }; /* not to be taken for a comment */
+        out->key = (struct qs_settings_span){ from, end }; /* not to be taken for a comment */
 }
 
-bool qs_config_next_line(const char *text, size_t len, size_t *at, struct qs_config_line *out)
+bool qs_settings_next_line(const char *text, size_t len, size_t *at, struct qs_settings_line *out)
 {
     if (*at == 0 && len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
         *at = 3;
@@ -53,11 +53,11 @@ bool qs_config_next_line(const char *text, size_t len, size_t *at, struct qs_con
     return true;
 }
 
-static bool find_value(const struct qs_str *text, const char *key, struct qs_config_span *out)
+static bool find_value(const struct qs_str *text, const char *key, struct qs_settings_span *out)
 {
-    struct qs_config_line l;
+    struct qs_settings_line l;
     bool found = false;
-    for (size_t at = 0; qs_config_next_line(text->data, text->len, &at, &l);)
+    for (size_t at = 0; qs_settings_next_line(text->data, text->len, &at, &l);)
         if (l.setting && l.key.to - l.key.from == strlen(key) && qs_ascii_begins(text->data + l.key.from, key)) {
             *out = l.value;
             found = true;
@@ -65,10 +65,10 @@ static bool find_value(const struct qs_str *text, const char *key, struct qs_con
     return found;
 }
 
-void qs_config_edit(struct qs_str *text, const char *key, const char *value)
+void qs_settings_edit(struct qs_str *text, const char *key, const char *value)
 {
     struct qs_str s = QS_STR_INIT;
-    struct qs_config_span v;
+    struct qs_settings_span v;
     if (find_value(text, key, &v)) {
         qs_str_addn(&s, text->data, v.from);
         qs_str_addf(&s, "%s%s", v.from == v.to ? " " : "", value); /* "key =" stood there without a value */

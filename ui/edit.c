@@ -124,24 +124,34 @@ static void put(struct qs_edit *ed, uint32_t cp)
     qs_edit_replace(ed, ed->at, ed->at, b, n);
 }
 
+/* What of a pasted text may stand here, into `to` (NULL: only counted): one line has blanks for line feeds. */
+static size_t let_in(const struct qs_edit *ed, const char *text, size_t n, char *to)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < n;) {
+        const size_t from = at;
+        const uint32_t cp = qs_utf8_next(text, n, &at);
+        if (cp != '\n' && (!qs_utf8_harmless(cp) || (cp == 0xFFFD && at - from == 1)))
+            continue;
+        if (to)
+            memcpy(to + kept, cp == '\n' && !ed->lines ? " " : text + from, at - from);
+        kept += at - from;
+    }
+    return kept;
+}
+
 void qs_edit_insert(struct qs_edit *ed, const char *text)
 {
-    const size_t n = strlen(text);
-    size_t harmless = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t at = 0; at < n;) {
-            const size_t from = at;
-            const uint32_t cp = qs_utf8_next(text, n, &at);
-            if (!qs_utf8_harmless(cp) || (cp == 0xFFFD && at - from == 1))
-                continue;
-            if (pass)
-                qs_edit_replace(ed, ed->at, ed->at, text + from, at - from);
-            else
-                harmless += at - from;
-        }
-        if (harmless > QS_EDIT_MAX - ed->len)
-            return;
-    }
+    size_t n = strlen(text);
+    while (n && !ed->lines && text[n - 1] == '\n')
+        n--;
+    const size_t kept = let_in(ed, text, n, NULL);
+    if (kept > QS_EDIT_MAX - ed->len)
+        return;
+    memmove(ed->text + ed->at + kept, ed->text + ed->at, ed->len - ed->at + 1);
+    let_in(ed, text, n, ed->text + ed->at);
+    ed->len += kept;
+    ed->at = border(ed, ed->at + kept);
 }
 
 void qs_edit_free(struct qs_edit *ed)
@@ -152,19 +162,37 @@ void qs_edit_free(struct qs_edit *ed)
 
 /* ---- keys ---- */
 
-static void to_start(struct qs_edit *ed) { ed->at = 0; }
-static void to_end(struct qs_edit *ed) { ed->at = ed->len; }
+static void to_start(struct qs_edit *ed) { ed->at = qs_edit_row_of(ed, ed->at).from; }
+static void to_end(struct qs_edit *ed) { ed->at = qs_edit_row_of(ed, ed->at).to; }
 static void left(struct qs_edit *ed) { ed->at = char_before(ed, ed->at); }
 static void right(struct qs_edit *ed) { ed->at = ed->at < ed->len ? next_char(ed, ed->at) : ed->at; }
 static void word_left(struct qs_edit *ed) { ed->at = border_before(ed, word_before(ed)); }
 static void word_right(struct qs_edit *ed) { ed->at = border(ed, word_behind(ed)); }
 static void rub_out(struct qs_edit *ed) { cut(ed, char_before(ed, ed->at), ed->at); }
 static void rub_behind(struct qs_edit *ed) { cut(ed, ed->at, ed->at < ed->len ? next_char(ed, ed->at) : ed->at); }
-static void kill_end(struct qs_edit *ed) { cut(ed, ed->at, ed->len); }
-static void kill_start(struct qs_edit *ed) { cut(ed, 0, ed->at); }
+static void kill_end(struct qs_edit *ed) { cut(ed, ed->at, qs_edit_row_of(ed, ed->at).to); }
+static void kill_start(struct qs_edit *ed) { cut(ed, qs_edit_row_of(ed, ed->at).from, ed->at); }
 static void kill_word(struct qs_edit *ed) { cut(ed, border_before(ed, word_before(ed)), ed->at); }
 static void older(struct qs_edit *ed) { qs_edit_recall(ed, true); }
 static void newer(struct qs_edit *ed) { qs_edit_recall(ed, false); }
+
+static void up(struct qs_edit *ed)
+{
+    if (!ed->lines || !qs_edit_row_move(ed, -1))
+        older(ed);
+}
+
+static void down(struct qs_edit *ed)
+{
+    if (!ed->lines || !qs_edit_row_move(ed, 1))
+        newer(ed);
+}
+
+static void feed(struct qs_edit *ed)
+{
+    if (ed->lines)
+        qs_edit_replace(ed, ed->at, ed->at, "\n", 1);
+}
 
 static const struct { uint32_t key; void (*run)(struct qs_edit *ed); } keys[] = {
     { QS_KEY_HOME, to_start },             { QS_CTRL | 'a', to_start },
@@ -175,9 +203,9 @@ static const struct { uint32_t key; void (*run)(struct qs_edit *ed); } keys[] = 
     { QS_KEY_BACKSPACE, rub_out },         { QS_CTRL | 'h', rub_out },
     { QS_KEY_DELETE, rub_behind },         { QS_CTRL | 'd', rub_behind },
     { QS_CTRL | 'k', kill_end },           { QS_CTRL | 'u', kill_start },
-    { QS_CTRL | 'w', kill_word },
-    { QS_KEY_UP, older },                  { QS_CTRL | 'p', older },
-    { QS_KEY_DOWN, newer },                { QS_CTRL | 'n', newer },
+    { QS_CTRL | 'w', kill_word },          { QS_CTRL | 'j', feed },
+    { QS_KEY_UP, up },                     { QS_CTRL | 'p', older },
+    { QS_KEY_DOWN, down },                 { QS_CTRL | 'n', newer },
 };
 
 static enum qs_edit_result accept(struct qs_edit *ed)

@@ -1,10 +1,12 @@
-/* edit.h - one line of text being typed: editing keys, history, completion.
+/* edit.h - a line of text being typed, or several: editing keys, history, completion.
  *
  * The text is valid UTF-8 without control characters: what is typed or pasted otherwise is left out; what a completion
  * or the caller puts in may hold anything, and is drawn harmlessly. The cursor moves by characters as people see them (what
  * combines stays together). Keys: arrows, Home, End, Ctrl-A E B F, Ctrl-Left and Ctrl-Right (by words), Backspace, Ctrl-H,
  * Delete, Ctrl-D, Ctrl-K (to the end), Ctrl-U (to the start), Ctrl-W (word before), Up, Down, Ctrl-P, Ctrl-N (history),
- * Tab, Shift-Tab (completion), Enter, Esc, Ctrl-C, Ctrl-G. No globals, one thread.
+ * Tab, Shift-Tab (completion), Enter, Esc, Ctrl-C, Ctrl-G. With `lines` the text may hold line feeds: Ctrl-J puts one in,
+ * pasted ones stay, Up and Down go through the rows as last drawn before they go through the history, Home and End within
+ * one. No globals, one thread.
  */
 #ifndef QS_UI_EDIT_H
 #define QS_UI_EDIT_H
@@ -16,7 +18,7 @@
 #include "ui/event.h"
 #include "ui/theme.h"
 
-#define QS_EDIT_MAX 4096 /* bytes */
+#define QS_EDIT_MAX 65536 /* bytes */
 
 /* Earlier lines, the oldest first: the caller owns and saves them. Empty lines and repetitions of the last are not taken. */
 #define QS_TYPED_MAX 200
@@ -43,8 +45,10 @@ struct qs_edit {
     struct qs_typed *history; /* NULL: none */
     qs_complete_fn *complete;   /* NULL: none */
     void *ctx;                  /* of complete */
+    bool lines;                 /* line feeds are let in */
     /* Inside. */
     size_t left;                /* the first byte in view */
+    int width, top;             /* of several lines: cells of a row, and the first row in view, as last drawn */
     size_t recalled;            /* entries back in the history; 0: the line itself */
     char *draft;                /* the line itself meanwhile */
     struct qs_candidates found; /* found.n: being offered */
@@ -68,6 +72,11 @@ void qs_edit_insert(struct qs_edit *ed, const char *text);
  * behind the cursor while the text is empty; NULL: none. */
 int qs_edit_draw(struct qs_edit *ed, const struct qs_canvas *c, const struct qs_theme *t, const char *prompt,
                  const char *hint);
+/* With `lines`: the rows that the text takes at this width, at most `most`; and drawn over all of the canvas, *row and *col
+ * where the typing cursor is. */
+int qs_edit_rows(const struct qs_edit *ed, int width, int most);
+void qs_edit_draw_lines(struct qs_edit *ed, const struct qs_canvas *c, const struct qs_theme *t, const char *hint,
+                        int *row, int *col);
 /* What is offered, the chosen one between [ ]: on a canvas of one row in a strip, on a higher one below each other with
  * their notes. Rows wanted: 0 when nothing is offered. */
 int qs_edit_candidate_rows(const struct qs_edit *ed, int most);

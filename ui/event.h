@@ -25,7 +25,7 @@ struct qs_event {
     enum qs_mouse mouse;
     int row, col;      /* of the mouse, from 0 */
     unsigned button;   /* 1 left, 2 middle, 3 right */
-    const char *text;  /* pasted: clean, line feeds made blanks; valid until the next event is asked for */
+    const char *text;  /* pasted: clean but for line feeds; valid until the next event is asked for */
     bool light;        /* QS_EVENT_BACKGROUND */
 };
 

@@ -30,13 +30,15 @@ static uint32_t tab_key(const struct qs_screen *s)
     return s == &qs_screen_help ? '?' : (uint32_t)('1' + qs_screen_index(s));
 }
 
+enum { NARROW = 60, NAME_LEAST = 12 /* columns */ };
+
 static void draw_tab(struct qs_app *a, const struct qs_canvas *c, const struct qs_rect *at, int *x,
                      const struct qs_screen *s, bool name)
 {
     const bool here = a->screen == s;
     char text[48];
     snprintf(text, sizeof text, "%s%c%s%s%s", here ? "[" : " ", (char)tab_key(s), name ? " " : "", name ? s->name : "",
-             here ? "]" : " ");
+             here ? "]" : name || at->cols >= NARROW ? " " : "");
     const int n = width_of(text);
     if (*x + n > at->cols)
         return;
@@ -67,7 +69,8 @@ static void draw_tabs(struct qs_app *a, const struct qs_canvas *all, struct qs_r
         if (!qs_screens[i]->hidden)
             draw_tab(a, &c, &at, &x, qs_screens[i], names || a->screen == qs_screens[i]);
     const struct qs_doc *d = qs_app_doc(a);
-    if (!d || at.cols - x < 12)
+    a->file_shown = at.cols - x >= NAME_LEAST;
+    if (!d || !a->file_shown)
         return;
     struct qs_str name = QS_STR_INIT;
     qs_text_clean(&name, file_name(d->model->path), a->ascii);
@@ -91,6 +94,16 @@ static void add_change(struct qs_str *out, const struct qs_doc *d, bool full)
                     qs_fmt_bytes(size, sizeof size, now > before ? now - before : before - now));
     if (now != before && full)
         qs_str_addf(out, " against %s", d->recipe->preset->name);
+}
+
+/* The file's name, where the tabs have left no room for it. */
+static void add_name(const struct qs_app *a, const struct qs_doc *d, struct qs_str *out)
+{
+    struct qs_str name = QS_STR_INIT;
+    qs_text_clean(&name, file_name(d->model->path), a->ascii);
+    qs_text_shorten(out, name.data, 24, a->ascii);
+    qs_str_add(out, "  ");
+    qs_str_free(&name);
 }
 
 static void add_recipe(const struct qs_doc *d, bool full, struct qs_str *out)
@@ -119,8 +132,9 @@ static void add_error(struct qs_app *a, struct qs_str *out)
 /* Left: what the file is made by; right: what it will weigh and cost. From all of it down to what fits. */
 static void draw_state(struct qs_app *a, const struct qs_canvas *all, struct qs_rect at)
 {
-    static const struct { bool recipe, change, error; } forms[] = {
-        { true, true, true }, { true, false, true }, { false, false, true }, { false, false, false },
+    static const struct { bool name, recipe, change, error; } forms[] = {
+        { true, true, true, true },    { true, true, false, true },   { false, true, true, true },
+        { false, true, false, true },  { false, false, false, true }, { false, false, false, false },
     };
     const struct qs_canvas c = qs_canvas_part(all, at);
     const struct qs_style bar = qs_app_look(a, QS_LOOK_BAR);
@@ -135,6 +149,8 @@ static void draw_state(struct qs_app *a, const struct qs_canvas *all, struct qs_
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         qs_str_clear(&left);
         qs_str_clear(&right);
+        if (forms[i].name && !a->file_shown)
+            add_name(a, d, &left);
         add_recipe(d, forms[i].recipe, &left);
         qs_str_addf(&right, "%s  %.3f bpw", qs_fmt_bytes(size, sizeof size, qs_app_file_bytes(a)), d->plan->bpw);
         add_change(&right, d, forms[i].change);
@@ -206,6 +222,11 @@ static void add_jobs(struct qs_app *a, struct qs_str *out)
 static void draw_keys(struct qs_app *a, const struct qs_canvas *c, struct qs_rect at, int room)
 {
     const struct qs_action *t[64];
+    const char *typing = a->screen->typing ? a->screen->typing(a) : NULL;
+    if (typing) {
+        qs_draw_fit(c, 0, 0, qs_app_look(a, QS_LOOK_BAR), typing, room, QS_FIT_LEFT);
+        return;
+    }
     size_t n = 0;
     unsigned rank = 20;
     while (footer_actions(a, rank, t, 64, &n) > room && rank > 0)

@@ -205,7 +205,7 @@ bool qs_map_line_at(const struct qs_map *m, size_t place, size_t *line)
 /* How large cells are and which are in view. */
 static void fit(struct qs_app *a, struct qs_map *m, int rows, int cols)
 {
-    const unsigned setting = qs_config_choice(qs_app_config(a), QS_CONF_CELLS);
+    const unsigned setting = qs_settings_choice(qs_app_config(a), QS_CONF_CELLS);
     const enum qs_tier tier = qs_app_theme(a)->tier;
     const size_t layers = m->heat->n_layers ? m->heat->n_layers : 1, lines = qs_map_lines(m);
     m->label = label_width(m) < cols / 2 ? label_width(m) : cols / 2;

@@ -140,24 +140,24 @@ static void loop(struct loop *l)
 /* The terminal first: it knows its colours. */
 static int start(struct loop *l, const struct qs_ui_args *args, struct qs_err *e)
 {
-    struct qs_config *config = NULL;
+    struct qs_settings *config = NULL;
     struct qs_file_stat st;
     if (args->path && qs_file_stat(args->path, &st, e)) /* a slip of the finger belongs to the shell */
         return e->code;
     if (pipe2(l->pipe, O_CLOEXEC | O_NONBLOCK))
         return qs_fail_errno(e, errno, "cannot make a pipe");
-    int rc = qs_config_load(NULL, &config, e);
+    int rc = qs_settings_load(NULL, &config, e);
     if (rc)
         return rc;
     const struct qs_term_args term = { .tier = qs_tier_by_name(args->color ? args->color
-                                                                           : qs_config_text(config, QS_CONF_COLOR)),
-                                       .mouse = qs_config_bool(config, QS_CONF_MOUSE),
-                                       .sync = qs_config_bool(config, QS_CONF_SYNC) };
-    if (qs_config_choice(config, QS_CONF_UNICODE) == QS_CONF_UNICODE_ON && !qs_locale_utf8())
+                                                                           : qs_settings_text(config, QS_CONF_COLOR)),
+                                       .mouse = qs_settings_bool(config, QS_CONF_MOUSE),
+                                       .sync = qs_settings_bool(config, QS_CONF_SYNC) };
+    if (qs_settings_choice(config, QS_CONF_UNICODE) == QS_CONF_UNICODE_ON && !qs_locale_utf8())
         setlocale(LC_CTYPE, "C.UTF-8"); /* the person knows the terminal better than the locale does */
-    l->frame_time = 1.0 / qs_config_number(config, QS_CONF_FRAME_RATE);
+    l->frame_time = 1.0 / qs_settings_number(config, QS_CONF_FRAME_RATE);
     rc = qs_term_open(&term, e);
-    const unsigned threads = args->threads ? args->threads : qs_config_number(config, QS_CONF_THREADS);
+    const unsigned threads = args->threads ? args->threads : qs_settings_number(config, QS_CONF_THREADS);
     const struct qs_app_args app = { .path = args->path,
                                      .threads = threads,
                                      .wake_fd = l->pipe[1],
@@ -168,7 +168,7 @@ static int start(struct loop *l, const struct qs_ui_args *args, struct qs_err *e
     if (!rc)
         rc = qs_app_new(&app, &l->app, e);
     if (rc)
-        qs_config_free(config);
+        qs_settings_free(config);
     return rc;
 }
 

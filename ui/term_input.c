@@ -294,9 +294,11 @@ static void paste_add(struct qs_input *in, const unsigned char *p, size_t n, uin
     in->after_cr = cp == '\r';
     if (cp == '\n' && after_cr)
         return;
-    if (cp == '\n' || cp == '\r' || cp == '\t')
+    if (cp == '\r')
+        p = (const unsigned char *)"\n", n = 1, cp = '\n';
+    if (cp == '\t')
         p = (const unsigned char *)" ", n = 1, cp = ' ';
-    if (cp && qs_utf8_harmless(cp) && in->paste.len + n <= QS_PASTE_MAX)
+    if (cp && (cp == '\n' || qs_utf8_harmless(cp)) && in->paste.len + n <= QS_PASTE_MAX)
         qs_str_addn(&in->paste, p, n);
 }
 

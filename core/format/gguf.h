@@ -91,9 +91,9 @@ struct qs_gguf {
 int qs_gguf_open(const char *path, struct qs_gguf **out, struct qs_err *e);
 /* From memory (fuzzing, tests). One part. */
 int qs_gguf_open_mem(const void *bytes, size_t n, struct qs_gguf **out, struct qs_err *e);
-/* What another format's files are in GGUF's terms: `header` as qs_gguf_layout makes it for tensors of data_end - n bytes
- * (which do not follow), and the n_parts (at least 1) files that it was made of, copied. Where the tensors really are -
- * part, offset - is for the caller to fill in. */
+/* What another format's files are in GGUF's terms: `header` as qs_gguf_layout makes it for tensors of data_end - n
+ * bytes (which do not follow), and the n_parts (at least 1) files that it was made of, copied. Where the tensors really
+ * are - part, offset - is for the caller to fill in. */
 int qs_gguf_open_made(const void *header, size_t n, uint64_t data_end, const struct qs_gguf_part *part,
                       unsigned n_parts, struct qs_gguf **out, struct qs_err *e);
 /* A remark (a finding of kind warning) about part 0 of such a thing. */

@@ -2,7 +2,8 @@
  *
  * Owns the parsed header (its names are used where they are) and the table. Refuses lengths beyond the file, anything
  * that is not the JSON that the format asks for, names that stand twice, unknown dtypes, shapes whose bytes are not the
- * range that is stated, ranges that overlap, leave gaps or end elsewhere than the file does. Reads by pread, maps nothing.
+ * range that is stated, ranges that overlap, leave gaps or end elsewhere than the file does. Reads by pread, maps
+ * nothing.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -42,8 +42,8 @@ struct qs_safetensors {
     struct qs_json *root;        /* owns the names */
 };
 
-/* QS_EFORMAT: damaged, in words that name the field; QS_ELIMIT: more than the bounds above; QS_EUNSUPPORTED: a dtype that
- * is not known. */
+/* QS_EFORMAT: damaged, in words that name the field; QS_ELIMIT: more than the bounds above; QS_EUNSUPPORTED: a dtype
+ * that is not known. */
 int qs_safetensors_open(const char *path, struct qs_safetensors **out, struct qs_err *e);
 /* From the first `n` bytes of a file of file_size bytes (fuzzing, tests). */
 int qs_safetensors_open_mem(const void *bytes, size_t n, uint64_t file_size, struct qs_safetensors **out,

@@ -1,10 +1,10 @@
 /* folder.c - a Hugging Face folder as a model: the steps of opening it, and what stays of them.
  *
- * Owns the folder's headers and recipes as long as the model lives: they are its source (model_internal.h). The metadata
- * and the table of tensors become a GGUF header in memory, which is parsed like any other, so that everything above sees
- * what it sees of a file. Refuses what its steps refuse (folder.h).
+ * Owns the folder's headers and recipes as long as the model lives: they are its source (model_internal.h). The
+ * metadata and the table of tensors become a GGUF header in memory, which is parsed like any other, so that everything
+ * above sees what it sees of a file. Refuses what its steps refuse (folder.h).
  */
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,10 +160,9 @@ static char *plain_dir(const char *dir)
         n--;
     const size_t dots = n >= 2 && memcmp(dir + n - 2, "..", 2) == 0 ? 2 : n >= 1 && dir[n - 1] == '.' ? 1 : 0;
     if (n == 0 || (dots && (dots == n || dir[n - dots - 1] == '/'))) {
-        char *real = realpath(n ? dir : ".", NULL), *copy = real ? qs_strdup(real) : NULL;
-        free(real); /* realpath's own memory */
-        if (copy)
-            return copy;
+        char real[PATH_MAX];
+        if (realpath(n ? dir : ".", real))
+            return qs_strdup(real);
     }
     return qs_strndup(dir, n);
 }

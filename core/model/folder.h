@@ -1,15 +1,16 @@
-/* folder.h - Hugging Face folders: config.json and safetensors, opened as the GGUF file that they would be converted to.
+/* folder.h - Hugging Face folders: config.json and safetensors, opened as the GGUF file that they would be converted
+ * to.
  *
- * Names, shapes, types, metadata and bytes are those that convert_hf_to_gguf.py of llama.cpp 0c1e57098 gives, weights in
- * the type they are stored in; where more is told than there, the reason stands beside it (folder_meta.c). Tensors that
- * lie in the files as GGUF wants them are mapped; the others are made when asked for (folder_make.c): rows of Q and K in
- * another order, gemma's norms plus one, experts stacked, fused expert tensors split, MXFP4 blocks repacked, norms and
- * biases in F32. Nothing in the folder is ever written.
+ * Names, shapes, types, metadata and bytes are those that convert_hf_to_gguf.py of llama.cpp 0c1e57098 gives, weights
+ * in the type they are stored in; where more is told than there, the reason stands beside it (folder_meta.c). Tensors
+ * that lie in the files as GGUF wants them are mapped; the others are made when asked for (folder_make.c): rows of Q
+ * and K in another order, gemma's norms plus one, experts stacked, fused expert tensors split, MXFP4 blocks repacked,
+ * norms and biases in F32. Nothing in the folder is ever written.
  *
- * Refused, by name: architectures that are not in the table (folder_config.c); adapters; weights of PyTorch's own format
- * or in Mistral's own layout; shards that are missing; folders whose quantization_config is not gpt-oss' MXFP4 (GPTQ,
- * AWQ, bitsandbytes, fp8, compressed-tensors ...); F8 and integer weights; tensors that are missing, unknown, or of
- * another shape than config.json makes them.
+ * Refused, by name: architectures that are not in the table (folder_config.c); adapters; weights of PyTorch's own
+ * format or in Mistral's own layout; shards that are missing; folders whose quantization_config is not gpt-oss' MXFP4
+ * (GPTQ, AWQ, bitsandbytes, fp8, compressed-tensors ...); F8 and integer weights; tensors that are missing, unknown, or
+ * of another shape than config.json makes them.
  */
 #ifndef QS_CORE_FOLDER_H
 #define QS_CORE_FOLDER_H

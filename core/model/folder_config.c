@@ -1,8 +1,8 @@
 /* folder_config.c - which family a config.json is of, and the numbers that shapes follow from.
  *
- * Owns the table of families. Refuses architectures that are not in it, quantized weights, and numbers that are missing,
- * too large or do not go together. Defaults are those of the configuration classes of transformers 4.57: a config.json
- * that leaves a number out means them.
+ * Owns the table of families. Refuses architectures that are not in it, quantized weights, and numbers that are
+ * missing, too large or do not go together. Defaults are those of the configuration classes of transformers 4.57: a
+ * config.json that leaves a number out means them.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -117,10 +117,10 @@ static int choose_family(struct qs_folder *f, struct qs_err *e)
     if (f->family)
         return QS_OK;
     if (!hf && !model_type)
-        return qs_fail(e, QS_EFORMAT, "%s/config.json: neither \"architectures\" nor \"model_type\" says what the model is",
-                       f->dir);
-    return qs_fail(e, QS_EUNSUPPORTED, "%s: folders of the architecture %.80s cannot be opened yet: convert the folder to "
-                   "GGUF (convert_hf_to_gguf.py of llama.cpp)", f->dir, hf ? hf : model_type);
+        return qs_fail(e, QS_EFORMAT, "%s/config.json: neither \"architectures\" nor \"model_type\" says what the "
+                       "model is", f->dir);
+    return qs_fail(e, QS_EUNSUPPORTED, "%s: folders of the architecture %.80s cannot be opened yet: convert the folder "
+                   "to GGUF (convert_hf_to_gguf.py of llama.cpp)", f->dir, hf ? hf : model_type);
 }
 
 /* Weights that were quantized already: all but gpt-oss as it is published. */
@@ -130,8 +130,9 @@ static int refuse_quantized(const struct qs_folder *f, struct qs_err *e)
     const char *method = qs_json_str(value_in(q, "quant_method"), NULL);
     if (!q || (method && strcmp(method, "mxfp4") == 0 && f->family->flags & QS_FOLDER_GPT_OSS))
         return QS_OK;
-    return qs_fail(e, QS_EUNSUPPORTED, "%s holds weights quantized by %.60s: such folders cannot be opened yet; take the "
-                   "model that was not quantized", f->dir, method ? method : "a method that config.json does not name");
+    return qs_fail(e, QS_EUNSUPPORTED, "%s holds weights quantized by %.60s: such folders cannot be opened yet; take "
+                   "the model that was not quantized", f->dir,
+                   method ? method : "a method that config.json does not name");
 }
 
 /* ---- numbers ----------------------------------------------------------------------------------------------------- */
@@ -149,8 +150,8 @@ static int number(const struct qs_folder *f, const char *key, uint64_t otherwise
 
 static int limited(const struct qs_folder *f, const char *key, uint64_t v, uint64_t most, struct qs_err *e)
 {
-    return v <= most ? QS_OK : qs_fail(e, QS_ELIMIT, "%s/config.json: %s %" PRIu64 " is more than %" PRIu64, f->dir, key,
-                                       v, most);
+    return v <= most ? QS_OK : qs_fail(e, QS_ELIMIT, "%s/config.json: %s %" PRIu64 " is more than %" PRIu64, f->dir,
+                                       key, v, most);
 }
 
 static int read_attention(struct qs_folder *f, struct qs_err *e)
@@ -174,9 +175,10 @@ static int read_attention(struct qs_folder *f, struct qs_err *e)
         return qs_fail(e, QS_EFORMAT, "%s/config.json: num_attention_heads %" PRIu64 " is no multiple of "
                        "num_key_value_heads %" PRIu64, f->dir, n->n_head, n->n_head_kv);
     if (n->head_dim == 0 || n->head_dim % 2)
-        return qs_fail(e, QS_EFORMAT, "%s/config.json: heads of %" PRIu64 " numbers: an even number is needed (hidden_size "
-                       "%" PRIu64 ", num_attention_heads %" PRIu64 ")", f->dir, n->head_dim, n->n_embd, n->n_head);
-    return QS_OK;
+        return qs_fail(e, QS_EFORMAT, "%s/config.json: heads of %" PRIu64 " numbers: an even number is needed "
+                       "(hidden_size %" PRIu64 ", num_attention_heads %" PRIu64 ")", f->dir, n->head_dim, n->n_embd,
+                       n->n_head);
+    return limited(f, "head_dim", n->head_dim, QS_FOLDER_MAX_HEAD, e);
 }
 
 /* llama.cpp, and so GGUF, knows these models with experts in every layer. */

@@ -44,8 +44,8 @@ int qs_folder_beside(struct qs_folder *f, const char *name, struct qs_err *e)
     if (path.failed)
         rc = qs_fail_mem(e, strlen(f->dir), "a path");
     else if (qs_file_exists(path.data) && !(rc = qs_file_stat(path.data, &st, e)))
-        rc = add_part(&f->beside, &(struct qs_gguf_part){ .path = path.data, .file_size = st.size,
-                                                          .mtime_ns = st.mtime_ns, .dev = st.dev, .ino = st.ino, .beside = true }, e);
+        rc = add_part(&f->beside, &(struct qs_gguf_part){ .path = path.data, .file_size = st.size, .beside = true,
+                                                          .mtime_ns = st.mtime_ns, .dev = st.dev, .ino = st.ino }, e);
     qs_str_free(&path);
     return rc;
 }
@@ -190,8 +190,8 @@ static int refuse_empty(const struct qs_folder *f, const struct seen *s, const c
         return qs_fail(e, QS_EUNSUPPORTED, "%s holds an adapter (LoRA), not a model: merge it into its model first",
                        f->dir);
     if (s->mistral)
-        return qs_fail(e, QS_EUNSUPPORTED, "%s holds weights in Mistral's own layout (consolidated.safetensors): take the "
-                       "model.safetensors of the same model", f->dir);
+        return qs_fail(e, QS_EUNSUPPORTED, "%s holds weights in Mistral's own layout (consolidated.safetensors): take "
+                       "the model.safetensors of the same model", f->dir);
     if (s->bin)
         return qs_fail(e, QS_EUNSUPPORTED, "%s holds weights of PyTorch (.bin): convert them to safetensors first",
                        f->dir);
@@ -271,10 +271,10 @@ static int open_file(struct qs_folder *f, const char *name, struct qs_err *e)
         return rc;
     const unsigned part = (unsigned)f->n_files;
     f->file[f->n_files++] = s;
-    rc = add_part(&f->weights, &(struct qs_gguf_part){ .path = s->path, .file_size = s->file_size,
-                                             .header_size = s->header_size, .data_offset = s->header_size, .bytes_read = s->bytes_read,
-                                             .mtime_ns = s->mtime_ns, .dev = s->dev, .ino = s->ino,
-                                             .n_tensors = s->n_tensors }, e);
+    const struct qs_gguf_part p = { .path = s->path, .file_size = s->file_size, .header_size = s->header_size,
+                                    .data_offset = s->header_size, .bytes_read = s->bytes_read,
+                                    .mtime_ns = s->mtime_ns, .dev = s->dev, .ino = s->ino, .n_tensors = s->n_tensors };
+    rc = add_part(&f->weights, &p, e);
     return rc ? rc : add_names(f, s, part, e);
 }
 

@@ -1,8 +1,8 @@
 /* folder_internal.h - what the files of the folder reader share; nobody else includes it.
  *
  * Opening goes: files (folder_files.c) -> config.json (folder_config.c) -> tensors (folder_names.c) -> metadata
- * (folder_meta.c, folder_vocab.c) -> a GGUF header in memory and the model over it (folder.c). What is made of the files
- * later, when a weight is asked for, is in folder_make.c.
+ * (folder_meta.c, folder_vocab.c) -> a GGUF header in memory and the model over it (folder.c). What is made of the
+ * files later, when a weight is asked for, is in folder_make.c.
  */
 #ifndef QS_CORE_FOLDER_INTERNAL_H
 #define QS_CORE_FOLDER_INTERNAL_H
@@ -16,6 +16,7 @@
 #define QS_FOLDER_MAX_JSON (32u << 20)    /* config.json and the like */
 #define QS_FOLDER_MAX_LAYERS 4096u
 #define QS_FOLDER_MAX_EXPERTS 65536u
+#define QS_FOLDER_MAX_HEAD 65536u
 
 /* What a family does that others do not. */
 enum {
@@ -77,9 +78,9 @@ enum qs_folder_how {
     QS_FOLDER_VALUES,  /* numbers that config.json states */
 };
 
-/* How one tensor of the model comes about. The source is seen as `sheets` matrices of src_rows x cols (x 32 for MXFP4
- * blocks), one in each src or all in src[0]; row r of a sheet becomes that of src row first + step * at(r), where `heads`
- * (0: none) puts the rows of each head in the order of ggml's "norm" rope. */
+/* How one tensor of the model comes about. The source is seen as `sheets` matrices of src_rows x cols (x 32 for
+ * MXFP4 blocks), one in each src or all in src[0]; row r of a sheet becomes that of src row first + step * at(r),
+ * where `heads` (0: none) puts the rows of each head in the order of ggml's "norm" rope. */
 struct qs_folder_recipe {
     enum qs_folder_how how;
     const struct qs_folder_found **src;
@@ -149,6 +150,11 @@ uint64_t qs_folder_rope_dims(const struct qs_folder *f); /* Phi 3: numbers of a 
 
 /* folder_meta.c: metadata; remarks about what GGUF cannot say. */
 int qs_folder_metadata(struct qs_folder *f, struct qs_gguf_meta *m, struct qs_err *e);
+int qs_folder_put_f32(const struct qs_folder *f, struct qs_gguf_meta *m, const char *key, double v, struct qs_err *e);
+/* folder_general.c: general.*; general.file_type comes behind the rest, as the converter has it. */
+int qs_folder_general(struct qs_folder *f, struct qs_gguf_meta *m, struct qs_err *e);
+uint32_t qs_folder_file_type(const struct qs_folder *f);
+/* folder_vocab.c: tokenizer.* */
 int qs_folder_vocab(struct qs_folder *f, struct qs_gguf_meta *m, struct qs_err *e);
 void qs_folder_remark(struct qs_folder *f, const char *fmt, ...) QS_PRINTF(2, 3);
 

@@ -10,8 +10,8 @@
 
 #define MXFP4_BYTES 16u /* of 32 weights, without their scale */
 
-/* Row r of a head of `width` rows whose halves rotate together, where ggml's "norm" rope has its neighbours: rows 0, 1, 2,
- * 3 ... are 0, width/2, 1, width/2 + 1 ... of the file. */
+/* Row r of a head of `width` rows whose halves rotate together, where ggml's "norm" rope has its neighbours: rows 0,
+ * 1, 2, 3 ... are 0, width/2, 1, width/2 + 1 ... of the file. */
 static uint64_t norm_order(uint64_t r, uint64_t width)
 {
     const uint64_t i = r % width;
@@ -29,7 +29,8 @@ static int source(const struct qs_model *m, const struct qs_folder_found *x, con
 {
     const int rc = qs_model_map(m, x->part, map, e);
     if (!rc)
-        *out = qs_map_data(*map) + x->t->offset; /* inside: checked when the header was read, and the map has that size */
+        /* inside: checked when the header was read, and the map has that size */
+        *out = qs_map_data(*map) + x->t->offset;
     return rc;
 }
 
@@ -75,7 +76,8 @@ static void fill_rows(const struct qs_folder_tensor *t, const uint8_t *src, uint
         if (type->type == t->type && !(r->add > 0))
             memcpy(dst + i * dst_bytes, at, dst_bytes);
         else
-            to_floats(type, at, r->cols, r->add, (float *)(void *)(dst + i * dst_bytes)); /* F32 alone is converted to */
+            /* F32 alone is converted to */
+            to_floats(type, at, r->cols, r->add, (float *)(void *)(dst + i * dst_bytes));
     }
 }
 

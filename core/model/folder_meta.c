@@ -1,10 +1,11 @@
 /* folder_meta.c - the metadata that a folder's model has as a GGUF file.
  *
- * Owns the choice of keys. They are those that the converter of llama.cpp writes for the same folder, in its order; more
- * is written, and why stands beside it, where config.json says what llama.cpp would take otherwise for granted: there the
- * key is one that GGUF has for it, so that this program (and whoever reads it) computes what the model is. What GGUF has
- * no word for is a remark, which `quantscape check` tells.
+ * Owns the choice of keys. They are those that the converter of llama.cpp writes for the same folder, in its order;
+ * more is written, and why stands beside it, where config.json says what llama.cpp would take otherwise for granted:
+ * there the key is one that GGUF has for it, so that this program (and whoever reads it) computes what the model is.
+ * What GGUF has no word for is a remark, which `quantscape check` tells.
  */
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -13,9 +14,6 @@
 
 #include "base/mem.h"
 #include "core/model/folder_internal.h"
-
-/* general.file_type: the file types of llama.h */
-enum { FTYPE_F32 = 0, FTYPE_F16 = 1, FTYPE_BF16 = 32, FTYPE_MXFP4_MOE = 38 };
 
 void qs_folder_remark(struct qs_folder *f, const char *fmt, ...)
 {
@@ -43,20 +41,22 @@ static void put_u32(struct out *o, const char *suffix, uint64_t v)
         o->rc = qs_gguf_meta_u32(o->m, key_of(o, suffix, key, sizeof key), (uint32_t)v, o->e);
 }
 
-static void put_raw_f32(struct out *o, const char *key, double v)
+int qs_folder_put_f32(const struct qs_folder *f, struct qs_gguf_meta *m, const char *key, double v, struct qs_err *e)
 {
+    if (!(fabs(v) <= FLT_MAX))
+        return qs_fail(e, QS_EFORMAT, "%s: %g as %s makes no sense", f->dir, v, key);
     const float x = (float)v;
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const uint8_t raw[4] = { (uint8_t)bits, (uint8_t)(bits >> 8), (uint8_t)(bits >> 16), (uint8_t)(bits >> 24) };
-    if (!o->rc)
-        o->rc = qs_gguf_meta_raw(o->m, key, QS_GGUF_F32, raw, sizeof raw, o->e);
+    return qs_gguf_meta_raw(m, key, QS_GGUF_F32, raw, sizeof raw, e);
 }
 
 static void put_f32(struct out *o, const char *suffix, double v)
 {
     char key[128];
-    put_raw_f32(o, key_of(o, suffix, key, sizeof key), v);
+    if (!o->rc)
+        o->rc = qs_folder_put_f32(o->f, o->m, key_of(o, suffix, key, sizeof key), v, o->e);
 }
 
 static void put_bool(struct out *o, const char *suffix, bool v)
@@ -91,6 +91,13 @@ static double value_or(const struct qs_folder *f, const char *name, double other
     return stated(f, name, &v) ? v : otherwise;
 }
 
+/* The same of a whole number; what is none, or too large for GGUF, counts as `otherwise`. */
+static uint64_t whole_or(const struct qs_json *v, uint64_t otherwise)
+{
+    const uint64_t n = qs_json_uint(v, otherwise);
+    return n <= INT32_MAX ? n : otherwise;
+}
+
 /* ---- layers ------------------------------------------------------------------------------------------------------ */
 
 /* Which layers see a window only, where config.json says so layer by layer. */
@@ -100,15 +107,17 @@ static bool layer_slides(const struct qs_folder *f, uint64_t l, bool otherwise)
     return type ? strcmp(type, "sliding_attention") == 0 : otherwise;
 }
 
-/* Written where it is not every n-th layer that sees everything, which is what llama.cpp takes for granted. */
-static void put_pattern(struct out *o, unsigned every, bool always)
+/* Which layers see a window only, one by one; without `always` where it is not every n-th layer that sees
+ * everything, which is what llama.cpp takes for granted. `every` 0: it knows no windows here, and the layers from
+ * `first` on have one. */
+static void put_pattern(struct out *o, unsigned every, uint64_t first, bool always)
 {
     struct qs_folder *f = o->f;
     const uint64_t n = f->n.n_layer;
-    const double stated_every = value_or(f, "sliding_window_pattern", value_or(f, "_sliding_window_pattern", every));
-    const uint64_t step = stated_every >= 1 && stated_every <= 1e6 ? (uint64_t)stated_every : every;
+    const double step = value_or(f, "sliding_window_pattern", value_or(f, "_sliding_window_pattern", every));
+    const uint64_t own = step >= 1 && step <= 1e6 ? (uint64_t)step : every;
     uint8_t *raw = qs_malloc(12 + (size_t)n);
-    bool usual = true;
+    bool usual = every > 0;
     if (!raw) {
         o->rc = o->rc ? o->rc : qs_fail_mem(o->e, n, "the pattern of layers");
         return;
@@ -118,17 +127,24 @@ static void put_pattern(struct out *o, unsigned every, bool always)
     for (unsigned i = 0; i < 4; i++)
         raw[4 + i] = (uint8_t)(n >> (8 * i));
     for (uint64_t l = 0; l < n; l++) {
-        raw[12 + l] = layer_slides(f, l, (l + 1) % step != 0);
+        raw[12 + l] = layer_slides(f, l, every ? (l + 1) % own != 0 : l >= first);
         usual = usual && raw[12 + l] == ((l + 1) % every != 0);
     }
     char key[128];
+    key_of(o, "attention.sliding_window_pattern", key, sizeof key);
     if (!o->rc && (always || !usual))
-        o->rc = qs_gguf_meta_raw(o->m, key_of(o, "attention.sliding_window_pattern", key, sizeof key), QS_GGUF_ARRAY, raw,
-                                 12 + (size_t)n, o->e);
+        o->rc = qs_gguf_meta_raw(o->m, key, QS_GGUF_ARRAY, raw, 12 + (size_t)n, o->e);
     qs_free(raw);
 }
 
 /* ---- rope -------------------------------------------------------------------------------------------------------- */
+
+static void put_theta(struct out *o, const char *suffix, double theta)
+{
+    if (!o->rc && !(theta > 0))
+        o->rc = qs_fail(o->e, QS_EFORMAT, "%s/config.json: rope_theta %g is no number above 0", o->f->dir, theta);
+    put_f32(o, suffix, theta);
+}
 
 static void put_yarn(struct out *o)
 {
@@ -141,7 +157,7 @@ static void put_yarn(struct out *o)
     const struct qs_json *context = qs_folder_rope(o->f, "original_max_position_embeddings");
     put_str(o, "rope.scaling.type", "yarn");
     put_f32(o, "rope.scaling.factor", qs_json_num(qs_folder_rope(o->f, "factor"), 1));
-    put_u32(o, "rope.scaling.original_context_length", qs_json_uint(context, o->f->n.n_ctx));
+    put_u32(o, "rope.scaling.original_context_length", whole_or(context, o->f->n.n_ctx));
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         const struct qs_json *v = qs_folder_rope(o->f, more[i].from);
         if (!v && more[i].also)
@@ -167,11 +183,11 @@ static void put_rope(struct out *o)
         qs_folder_remark(f, "config.json: rope scaling \"%.40s\" cannot be said in GGUF: long texts will not be "
                          "understood as by the original", type);
     }
-    put_f32(o, "rope.freq_base", qs_json_num(qs_folder_rope(f, "rope_theta"), f->family->rope_theta));
+    put_theta(o, "rope.freq_base", qs_json_num(qs_folder_rope(f, "rope_theta"), f->family->rope_theta));
     const struct qs_json *p = qs_json_get(qs_folder_value(f, "rope_parameters"), "sliding_attention");
     const double local = qs_json_num(qs_json_get(p, "rope_theta"), 0);
     if (local > 0 || f->family->flags & QS_FOLDER_GEMMA3)
-        put_f32(o, "rope.freq_base_swa", local > 0 ? local : value_or(f, "rope_local_base_freq", 1e4));
+        put_theta(o, "rope.freq_base_swa", local > 0 ? local : value_or(f, "rope_local_base_freq", 1e4));
 }
 
 /* ---- families ---------------------------------------------------------------------------------------------------- */
@@ -210,13 +226,14 @@ static void put_experts(struct out *o)
     const bool taken = !(flags & QS_FOLDER_SHARED), is = qs_json_bool(qs_folder_value(o->f, "norm_topk_prob"), false);
     if (is != taken) {
         put_bool(o, "expert_weights_norm", is);
-        qs_folder_remark(o->f, "config.json: norm_topk_prob %s is not what llama.cpp computes for %s", is ? "true" : "false",
+        qs_folder_remark(o->f, "config.json: norm_topk_prob %s is not what llama.cpp computes for %s",
+                         is ? "true" : "false",
                          o->f->family->arch);
     }
 }
 
-/* The scale of attention scores where it is not 1 / sqrt(head_dim), which llama.cpp takes for granted (but in the largest
- * model of each Gemma, where it is 1 / sqrt(hidden_size / heads)). */
+/* The scale of attention scores where it is not 1 / sqrt(head_dim), which llama.cpp takes for granted (but in the
+ * largest model of each Gemma, where it is 1 / sqrt(hidden_size / heads)). */
 static void put_gemma_scale(struct out *o, uint64_t largest)
 {
     const struct qs_folder_numbers *n = &o->f->n;
@@ -241,18 +258,18 @@ static void put_gemma2(struct out *o)
     };
     for (size_t i = 0; i < 2; i++) /* null says that there is none; llama.cpp would take the usual one: so 0 */
         put_f32(o, caps[i].to, qs_json_get(f->text, caps[i].from) ? value_or(f, caps[i].from, 0) : caps[i].otherwise);
-    put_u32(o, "attention.sliding_window", (uint64_t)value_or(f, "sliding_window", 4096));
-    put_pattern(o, 2, false);
+    put_u32(o, "attention.sliding_window", whole_or(qs_folder_value(f, "sliding_window"), 4096));
+    put_pattern(o, 2, 0, false);
     const double theta = qs_json_num(qs_folder_rope(f, "rope_theta"), 1e4);
     if (fabs(theta - 1e4) > 1e-3) /* else what is taken for granted */
-        put_f32(o, "rope.freq_base", theta);
+        put_theta(o, "rope.freq_base", theta);
     put_gemma_scale(o, 46);
 }
 
 static void put_phi3(struct out *o)
 {
     struct qs_folder *f = o->f;
-    const uint64_t context = qs_json_uint(qs_folder_rope(f, "original_max_position_embeddings"), 4096);
+    const uint64_t context = whole_or(qs_folder_rope(f, "original_max_position_embeddings"), 4096);
     put_u32(o, "context_length", f->n.n_ctx);
     put_u32(o, "rope.scaling.original_context_length", context);
     put_u32(o, "embedding_length", f->n.n_embd);
@@ -262,8 +279,8 @@ static void put_phi3(struct out *o)
     put_u32(o, "attention.head_count_kv", f->n.n_head_kv);
     put_eps(o);
     put_u32(o, "rope.dimension_count", qs_folder_rope_dims(f));
-    put_f32(o, "rope.freq_base", qs_json_num(qs_folder_rope(f, "rope_theta"), f->family->rope_theta));
-    put_u32(o, "attention.sliding_window", (uint64_t)value_or(f, "sliding_window", 0));
+    put_theta(o, "rope.freq_base", qs_json_num(qs_folder_rope(f, "rope_theta"), f->family->rope_theta));
+    put_u32(o, "attention.sliding_window", whole_or(qs_folder_value(f, "sliding_window"), 0));
     const char *type = qs_folder_rope_type(f);
     const double scale = context ? (double)f->n.n_ctx / (double)context : 1;
     if (!qs_folder_rope(f, "long_factor"))
@@ -278,23 +295,22 @@ static void put_window(struct out *o)
 {
     struct qs_folder *f = o->f;
     const unsigned flags = f->family->flags;
-    double window = 0;
-    if (flags & QS_FOLDER_OLMO) {
-        if (flags & QS_FOLDER_WINDOW && (window = value_or(f, "sliding_window", 4096)) >= 1) {
-            put_u32(o, "attention.sliding_window", (uint64_t)window);
-            put_pattern(o, 4, true);
-        }
-    } else if (flags & QS_FOLDER_GEMMA3) {
-        if (value_or(f, "sliding_window_pattern", 6) > 1 && (window = value_or(f, "sliding_window", 4096)) >= 1) {
-            put_u32(o, "attention.sliding_window", (uint64_t)window);
-            put_pattern(o, 6, false);
-        }
-    } else if (flags & QS_FOLDER_GPT_OSS) {
-        put_u32(o, "attention.sliding_window", (uint64_t)value_or(f, "sliding_window", 128));
-        put_pattern(o, 2, false);
-    } else if (flags & QS_FOLDER_WINDOW && stated(f, "sliding_window", &window) && window >= 1) {
-        put_u32(o, "attention.sliding_window", (uint64_t)window); /* llama.cpp knows none in these models, and reads none */
+    const bool asked = qs_json_bool(qs_folder_value(f, "use_sliding_window"), false); /* Qwen, SmolLM3 */
+    const uint64_t usual = flags & QS_FOLDER_GPT_OSS ? 128 : flags & (QS_FOLDER_OLMO | QS_FOLDER_GEMMA3) ? 4096 : 0;
+    const uint64_t window = whole_or(qs_folder_value(f, "sliding_window"), usual);
+    const bool has = flags & (QS_FOLDER_WINDOW | QS_FOLDER_GPT_OSS) || asked ||
+                     (flags & QS_FOLDER_GEMMA3 && value_or(f, "sliding_window_pattern", 6) > 1);
+    if (!has || window == 0)
+        return;
+    put_u32(o, "attention.sliding_window", window);
+    if (flags & (QS_FOLDER_OLMO | QS_FOLDER_GEMMA3 | QS_FOLDER_GPT_OSS)) {
+        put_pattern(o, flags & QS_FOLDER_OLMO ? 4 : flags & QS_FOLDER_GEMMA3 ? 6 : 2, 0, flags & QS_FOLDER_OLMO);
+        return;
     }
+    if (asked)
+        put_pattern(o, 0, whole_or(qs_folder_value(f, "max_window_layers"), 0), true);
+    qs_folder_remark(f, "config.json: sliding_window %" PRIu64 ": llama.cpp knows no window in models of %s, and lets "
+                     "every layer see everything", window, f->family->hf);
 }
 
 static void put_granite(struct out *o)
@@ -316,8 +332,8 @@ static void check_smollm3(struct out *o)
     const struct qs_json *list = qs_folder_value(o->f, "no_rope_layers");
     for (uint64_t l = 0; l < qs_json_len(list) && l < o->f->n.n_layer && !o->rc; l++)
         if ((qs_json_int(qs_json_at(list, (size_t)l), 1) != 0) != ((l + 1) % 4 != 0))
-            o->rc = qs_fail(o->e, QS_EUNSUPPORTED, "%s/config.json: no_rope_layers: layer %" PRIu64 " is not as in SmolLM3, "
-                            "where every fourth has no rope: GGUF cannot say that", o->f->dir, l);
+            o->rc = qs_fail(o->e, QS_EUNSUPPORTED, "%s/config.json: no_rope_layers: layer %" PRIu64 " is not "
+                            "as in SmolLM3, where every fourth has no rope: GGUF cannot say that", o->f->dir, l);
 }
 
 static void put_family(struct out *o)
@@ -358,134 +374,14 @@ static void put_family(struct out *o)
         put_u32(o, "expert_shared_feed_forward_length", f->n.n_ff_shared);
 }
 
-/* ---- general ----------------------------------------------------------------------------------------------------- */
-
-/* "my-model-v1" -> "My Model v1": words in small letters begin with a large one, but numbers and versions. */
-static void title(const char *s, struct qs_str *out)
-{
-    while (*s) {
-        const size_t gap = strspn(s, "- ");
-        s += gap;
-        const size_t n = strcspn(s, "- ");
-        if (n && out->len)
-            qs_str_addc(out, ' ');
-        bool small = n > 0 && (s[0] < '0' || s[0] > '9') && !(s[0] == 'v' && n > 1 && s[1] >= '0' && s[1] <= '9');
-        bool letter = false;
-        for (size_t i = 0; i < n; i++) {
-            small = small && !(s[i] >= 'A' && s[i] <= 'Z');
-            letter = letter || (s[i] >= 'a' && s[i] <= 'z');
-        }
-        bool begins = true;
-        for (size_t i = 0; i < n; i++) {
-            const bool is = s[i] >= 'a' && s[i] <= 'z';
-            qs_str_addc(out, small && letter && begins && is ? (char)(s[i] - 'a' + 'A') : s[i]);
-            begins = !is && !(s[i] >= 'A' && s[i] <= 'Z');
-        }
-        s += n;
-    }
-}
-
-static int put_name(struct out *o)
-{
-    struct qs_str dir = QS_STR_INIT, name = QS_STR_INIT, text = QS_STR_INIT;
-    qs_model_stem(o->f->dir, true, &dir, &name);
-    title(name.data, &text);
-    const int rc = name.failed || text.failed ? qs_fail_mem(o->e, name.len, "a name")
-                                              : qs_gguf_meta_str(o->m, "general.name", text.data, o->e);
-    qs_str_free(&dir);
-    qs_str_free(&name);
-    qs_str_free(&text);
-    return rc;
-}
-
-/* What most of the matrices' bytes are stored as; experts in MXFP4 give their name to the whole. */
-static uint32_t file_type(const struct qs_folder *f)
-{
-    static const struct { int type; uint32_t ftype; } types[] = {
-        { QS_MXFP4, FTYPE_MXFP4_MOE }, { QS_BF16, FTYPE_BF16 }, { QS_F16, FTYPE_F16 }, { QS_F32, FTYPE_F32 },
-    };
-    uint64_t most = 0;
-    uint32_t out = FTYPE_F32;
-    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
-        uint64_t n = 0;
-        for (size_t i = 0; i < f->n_tensors; i++)
-            n += f->tensor[i].type == types[k].type && f->tensor[i].n_dims >= 2 ? f->tensor[i].size : 0;
-        if (n > 0 && types[k].type == QS_MXFP4)
-            return FTYPE_MXFP4_MOE;
-        if (n > most) {
-            most = n;
-            out = types[k].ftype;
-        }
-    }
-    return out;
-}
-
-/* "9M", "8x7.1B": two digits at least, as file names have them. */
-static void put_size_label(struct out *o)
-{
-    static const struct { double over, unit; char name; } units[] = {
-        { 1e12, 1e12, 'T' }, { 1e9, 1e9, 'B' }, { 1e6, 1e6, 'M' }, { -1, 1e3, 'K' },
-    };
-    const struct qs_folder *f = o->f;
-    double n = 0;
-    for (size_t i = 0; i < f->n_tensors; i++) {
-        const struct qs_folder_tensor *t = &f->tensor[i];
-        double own = 1;
-        for (unsigned d = 0; d < t->n_dims; d++)
-            own *= (double)t->ne[d];
-        n += strstr(t->name, "_exps.") ? own / (double)f->n.n_expert : own;
-    }
-    size_t u = 0;
-    while (n <= units[u].over)
-        u++;
-    const double scaled = n / units[u].unit;
-    const int digits = scaled < 0.5 ? 0 : scaled < 9.5 ? 1 : 2; /* of the whole number; 0 counts for none */
-    char number[32], text[64];
-    (void)snprintf(number, sizeof number, "%.*f%c", 2 - digits, scaled, units[u].name);
-    if (f->n.n_expert)
-        (void)snprintf(text, sizeof text, "%" PRIu64 "x%s", f->n.n_expert, number);
-    else
-        (void)snprintf(text, sizeof text, "%s", number);
-    if (!o->rc)
-        o->rc = qs_gguf_meta_str(o->m, "general.size_label", text, o->e);
-}
-
-/* What generation_config.json advises. */
-static void put_sampling(struct out *o)
-{
-    static const struct { const char *from, *to; } number[] = {
-        { "top_p", "general.sampling.top_p" }, { "min_p", "general.sampling.min_p" },
-        { "temperature", "general.sampling.temp" }, { "repetition_penalty", "general.sampling.penalty_repeat" },
-    };
-    struct qs_json *g = NULL;
-    if (!o->rc)
-        o->rc = qs_folder_json(o->f, "generation_config.json", &g, o->e);
-    const int64_t k = qs_json_int(qs_json_get(g, "top_k"), -1);
-    if (!o->rc && k >= 0 && k <= INT32_MAX) {
-        const uint8_t raw[4] = { (uint8_t)k, (uint8_t)(k >> 8), (uint8_t)(k >> 16), (uint8_t)(k >> 24) };
-        o->rc = qs_gguf_meta_raw(o->m, "general.sampling.top_k", QS_GGUF_I32, raw, sizeof raw, o->e);
-    }
-    for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
-        const double v = qs_json_num(qs_json_get(g, number[i].from), NAN);
-        if (isfinite(v))
-            put_raw_f32(o, number[i].to, v);
-    }
-    qs_json_free(g);
-}
+/* ---- all of it --------------------------------------------------------------------------------------------------- */
 
 int qs_folder_metadata(struct qs_folder *f, struct qs_gguf_meta *m, struct qs_err *e)
 {
-    struct out o = { f, m, e, QS_OK };
-    o.rc = qs_gguf_meta_str(m, "general.architecture", f->family->arch, e);
-    if (!o.rc)
-        o.rc = qs_gguf_meta_str(m, "general.type", "model", e);
-    put_sampling(&o);
-    if (!o.rc)
-        o.rc = put_name(&o);
-    put_size_label(&o);
+    struct out o = { f, m, e, qs_folder_general(f, m, e) };
     put_family(&o);
     if (!o.rc)
-        o.rc = qs_gguf_meta_u32(m, "general.file_type", file_type(f), e);
+        o.rc = qs_gguf_meta_u32(m, "general.file_type", qs_folder_file_type(f), e);
     if (!o.rc)
         o.rc = qs_gguf_meta_u32(m, "general.quantization_version", 2, e);
     return o.rc ? o.rc : qs_folder_vocab(f, m, e);

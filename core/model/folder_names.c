@@ -1,9 +1,9 @@
 /* folder_names.c - from the tensors that lie in the files to those that the model has.
  *
  * Owns the table of names. Every tensor that config.json asks for must be there in the shape that follows from it, and
- * every tensor that is there must be asked for: a weight that nobody uses would be a model half understood. Refuses types
- * that are no plain floats (but for the blocks of MXFP4). What is written down here is how each tensor comes about;
- * nothing is read.
+ * every tensor that is there must be asked for: a weight that nobody uses would be a model half understood. Refuses
+ * types that are no plain floats (but for the blocks of MXFP4). What is written down here is how each tensor comes
+ * about; nothing is read.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -106,8 +106,8 @@ static struct qs_folder_found *find(struct qs_folder *f, const char *name)
 
 static int missing(const struct qs_folder *f, const char *name, struct qs_err *e)
 {
-    return qs_fail(e, QS_EFORMAT, "%s: tensor %s is missing: a %s of %" PRIu64 " layers (config.json) has it", f->dir, name,
-                   f->family->hf, f->n.n_layer);
+    return qs_fail(e, QS_EFORMAT, "%s: tensor %s is missing: a %s of %" PRIu64 " layers (config.json) has it", f->dir,
+                   name, f->family->hf, f->n.n_layer);
 }
 
 static void shape_text(char *buf, size_t cap, const uint64_t *shape, unsigned n)
@@ -140,8 +140,8 @@ static int check_dtype(const struct qs_folder *f, const struct qs_folder_found *
     const int type = x->t->dtype->type;
     if (type == QS_F32 || type == QS_F16 || type == QS_BF16 || type == QS_F64)
         return QS_OK;
-    return qs_fail(e, QS_EUNSUPPORTED, "%s: tensor %.120s is stored as %s: weights in it cannot be opened yet; take the "
-                   "model in BF16 or F16", f->dir, x->name, x->t->dtype->name);
+    return qs_fail(e, QS_EUNSUPPORTED, "%s: tensor %.120s is stored as %s: weights in it cannot be opened yet; take "
+                   "the model in BF16 or F16", f->dir, x->name, x->t->dtype->name);
 }
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
@@ -223,7 +223,8 @@ int qs_folder_add_values(struct qs_folder *f, const char *name, float *value, ui
 /* Padded embeddings: what Gemma 3 stores behind the vocabulary is not used. */
 static bool may_cut(const struct qs_folder *f, const struct qs_folder_found *x, const struct row *r)
 {
-    return r->out == VOCAB && f->family->flags & QS_FOLDER_GEMMA3 && x->t->n_dims == 2 && x->t->shape[0] > f->n.n_vocab &&
+    return r->out == VOCAB && f->family->flags & QS_FOLDER_GEMMA3 && x->t->n_dims == 2 &&
+           x->t->shape[0] > f->n.n_vocab &&
            x->t->shape[1] == f->n.n_embd;
 }
 
@@ -333,7 +334,8 @@ static int add_single(struct qs_folder *f, const struct experts *x, enum matrix 
     return settle(f, t, e);
 }
 
-/* All experts in one file tensor, gate and up in one: behind each other, or (gpt-oss) row by row in turn, transposed. */
+/* All experts in one file tensor, gate and up in one: behind each other, or (gpt-oss) row by row in turn,
+ * transposed. */
 static int add_stacked(struct qs_folder *f, const struct experts *x, enum matrix k, const struct qs_folder_found *src,
                        struct qs_err *e)
 {
@@ -361,8 +363,8 @@ static int add_blocks(struct qs_folder *f, const struct experts *x, enum matrix 
     const uint64_t rows = k == DOWN ? x->rows[k] : 2 * x->rows[k];
     const uint64_t want[4] = { f->n.n_expert, rows, x->cols[k] / 32, 16 };
     if (x->cols[k] % 32)
-        return qs_fail(e, QS_EUNSUPPORTED, "%s: tensor %.120s: rows of %" PRIu64 " weights are no multiple of 32", f->dir,
-                       blocks->name, x->cols[k]);
+        return qs_fail(e, QS_EUNSUPPORTED, "%s: tensor %.120s: rows of %" PRIu64 " weights are no multiple of 32",
+                       f->dir, blocks->name, x->cols[k]);
     int rc = check_shape(f, blocks, 4, want, e);
     if (!rc)
         rc = check_shape(f, scales, 3, want, e);
@@ -468,8 +470,8 @@ static int refuse_strangers(const struct qs_folder *f, struct qs_err *e)
 {
     for (size_t i = 0; i < f->n_found; i++)
         if (!f->found[i].used && !not_needed(f, f->found[i].name))
-            return qs_fail(e, QS_EUNSUPPORTED, "%s: tensor %.120s: a %s of %" PRIu64 " layers (config.json) has no such "
-                           "tensor", f->dir, f->found[i].name, f->family->hf, f->n.n_layer);
+            return qs_fail(e, QS_EUNSUPPORTED, "%s: tensor %.120s: a %s of %" PRIu64 " layers "
+                           "(config.json) has no such tensor", f->dir, f->found[i].name, f->family->hf, f->n.n_layer);
     return QS_OK;
 }
 

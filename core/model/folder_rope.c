@@ -1,8 +1,8 @@
 /* folder_rope.c - the tensors of rope factors, out of numbers in config.json.
  *
  * Owns the formulas. Llama 3.x: one divisor of each frequency (rope_freqs.weight), as "llama3" of transformers'
- * modeling_rope_utils.py defines them, in float like the converter of llama.cpp. Phi 3: the two lists (rope_factors_long
- * and _short) as they stand. Refuses numbers that are missing or make no sense.
+ * modeling_rope_utils.py defines them, in float like the converter of llama.cpp. Phi 3: the two lists
+ * (rope_factors_long and _short) as they stand. Refuses numbers that are missing or make no sense.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -24,7 +24,8 @@ static int read_llama3(const struct qs_folder *f, float number[NUMBERS], struct 
     for (size_t i = 0; i < NUMBERS; i++) {
         const double v = qs_json_num(qs_folder_rope(f, known[i].key), known[i].otherwise);
         if (!(v > 0) || !(v < 1e15))
-            return qs_fail(e, QS_EFORMAT, "%s/config.json: rope_scaling: %s is no number above 0", f->dir, known[i].key);
+            return qs_fail(e, QS_EFORMAT, "%s/config.json: rope_scaling: %s is no number above 0", f->dir,
+                           known[i].key);
         number[i] = (float)v;
     }
     return QS_OK;
@@ -61,7 +62,8 @@ static int add_list(struct qs_folder *f, const char *key, const char *name, uint
 {
     const struct qs_json *list = qs_folder_rope(f, key);
     if (qs_json_type(list) != QS_JSON_ARRAY || qs_json_len(list) != n)
-        return qs_fail(e, QS_EFORMAT, "%s/config.json: rope_scaling: %s is no list of %" PRIu64 " numbers", f->dir, key, n);
+        return qs_fail(e, QS_EFORMAT, "%s/config.json: rope_scaling: %s is no list of %" PRIu64 " numbers", f->dir,
+                       key, n);
     float *v = qs_malloc((size_t)n * sizeof *v);
     if (!v)
         return qs_fail_mem(e, n * sizeof *v, "the factors of the rope");

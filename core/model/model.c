@@ -446,8 +446,9 @@ static bool piece_of(const struct qs_model *m, size_t i, size_t k, struct qs_mod
     return k == 0;
 }
 
-/* One page from the middle of every tensor, or piece of one, of a part: a changed tensor nearly always changes there too. Read, not mapped:
- * a fault would bring in far more than a page, and there may be thousands of tensors on a slow disk. */
+/* One page from the middle of every tensor, or piece of one, of a part: a changed tensor nearly always changes there
+ * too. Read, not mapped: a fault would bring in far more than a page, and there may be thousands of tensors on a slow
+ * disk. */
 static int add_samples(struct qs_hash *h, const struct qs_model *m, unsigned part, struct qs_err *e)
 {
     const char *path = m->gguf->part[part].path;

@@ -1,8 +1,9 @@
 /* model.h - an opened model: an index of tensors, whatever files they come from.
  *
  * Opening reads headers only. Tensor bytes are mapped and touched when a weight is asked for. Immutable after open:
- * any number of threads may read it. The source is a GGUF file (split or not), or a Hugging Face folder, which fills the
- * same table: names, shapes, types and metadata are those of the GGUF file that it would be converted to (folder.h).
+ * any number of threads may read it. The source is a GGUF file (split or not), or a Hugging Face folder, which fills
+ * the same table: names, shapes, types and metadata are those of the GGUF file that it would be converted to
+ * (folder.h).
  */
 #ifndef QS_CORE_MODEL_H
 #define QS_CORE_MODEL_H
@@ -70,8 +71,8 @@ int qs_model_open(const char *path, struct qs_model **out, struct qs_err *e);
 int qs_model_open_gguf(const char *path, struct qs_model **out, struct qs_err *e);
 void qs_model_close(struct qs_model *m);
 
-/* Where files made of a model go, and what their names begin with, by default (both replaced): beside the file, by its name
- * without .gguf and the number of a part; beside the folder, by its name; of a folder in the Hugging Face cache
+/* Where files made of a model go, and what their names begin with, by default (both replaced): beside the file, by its
+ * name without .gguf and the number of a part; beside the folder, by its name; of a folder in the Hugging Face cache
  * (models--ORG--NAME/snapshots/REVISION) the current folder, and NAME. */
 void qs_model_stem(const char *path, bool is_folder, struct qs_str *dir, struct qs_str *stem);
 
@@ -97,8 +98,9 @@ uint64_t qs_tensor_bytes_as(const struct qs_tensor *t, int type);
 bool qs_tensor_is_quantized(const struct qs_tensor *t);
 bool qs_model_is_quantized(const struct qs_model *m);
 
-/* A reference to the tensor's bytes as they lie in the file (mapped); where the tensor is `made`, in memory, made once for
- * all that hold a reference at one time. Release with qs_weight_unref. QS_EFORMAT for tensors marked bad. Thread-safe. */
+/* A reference to the tensor's bytes as they lie in the file (mapped); where the tensor is `made`, in memory, made once
+ * for all that hold a reference at one time. Release with qs_weight_unref. QS_EFORMAT for tensors marked bad.
+ * Thread-safe. */
 int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct qs_weight **out, struct qs_err *e);
 
 /* QS_EIO when a file under the mappings was cut short since opening. Look after every piece of work. */

@@ -1,4 +1,5 @@
 /* stem.c - what files made of a model are called, and where they go, where nobody says it. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +48,8 @@ void qs_model_stem(const char *path, bool is_folder, struct qs_str *dir, struct 
         of_file(path, dir, stem);
         return;
     }
-    char *real = realpath(path, NULL);
-    const char *full = real ? real : path, *base = qs_path_base(path);
+    char real[PATH_MAX];
+    const char *full = realpath(path, real) ? real : path, *base = qs_path_base(path);
     size_t n;
     const char *name = cached_name(full, &n);
     if (name) {
@@ -58,5 +59,4 @@ void qs_model_stem(const char *path, bool is_folder, struct qs_str *dir, struct 
         qs_path_dir(path, dir);
         qs_str_add(stem, base[0] ? base : "model");
     }
-    free(real); /* realpath's own memory */
 }

@@ -1,7 +1,7 @@
 /* weight.c - immutable, reference-counted tensors of stored bytes.
  *
- * Owns a reference on the mapping underneath, or one heap block that holds all components one after the other (each
- * aligned to 64 bytes). Refuses shapes whose bytes overflow, rows that are no multiple of the block, ranges outside of
+ * Owns a reference on the mapping underneath (of a model's file, or of a scratch file), or one heap block that holds all
+ * components one after the other (each aligned to 64 bytes). Refuses shapes whose bytes overflow, rows that are no multiple of the block, ranges outside of
  * the mapping. Counting references is atomic; everything else is read-only once the weight is shared.
  */
 #include <inttypes.h>
@@ -103,6 +103,29 @@ int qs_weight_heap(const struct qs_format *f, const uint64_t ne[4], struct qs_we
         w->parts.p[c] = heap;
         heap += (bytes[c] + HEAP_ALIGN - 1) & ~(uint64_t)(HEAP_ALIGN - 1);
     }
+    *out = w;
+    return QS_OK;
+}
+
+int qs_weight_scratch(const struct qs_format *f, const uint64_t ne[4], const char *dir, struct qs_weight **out,
+                      struct qs_parts *parts, struct qs_err *e)
+{
+    *out = NULL;
+    uint64_t bytes[QS_MAX_COMPONENTS] = { 0 };
+    struct qs_weight *w;
+    uint8_t *data;
+    if (f->n_components != 1)
+        return qs_fail(e, QS_EINVAL, "%s has several components: they are not one range of a file", f->name);
+    int rc = new_weight(f, ne, bytes, &w, e);
+    if (rc != QS_OK)
+        return rc;
+    rc = qs_map_scratch(dir, w->bytes, &w->map, &data, e);
+    if (rc) {
+        qs_free(w);
+        return rc;
+    }
+    *parts = (struct qs_parts){ { data } };
+    w->parts.p[0] = data;
     *out = w;
     return QS_OK;
 }

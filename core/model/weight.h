@@ -32,6 +32,10 @@ int qs_weight_mapped(const struct qs_format *f, const uint64_t ne[4], struct qs_
 /* New weight with zeroed heap memory of its own; fill it through `parts` before sharing it. */
 int qs_weight_heap(const struct qs_format *f, const uint64_t ne[4], struct qs_weight **out, struct qs_parts *parts,
                    struct qs_err *e);
+/* The same in a scratch file without a name in the folder `dir` (qs_map_scratch): pageable, for large ones. One
+ * component. */
+int qs_weight_scratch(const struct qs_format *f, const uint64_t ne[4], const char *dir, struct qs_weight **out,
+                      struct qs_parts *parts, struct qs_err *e);
 struct qs_weight *qs_weight_ref(struct qs_weight *w);  /* atomic */
 void qs_weight_unref(struct qs_weight *w);             /* NULL allowed */
 

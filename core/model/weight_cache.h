@@ -15,8 +15,8 @@ struct qs_weight_cache;
 struct qs_weight_cache *qs_weight_cache_new(size_t slots); /* NULL: out of memory */
 void qs_weight_cache_free(struct qs_weight_cache *c);      /* NULL allowed; weights that came out of it may live on */
 
-/* A reference to the weight of slot i; where nobody holds one, `make` is called, on this thread, and others who want the
- * same slot wait for it. What make returns is returned. */
+/* A reference to the weight of slot i; where nobody holds one, `make` is called, on this thread, and others who want
+ * the same slot wait for it. What make returns is returned. */
 typedef int qs_weight_make_fn(void *ctx, size_t i, struct qs_weight **out, struct qs_err *e);
 int qs_weight_cache_get(struct qs_weight_cache *c, size_t i, qs_weight_make_fn *make, void *ctx,
                         struct qs_weight **out, struct qs_err *e);

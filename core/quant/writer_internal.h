@@ -1,5 +1,6 @@
 /* writer_internal.h - inside core/quant: one run of the writer, and how tensors are cut into slices.
  *
+ * The candidate in memory (candidate.c) makes its slices here too: the same bytes, the same refusals.
  * writer.c carries a run out; slices are cut in writer_slices.c, filled (copied or encoded, and looked at) in
  * writer_fill.c, believed from an earlier run in writer_resume.c. sink.h puts them on disk with a thread of its own.
  */
@@ -49,6 +50,7 @@ struct qs_writing {
 
 /* ---- slices: cut by the tensor's shape alone, so that every run of a plan makes the same ones ---- */
 
+struct qs_slices qs_slices_of(const struct qs_encoding *enc);
 uint64_t qs_slice_offset(const struct qs_slices *s, uint64_t i);
 uint64_t qs_slice_bytes(const struct qs_encoding *enc, const struct qs_slices *s, uint64_t i);
 uint64_t qs_slice_weights(const struct qs_encoding *enc, const struct qs_slices *s, uint64_t i);

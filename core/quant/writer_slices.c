@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "core/quant/writer_internal.h"
 
-static struct qs_slices slices_of(const struct qs_encoding *enc)
+struct qs_slices qs_slices_of(const struct qs_encoding *enc)
 {
     struct qs_slices s = { .bytes_per = QS_COPY_BYTES };
     const struct qs_format *f = qs_format_by_id(enc->type);
@@ -45,7 +45,7 @@ uint64_t qs_slices_largest(const struct qs_plan *plan)
 {
     uint64_t most = 0;
     for (size_t i = 0; i < plan->n; i++) {
-        const struct qs_slices s = slices_of(&plan->enc[i]);
+        const struct qs_slices s = qs_slices_of(&plan->enc[i]);
         const uint64_t b = s.n ? qs_slice_bytes(&plan->enc[i], &s, 0) : 0;
         most = b > most ? b : most;
     }
@@ -67,7 +67,7 @@ int qs_writing_cut(struct qs_writing *r, struct qs_err *e)
     if (!r->cut)
         return qs_fail_mem(e, r->plan->n * sizeof *r->cut, "the list of slices");
     for (size_t i = 0; i < r->plan->n; i++) {
-        r->cut[i] = slices_of(&r->plan->enc[i]);
+        r->cut[i] = qs_slices_of(&r->plan->enc[i]);
         r->cut[i].first = r->n_slices;
         r->n_slices += (size_t)r->cut[i].n;
     }

@@ -80,6 +80,15 @@ static void put_all(struct list *l, const struct qs_check_args *a)
     put_strangers(l, a->gguf);
 }
 
+/* Files with tensors; of a folder there are others. */
+static int64_t count_parts(const struct qs_gguf *g)
+{
+    int64_t n = 0;
+    for (unsigned i = 0; i < g->n_parts; i++)
+        n += !g->part[i].beside;
+    return n;
+}
+
 struct qs_report *qs_report_check(const struct qs_check_args *a, size_t *errors)
 {
     struct qs_report *r = qs_report_new("check");
@@ -94,7 +103,7 @@ struct qs_report *qs_report_check(const struct qs_check_args *a, size_t *errors)
     }
     *errors = l.count[QS_FINDING_FATAL];
     qs_fact_str(s, "file", "file", a->path);
-    qs_fact_int(s, "parts", "parts", a->gguf->n_parts, QS_UNIT_COUNT);
+    qs_fact_int(s, "parts", "parts", count_parts(a->gguf), QS_UNIT_COUNT);
     qs_fact_int(s, "tensors", "tensors", (int64_t)a->gguf->n_tensors, QS_UNIT_COUNT);
     qs_fact_bool(s, "data_read", "weights read", a->data_read);
     qs_fact_int(s, "errors", "errors", (int64_t)l.count[QS_FINDING_FATAL], QS_UNIT_COUNT);

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/unicode.h"
+#include "core/model/engine.h"
 #include "core/quant/preset.h"
 #include "core/report/report_info.h"
 
@@ -31,6 +32,20 @@ static void fact_count(struct qs_section *s, bool data, const char *key, const c
 }
 
 /* ---- the file ---- */
+
+/* Whether chat and evaluation can run it; if not, why: for programs a value, for people a remark. */
+static void fact_runs(struct qs_section *s, const struct qs_model *m, bool data)
+{
+    struct qs_err e = QS_ERR_INIT;
+    const bool runs = qs_engine_can(m, &e) == QS_OK;
+    const size_t n = strlen(m->path);
+    const char *why = strncmp(e.msg, m->path, n) == 0 && strncmp(e.msg + n, ": ", 2) == 0 ? e.msg + n + 2 : e.msg;
+    qs_fact_bool(s, "can_run", "can be run", runs);
+    if (data)
+        qs_fact_str(s, "cannot_run", "why not", runs ? NULL : why);
+    else if (!runs)
+        qs_section_note(s, "Cannot be run: %s.", why);
+}
 
 static void add_model(struct qs_report *r, const struct qs_model *m, bool data)
 {
@@ -71,6 +86,7 @@ static void add_model(struct qs_report *r, const struct qs_model *m, bool data)
     qs_fact_int(s, "bytes", "tensor data", (int64_t)m->bytes, QS_UNIT_BYTES);
     qs_fact_int(s, "file_bytes", "file size", (int64_t)file_bytes, QS_UNIT_BYTES);
     qs_fact_num(s, "bpw", "bits per weight", bpw(m->bytes, m->n_weights), QS_UNIT_BPW, QS_HOW_EXACT);
+    fact_runs(s, m, data);
     if (m->gguf && m->gguf->n_findings)
         qs_section_note(s, "%zu remark%s about the file: quantscape check tells.", m->gguf->n_findings,
                         m->gguf->n_findings == 1 ? "" : "s");

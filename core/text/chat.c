@@ -1,7 +1,8 @@
 /* chat.c - chat templates: a compiled template, the variables it sees, and the built-in forms by name.
  *
- * Owns what a template is given: messages, add_generation_prompt, the special tokens, tools and documents (none unless
- * given), and whatever else the caller has. The language is core/text/jinja.c's, the built-in texts are in chat_builtin.c.
+ * Owns what a template is given: messages, add_generation_prompt, the special tokens, tools and documents (none
+ * unless given), and whatever else the caller has. The language is core/text/jinja.c's, the built-in texts are in
+ * chat_builtin.c.
  */
 #include <string.h>
 

@@ -18,7 +18,8 @@
 #include "base/str.h"
 
 struct qs_chat_message {
-    const char *role, *content; /* "system", "user", "assistant" ...; invalid UTF-8 becomes U+FFFD, as in HF's decoder */
+    const char *role;    /* "system", "user", "assistant" ... */
+    const char *content; /* invalid UTF-8 becomes U+FFFD, as in HF's decoder */
 };
 
 struct qs_chat_template; /* compiled and immutable: any number of threads may render with it at once */
@@ -28,7 +29,8 @@ int qs_chat_template_new(const char *source, size_t n, struct qs_chat_template *
 /* Compiles a built-in form by its name; QS_ENOTFOUND names near ones. */
 int qs_chat_template_builtin(const char *name, struct qs_chat_template **out, struct qs_err *e);
 void qs_chat_template_free(struct qs_chat_template *t); /* NULL allowed */
-const char *qs_chat_template_source(const struct qs_chat_template *t, size_t *n); /* n may be NULL; lives as long as t */
+/* As it was given; n may be NULL; lives as long as t. */
+const char *qs_chat_template_source(const struct qs_chat_template *t, size_t *n);
 
 struct qs_chat_builtin {
     const char *name;    /* "chatml", "llama3", "gemma", ... "plain" */
@@ -52,14 +54,14 @@ struct qs_chat_args {
     bool add_generation_prompt;          /* end with the opening of the assistant's turn */
     const char *bos_token, *eos_token;   /* text of the special tokens; NULL: undefined in the template */
     int64_t now;                         /* seconds since 1970, UTC: what strftime_now tells */
-    const struct qs_json *extra;         /* more variables (an object: tools, documents, enable_thinking ...); NULL: none.
+    const struct qs_json *extra;         /* more variables (an object: tools, documents, enable_thinking ...); NULL: no.
                                             They come before all others. tools and documents are none when not given,
                                             as in `transformers` */
 };
 
-/* Appends the rendered text to *out; on failure nothing is appended. Errors: see qs_jinja_render; a refusal of the template
- * (raise_exception) is QS_EINVAL and in its own words. The text usually begins with bos_token where the template writes
- * it: the tokenizer must not add another. */
+/* Appends the rendered text to *out; on failure nothing is appended. Errors: see qs_jinja_render; a refusal of the
+ * template (raise_exception) is QS_EINVAL and in its own words. The text usually begins with bos_token where the
+ * template writes it: the tokenizer must not add another. */
 int qs_chat_render(const struct qs_chat_template *t, const struct qs_chat_args *a, struct qs_str *out,
                    struct qs_err *e);
 

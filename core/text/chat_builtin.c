@@ -8,8 +8,8 @@
 
 /* The text of a message's content. */
 #define TEXT \
-    "{%- macro text(c) -%}{%- if c is string -%}{{ c }}{%- elif c -%}{%- for p in c if p.type == 'text' -%}{{ p.text }}" \
-    "{%- endfor -%}{%- endif -%}{%- endmacro -%}"
+    "{%- macro text(c) -%}{%- if c is string -%}{{ c }}{%- elif c -%}{%- for p in c if p.type == 'text' -%}" \
+    "{{ p.text }}{%- endfor -%}{%- endif -%}{%- endmacro -%}"
 
 /* `system`: the first message's content when it is the system's; `turns`: what is left. */
 #define SYSTEM_APART \

@@ -7,7 +7,7 @@
 
 #include "core/text/jinja_internal.h"
 
-/* --- calls ---------------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 /* The slot of a parameter by its name in "a b c"; J_SLOTS: there is none. */
 static size_t slot_of(const char *params, const struct jstr *name)
@@ -140,21 +140,33 @@ struct jvalue jeval_call(struct jrun *r, const struct jnode *n, const struct jva
     return jinvoke(r, f, &a);
 }
 
+/* A filter or test on a value. */
+static struct jvalue apply(struct jrun *r, const struct jnode *n, struct jvalue v)
+{
+    struct jargs a;
+    arguments(r, n, NULL, &a);
+    if (r->rc)
+        return v;
+    r->at = n;
+    if (n->what && n->what->call)
+        return jcall_builtin(r, n->what, v, &a);
+    const struct jstr *name = r->t->name[n->name];
+    jfail(r, QS_EUNSUPPORTED, "no %s named '%.*s'", n->kind == N_FILTER ? "filter" : "test",
+          (int)(name->n < 100 ? name->n : 100), name->p);
+    return v;
+}
+
 /* `n` and the filters inside it; the innermost, which has no operand, works on this value. */
 struct jvalue jfilter_chain(struct jrun *r, const struct jnode *n, struct jvalue innermost)
 {
-    struct jargs a;
     if (!n || !jdeeper(r))
         return innermost;
-    struct jvalue v = jfilter_chain(r, n->a, innermost);
-    arguments(r, n, NULL, &a);
-    r->at = r->rc ? r->at : n;
-    v = jcall_builtin(r, n->what, v, &a);
+    struct jvalue v = apply(r, n, jfilter_chain(r, n->a, innermost));
     r->depth--;
     return v;
 }
 
-/* --- expressions ------------------------------------------------------------------------------------------------------- */
+/* --- expressions -------------------------------------------------------------------------------------------------- */
 
 static struct jvalue eval_list(struct jrun *r, const struct jnode *n)
 {
@@ -242,15 +254,6 @@ static struct jvalue eval_if_else(struct jrun *r, const struct jnode *n)
     return jundefined_of(r, "the inline if-expression at line %u was false and has no else", n->line);
 }
 
-static struct jvalue eval_test(struct jrun *r, const struct jnode *n)
-{
-    struct jargs a;
-    struct jvalue v = jeval(r, n->a);
-    arguments(r, n, NULL, &a);
-    r->at = r->rc ? r->at : n;
-    return jcall_builtin(r, n->what, v, &a);
-}
-
 static struct jvalue eval_node(struct jrun *r, const struct jnode *n)
 {
     struct jvalue a, b;
@@ -265,13 +268,7 @@ static struct jvalue eval_node(struct jrun *r, const struct jnode *n)
         return jattribute(r, a, r->t->name[n->name]);
     case N_ITEM: return eval_item(r, n);
     case N_CALL: return jeval_call(r, n, NULL);
-    case N_FILTER:
-        a = jeval(r, n->a);
-        struct jargs args;
-        arguments(r, n, NULL, &args);
-        r->at = r->rc ? r->at : n;
-        return jcall_builtin(r, n->what, a, &args);
-    case N_TEST: return eval_test(r, n);
+    case N_FILTER: case N_TEST: return apply(r, n, jeval(r, n->a));
     case N_NOT: return jbool(!jtruth(jeval(r, n->a)));
     case N_NEG: case N_POS: return eval_sign(r, n);
     case N_BINARY:

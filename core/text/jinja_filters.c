@@ -1,7 +1,7 @@
 /* jinja_filters.c - the filters on text and numbers, and the table of all filters by name.
  *
- * Owns what each filter of Jinja2 does to one value; those that walk lists are in jinja_lists.c. Filters that need chance
- * or know HTML pages are refused by name.
+ * Owns what each filter of Jinja2 does to one value; those that walk lists are in jinja_lists.c. Filters that need
+ * chance or know HTML pages are refused by name.
  */
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ const struct jcallable *jcallable_in(const struct jcallable *rows, size_t n_rows
     return NULL;
 }
 
-/* --- arguments ------------------------------------------------------------------------------------------------------- */
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
 
 static int64_t whole_arg(struct jrun *r, const struct jvalue *v, int64_t otherwise, const char *what)
 {
@@ -38,7 +38,7 @@ static const struct jstr *text_arg(struct jrun *r, const struct jvalue *v)
     return s.kind == J_STR ? s.s : &empty;
 }
 
-/* --- text ------------------------------------------------------------------------------------------------------------- */
+/* --- text --------------------------------------------------------------------------------------------------------- */
 
 static struct jvalue cased(struct jrun *r, struct jvalue self, int how)
 {
@@ -287,7 +287,7 @@ static struct jvalue f_format(struct jrun *r, struct jvalue self, const struct j
     return jformat_percent(r, text_arg(r, &self), a->n_keys ? jdict_value(d) : jlist_value(J_TUPLE, l));
 }
 
-/* --- numbers ------------------------------------------------------------------------------------------------------------ */
+/* --- numbers ------------------------------------------------------------------------------------------------------ */
 
 static struct jvalue f_abs(struct jrun *r, struct jvalue self, const struct jargs *a)
 {

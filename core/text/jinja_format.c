@@ -1,7 +1,8 @@
 /* jinja_format.c - Python's two ways of putting values into a text: "%s %d" % values, and "{} {0} {name}".format().
  *
- * Owns flags, width and precision of %, and of format() fill, align, sign, zeros, width, grouping by comma, precision and
- * the types s d f e g x X o b c %. Refuses what is left (attributes and items in format fields, nested fields) by name.
+ * Owns flags, width and precision of %, and of format() fill, align, sign, zeros, width, grouping by comma, precision
+ * and the types s d f e g x X o b c %. Refuses what is left (attributes and items in format fields, nested fields) by
+ * name.
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -147,7 +148,7 @@ static int64_t read_number(const char *p, size_t n, size_t *i)
     return v;
 }
 
-/* --- % ------------------------------------------------------------------------------------------------------------------ */
+/* --- % ------------------------------------------------------------------------------------------------------------ */
 
 struct percent { struct jvalue args; size_t next; bool by_name; };
 
@@ -244,7 +245,7 @@ struct jvalue jformat_percent(struct jrun *r, const struct jstr *format, struct 
     return jstr_take(r, &out);
 }
 
-/* --- format() --------------------------------------------------------------------------------------------------------------- */
+/* --- format() ----------------------------------------------------------------------------------------------------- */
 
 static void braces_spec(struct jrun *r, const char *p, size_t n, struct field *x)
 {
@@ -285,7 +286,8 @@ static void braces_spec(struct jrun *r, const char *p, size_t n, struct field *x
         jfail(r, QS_EUNSUPPORTED, "the format '%.*s' is not supported", (int)(n < 100 ? n : 100), p);
 }
 
-static void braces_field(struct jrun *r, struct qs_str *out, struct jvalue v, char conversion, const char *spec, size_t n)
+static void braces_field(struct jrun *r, struct qs_str *out, struct jvalue v, char conversion, const char *spec,
+                         size_t n)
 {
     struct field x = { .fill = " ", .width = -1, .precision = -1 };
     struct qs_str s = QS_STR_INIT;

@@ -13,9 +13,10 @@ static struct jvalue range_(struct jrun *r, struct jvalue self, const struct jar
     int64_t v[3] = { 0, 0, 1 };
     (void)self;
     for (size_t i = 0; i < a->n && i < 3; i++) {
-        if (a->at[i].kind != J_INT && a->at[i].kind != J_BOOL)
+        if (a->at[i].kind == J_INT || a->at[i].kind == J_BOOL)
+            v[a->n == 1 ? 1 : i] = a->at[i].kind == J_INT ? a->at[i].i : a->at[i].b;
+        else
             jfail(r, QS_EFORMAT, "range needs whole numbers, not %s", jtype_name(a->at[i]));
-        v[a->n == 1 ? 1 : i] = a->at[i].kind == J_INT ? a->at[i].i : a->at[i].b;
     }
     if (v[2] == 0)
         jfail(r, QS_EFORMAT, "the step of range cannot be zero");
@@ -78,9 +79,12 @@ static struct jvalue raise_exception(struct jrun *r, struct jvalue self, const s
     return jnone();
 }
 
-/* --- the clock ------------------------------------------------------------------------------------------------------------ */
+/* --- the clock ---------------------------------------------------------------------------------------------------- */
 
-struct moment { int64_t year; int month, day, hour, minute, second, weekday, yearday; }; /* from 0: month, weekday (Sunday) */
+struct moment {
+    int64_t year;
+    int month, day, hour, minute, second, weekday, yearday; /* from 0: month, weekday (Sunday), yearday */
+};
 
 static bool leap(int64_t y)
 {

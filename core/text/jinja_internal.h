@@ -1,15 +1,13 @@
 /* jinja_internal.h - what the parts of the template interpreter know of each other; nobody else includes it.
  *
- * jinja_lex.c      characters to tokens, white-space control
- * jinja_parse.c    tokens to a tree of nodes (statements); jinja_parse_expr.c: expressions
- * jinja_run.c      statements: output, scopes, loops, macros
- * jinja_eval.c     expressions; jinja_op.c: operators, attributes, items
- * jinja_value.c    values: memory, text form, equality and order
- * jinja_text.c     strings as Python has them
- * jinja_filters.c, jinja_lists.c, jinja_tests.c, jinja_methods.c, jinja_format.c, jinja_json.c   tables of what can be called
+ * jinja_lex.c      characters to tokens, white-space control jinja_parse.c    tokens to a tree of nodes (statements);
+ * jinja_parse_expr.c: expressions jinja_run.c      statements: output, scopes, loops, macros jinja_eval.c
+ * expressions; jinja_op.c: operators, attributes, items jinja_value.c    values: memory, text form, equality and
+ * order jinja_text.c     strings as Python has them jinja_filters.c, jinja_lists.c, jinja_tests.c, jinja_methods.c,
+ * jinja_format.c, jinja_json.c   tables of what can be called
  *
- * Errors are sticky: the first one is kept in the run (or the parser), everything after it does nothing and gives none.
- * Only loops have to look.
+ * Errors are sticky: the first one is kept in the run (or the parser), everything after it does nothing and gives
+ * none. Only loops have to look.
  */
 #ifndef QS_TEXT_JINJA_INTERNAL_H
 #define QS_TEXT_JINJA_INTERNAL_H
@@ -21,7 +19,7 @@
 #include "base/str.h"
 #include "core/text/jinja.h"
 
-/* --- memory: released as a whole --------------------------------------------------------------------------------- */
+/* --- memory: released as a whole ---------------------------------------------------------------------------------- */
 
 struct jarena {
     struct jchunk *chunk;
@@ -31,7 +29,7 @@ struct jarena {
 void *jarena_get(struct jarena *a, size_t n); /* zeroed, aligned to 16; NULL: memory or the bound is out */
 void jarena_free(struct jarena *a);
 
-/* --- values ------------------------------------------------------------------------------------------------------ */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 enum jkind {
     J_UNDEFINED, J_NONE, J_BOOL, J_INT, J_FLOAT, J_STR, J_LIST, J_TUPLE, J_DICT, J_RANGE, J_NAMESPACE,
@@ -127,14 +125,14 @@ struct jnode {
     enum jnode_kind kind;
     enum jop op;                    /* N_BINARY; an operand of N_COMPARE */
     uint32_t line, col;
-    int name;                       /* number of a name; -1 */
+    int name;                       /* number of a name (of a filter or test: its own); -1 */
     struct jnode *a, *b, *c;
     struct jnodes list;             /* items, operands, body, positional arguments */
     struct jnodes more;             /* else, keyword values, defaults */
     int *keys;                      /* names of the keyword values (more) or parameters */
     size_t n_keys;
     struct jnode *star, *star_star; /* *args, **kwargs of a call */
-    const struct jcallable *what;   /* filter, test */
+    const struct jcallable *what;   /* filter, test; NULL: unknown */
     struct jvalue value;            /* N_CONST, N_DATA */
     bool takes_caller, takes_varargs, takes_kwargs; /* N_MACRO, N_CALL_BLOCK: the body speaks of them */
 };
@@ -171,7 +169,7 @@ struct jparser {
     const struct jtoken *tok; /* the next one */
     struct qs_err *e;
     int rc;
-    unsigned depth, loops;
+    unsigned depth, loops, ifs;
     struct jnode *macro[32];  /* the macros around the cursor */
     size_t n_macros;
     struct jnode nothing;     /* what a failed parser gives */
@@ -227,6 +225,7 @@ struct jrun {
     int rc;
     unsigned depth;
     uint64_t steps;
+    size_t macros; /* made so far: each keeps a scope */
     enum jflow flow;
     int64_t now;
     struct jlist no_list;
@@ -281,8 +280,8 @@ void jtext_case(struct qs_str *out, const char *p, size_t n, int how); /* 0 lowe
 struct jlist *jtext_lines(struct jrun *r, const struct jstr *s, bool keep);
 void jtext_escape(struct qs_str *out, const char *p, size_t n); /* HTML */
 size_t jtext_find(const char *p, size_t n, const char *what, size_t m); /* n + 1: not there */
-void jtext_replace(struct jrun *r, struct qs_str *out, const struct jstr *s, const struct jstr *old, const struct jstr *new_,
-                   int64_t count);
+void jtext_replace(struct jrun *r, struct qs_str *out, const struct jstr *s, const struct jstr *old,
+                   const struct jstr *new_, int64_t count);
 size_t jtext_slice_count(struct jrun *r, size_t n, const struct jvalue *from, const struct jvalue *to,
                          const struct jvalue *step, int64_t *first, int64_t *by);
 

@@ -80,8 +80,8 @@ static bool has(const struct lexer *x, size_t pos, const char *text)
     return x->n - pos >= k && memcmp(x->s + pos, text, k) == 0;
 }
 
-/* Behind a block's or comment's end whose text (without sign) is `end`, at pos: the offset after it and what it eats; 0:
- * there is no such end here. */
+/* Behind a block's or comment's end whose text (without sign) is `end`, at pos: the offset after it and what it eats;
+ * 0: there is no such end here. */
 static size_t after_end(const struct lexer *x, size_t pos, const char *end)
 {
     if (x->s[pos] == '-' && has(x, pos + 1, end))
@@ -129,6 +129,10 @@ static size_t raw_begin(const struct lexer *x, size_t pos)
 
 static void lex_raw(struct lexer *x, size_t tag, size_t from)
 {
+    if (from == x->n) { /* open, but with nothing in it: Jinja2 lets that pass */
+        x->pos = from;
+        return;
+    }
     for (size_t i = from; i + 1 < x->n; i++) {
         if (!has(x, i, "{%"))
             continue;
@@ -152,6 +156,10 @@ static void lex_raw(struct lexer *x, size_t tag, size_t from)
 
 static void lex_comment(struct lexer *x, size_t tag, size_t from)
 {
+    if (from == x->n) {
+        x->pos = from;
+        return;
+    }
     for (size_t i = from; i + 1 < x->n; i++) {
         size_t end = after_end(x, i, "#}");
         if (!end)
@@ -163,12 +171,13 @@ static void lex_comment(struct lexer *x, size_t tag, size_t from)
     fail(x, tag, QS_EFORMAT, "the template ends inside a comment: #} is missing");
 }
 
-/* --- inside a tag --------------------------------------------------------------------------------------------------- */
+/* --- inside a tag ------------------------------------------------------------------------------------------------- */
 
 static bool digit_of(char c, unsigned base, unsigned *value)
 {
     char low = qs_ascii_lower(c);
-    unsigned v = c >= '0' && c <= '9' ? (unsigned)(c - '0') : low >= 'a' && low <= 'f' ? (unsigned)(low - 'a' + 10) : 99;
+    unsigned v = c >= '0' && c <= '9' ? (unsigned)(c - '0')
+               : low >= 'a' && low <= 'f' ? (unsigned)(low - 'a' + 10) : 99;
     *value = v;
     return v < base;
 }

@@ -97,7 +97,7 @@ static struct jvalue f_reverse(struct jrun *r, struct jvalue self, const struct 
     return jlist_value(J_GENERATOR, l);
 }
 
-/* --- order ------------------------------------------------------------------------------------------------------------ */
+/* --- order -------------------------------------------------------------------------------------------------------- */
 
 /* Text in lower case unless case counts. */
 static struct jvalue fold(struct jrun *r, struct jvalue v, bool case_sensitive)
@@ -284,7 +284,7 @@ static struct jvalue f_groupby(struct jrun *r, struct jvalue self, const struct 
     return jlist_value(J_LIST, out);
 }
 
-/* --- pieces ---------------------------------------------------------------------------------------------------------- */
+/* --- pieces ------------------------------------------------------------------------------------------------------- */
 
 static struct jvalue f_batch(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
@@ -322,7 +322,7 @@ static struct jvalue f_slice(struct jrun *r, struct jvalue self, const struct ja
     return jlist_value(J_GENERATOR, out);
 }
 
-/* --- select and map ------------------------------------------------------------------------------------------------------ */
+/* --- select and map ----------------------------------------------------------------------------------------------- */
 
 /* The filter or test named by an argument, and the arguments behind it. */
 static const struct jcallable *by_name(struct jrun *r, const struct jargs *a, size_t at, bool test, struct jargs *rest)
@@ -403,7 +403,8 @@ static struct jvalue f_map(struct jrun *r, struct jvalue self, const struct jarg
         filter = by_name(r, a, 0, false, &rest);
     const struct jlist *from = r->rc ? &r->no_list : jiterate(r, self);
     for (size_t i = 0; i < from->n && !r->rc; i++) {
-        struct jvalue v = filter ? jcall_builtin(r, filter, from->at[i], &rest) : jfilter_path(r, from->at[i], *attribute);
+        struct jvalue v = filter ? jcall_builtin(r, filter, from->at[i], &rest)
+                                 : jfilter_path(r, from->at[i], *attribute);
         jlist_push(r, out, v.kind == J_UNDEFINED && !filter && otherwise ? *otherwise : v);
     }
     return jlist_value(J_GENERATOR, out);

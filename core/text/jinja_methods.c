@@ -1,14 +1,14 @@
 /* jinja_methods.c - the methods of strings, lists, tuples and dictionaries.
  *
- * Owns the tables by kind. What would change a list or a dictionary is in them without a function: such a template fails in
- * the sandbox of `transformers` too, and here it says which method it was.
+ * Owns the tables by kind. What would change a list or a dictionary is in them without a function: such a template
+ * fails in the sandbox of `transformers` too, and here it says which method it was.
  */
 #include <string.h>
 
 #include "base/unicode.h"
 #include "core/text/jinja_internal.h"
 
-/* --- strings ---------------------------------------------------------------------------------------------------------- */
+/* --- strings ------------------------------------------------------------------------------------------------------ */
 
 static const struct jstr *text(struct jrun *r, const struct jvalue *v)
 {
@@ -29,9 +29,10 @@ static int64_t number(struct jrun *r, const struct jvalue *v, int64_t otherwise)
 {
     if (!v)
         return otherwise;
-    if (v->kind != J_INT && v->kind != J_BOOL)
-        jfail(r, QS_EFORMAT, "a whole number is needed, not %s", jtype_name(*v));
-    return v->kind == J_INT ? v->i : v->b;
+    if (v->kind == J_INT || v->kind == J_BOOL)
+        return v->kind == J_INT ? v->i : v->b;
+    jfail(r, QS_EFORMAT, "a whole number is needed, not %s", jtype_name(*v));
+    return otherwise;
 }
 
 static struct jvalue stripped(struct jrun *r, struct jvalue self, const struct jargs *a, bool left, bool right)
@@ -77,13 +78,8 @@ static struct jvalue split_words(struct jrun *r, const struct jstr *s, int64_t m
     struct jlist *l = jlist_new(r);
     size_t end;
     for (size_t i = 0; !r->rc && word_at(s, &i, &end); i = end) {
-        if (most >= 0 && (int64_t)l->n == most) {
-            const char *p = s->p + i;
-            size_t n = s->n - i;
-            jtext_strip(&p, &n, NULL, false, true);
-            jlist_push(r, l, jstr_share(r, p, n));
-            break;
-        }
+        if (most >= 0 && (int64_t)l->n == most)
+            end = s->n; /* all that is left, blanks too */
         jlist_push(r, l, jstr_share(r, s->p + i, end - i));
     }
     return jlist_value(J_LIST, l);
@@ -426,7 +422,7 @@ static struct jvalue s_zfill(struct jrun *r, struct jvalue self, const struct ja
     return jstr_take(r, &out);
 }
 
-/* --- what a string is made of: every character passes, and there is one ------------------------------------------------- */
+/* --- what a string is made of: every character passes, and there is one ------------------------------------------- */
 
 static bool all(const struct jstr *s, bool (*fits)(uint32_t cp, const char *category))
 {
@@ -446,8 +442,8 @@ static bool is_alpha(uint32_t cp, const char *c)
 
 static bool is_digit(uint32_t cp, const char *c)
 {
-    return strcmp(c, "Nd") == 0 || cp == 0xB2 || cp == 0xB3 || cp == 0xB9 || cp == 0x2070 || (cp >= 0x2074 && cp <= 0x2079) ||
-           (cp >= 0x2080 && cp <= 0x2089);
+    return strcmp(c, "Nd") == 0 || cp == 0xB2 || cp == 0xB3 || cp == 0xB9 || cp == 0x2070 ||
+           (cp >= 0x2074 && cp <= 0x2079) || (cp >= 0x2080 && cp <= 0x2089);
 }
 
 static bool is_decimal(uint32_t cp, const char *c)
@@ -558,7 +554,7 @@ static const struct jcallable string_methods[] = {
     { "zfill", s_zfill, "width", 1 },
 };
 
-/* --- lists and tuples ---------------------------------------------------------------------------------------------------- */
+/* --- lists and tuples --------------------------------------------------------------------------------------------- */
 
 static struct jvalue l_count(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
@@ -602,7 +598,7 @@ static const struct jcallable list_methods[] = { /* the first two are those of t
     { "sort", NULL, "", 0 },
 };
 
-/* --- dictionaries ------------------------------------------------------------------------------------------------------------ */
+/* --- dictionaries ------------------------------------------------------------------------------------------------- */
 
 static struct jvalue d_get(struct jrun *r, struct jvalue self, const struct jargs *a)
 {

@@ -11,7 +11,7 @@
 #include "base/unicode.h"
 #include "core/text/jinja_internal.h"
 
-/* --- arithmetic ------------------------------------------------------------------------------------------------------ */
+/* --- arithmetic --------------------------------------------------------------------------------------------------- */
 
 static const char *const sign_of[] = {
     [OP_ADD] = "+", [OP_SUB] = "-", [OP_MUL] = "*", [OP_DIV] = "/", [OP_FLOORDIV] = "//", [OP_MOD] = "%",
@@ -192,7 +192,7 @@ struct jvalue jbinary(struct jrun *r, enum jop op, struct jvalue a, struct jvalu
     return jnone();
 }
 
-/* --- comparisons ------------------------------------------------------------------------------------------------------- */
+/* --- comparisons -------------------------------------------------------------------------------------------------- */
 
 bool jcontains(struct jrun *r, struct jvalue in, struct jvalue what)
 {
@@ -224,7 +224,7 @@ bool jcompared(struct jrun *r, enum jop op, struct jvalue a, struct jvalue b)
     return c != 2 && (op == OP_LT ? c < 0 : op == OP_LE ? c <= 0 : op == OP_GT ? c > 0 : c >= 0);
 }
 
-/* --- items -------------------------------------------------------------------------------------------------------------- */
+/* --- items -------------------------------------------------------------------------------------------------------- */
 
 static struct jvalue no_item(struct jrun *r, struct jvalue of, struct jvalue key)
 {
@@ -248,7 +248,8 @@ static struct jvalue is_undefined(struct jrun *r, struct jvalue v)
 static bool member(struct jrun *r, struct jvalue of, const struct jstr *name, struct jvalue *out)
 {
     if (name->n > 3 && memcmp(name->p, "__", 2) == 0 && of.kind != J_DICT) {
-        jfail(r, QS_EFORMAT, "the attribute '%.*s' of %s is not for templates", (int)name->n, name->p, jtype_name(of));
+        *out = jundefined_of(r, "the attribute '%.*s' of %s is not for templates", (int)(name->n < 100 ? name->n : 100),
+                             name->p, jtype_name(of));
         return true;
     }
     if (of.kind == J_LOOP) {
@@ -277,8 +278,8 @@ static bool member(struct jrun *r, struct jvalue of, const struct jstr *name, st
     if (!c)
         return false;
     if (!c->call) {
-        jfail(r, QS_EFORMAT, "'%s' would change a %s, which templates cannot (as in the sandbox of transformers)", c->name,
-              jtype_name(of));
+        *out = jundefined_of(r, "'%s' would change a %s, which templates cannot (as in the sandbox of transformers)",
+                             c->name, jtype_name(of));
         return true;
     }
     struct jmethod *m = jget(r, sizeof *m);

@@ -1,7 +1,8 @@
 /* jinja_parse.c - tokens to a tree: statements and what holds the tree together.
  *
- * Owns the grammar of statements as Jinja2 3.1 has it, and the compiled template. Refuses what is not supported by name.
- * Expressions are in jinja_parse_expr.c. Nesting is bounded here, so that nothing that walks the tree has to be.
+ * Owns the grammar of statements as Jinja2 3.1 has it, and the compiled template. Refuses what is not supported by
+ * name. Expressions are in jinja_parse_expr.c. Nesting is bounded here, so that nothing that walks the tree has to
+ * be.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -169,6 +170,7 @@ static struct jnode *parse_if(struct jparser *p, const struct jtoken *tag)
 {
     static const char *const ends[] = { "endif", "elif", "else", NULL }, *const last[] = { "endif", NULL };
     struct jnode *n = jnode_new(p, N_IF);
+    p->ifs++;
     for (int end = 1; end == 1 && !p->rc;) {
         struct jnode *branch = jnode_new(p, N_IF);
         branch->a = jparse_tuple(p, false, NULL, false);
@@ -177,6 +179,7 @@ static struct jnode *parse_if(struct jparser *p, const struct jtoken *tag)
         if (end == 2)
             body_until(p, &n->more, tag, last);
     }
+    p->ifs--;
     return n;
 }
 

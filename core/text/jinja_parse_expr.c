@@ -1,8 +1,8 @@
 /* jinja_parse_expr.c - tokens to a tree: expressions, with the precedence of Jinja2 3.1.
  *
- * From weak to strong: inline if, or, and, not, comparisons (chained), + -, ~, * / // %, **, unary - +, then attributes,
- * items and calls, then filters and tests (which bind to the operand before them). Names of filters and tests are looked
- * up here, so that a template with an unknown one is refused before it runs.
+ * From weak to strong: inline if, or, and, not, comparisons (chained), + -, ~, * / // %, **, unary - +, then
+ * attributes, items and calls, then filters and tests (which bind to the operand before them). Names of filters and
+ * tests are looked up here, so that a template with an unknown one is refused before it runs.
  */
 #include <string.h>
 
@@ -62,7 +62,7 @@ static void parse_arguments(struct jparser *p, struct jnode *call)
     jparse_expect(p, T_OP, ")");
 }
 
-/* --- operands ------------------------------------------------------------------------------------------------------ */
+/* --- operands ----------------------------------------------------------------------------------------------------- */
 
 static struct jnode *constant(struct jparser *p, struct jvalue v)
 {
@@ -193,7 +193,7 @@ static struct jnode *parse_item(struct jparser *p, struct jnode *of)
     struct jnode *n = jnode_new(p, N_ITEM), *keys = NULL;
     n->a = of;
     advance(p);
-    n->b = parse_index(p);
+    n->b = op(p, "]") ? jnode_new(p, N_TUPLE) : parse_index(p); /* x[]: the empty tuple, as in Jinja2 */
     while (!p->rc && jparse_skip(p, T_OP, ",")) {
         if (!keys) {
             keys = jnode_new(p, N_TUPLE);
@@ -241,12 +241,17 @@ static struct jnode *parse_postfix(struct jparser *p, struct jnode *n)
     }
 }
 
-/* --- filters and tests ---------------------------------------------------------------------------------------------- */
+/* --- filters and tests -------------------------------------------------------------------------------------------- */
 
-static const struct jcallable *known(struct jparser *p, const char *kind, const struct jtoken *t,
+/* Inside an `if` an unknown one matters only when it is reached, as in Jinja2: templates ask for what else may be
+ * there. */
+static const struct jcallable *known(struct jparser *p, const char *kind, const struct jtoken *t, struct jnode *n,
                                      const struct jcallable *c)
 {
     char buf[48];
+    n->name = jparse_name_id(p, t->p, t->n);
+    if (p->ifs > 0)
+        return c;
     if (!c)
         jparse_fail(p, t, QS_EUNSUPPORTED, "no %s named %s", kind, jtoken_text(t, buf));
     else if (!c->call)
@@ -264,7 +269,7 @@ struct jnode *jparse_filters(struct jparser *p, struct jnode *value, bool inline
         const struct jtoken *t = p->tok;
         jparse_expect(p, T_NAME, NULL);
         n->a = value;
-        n->what = p->rc ? NULL : known(p, "filter", t, jfilter_find(t->p, t->n));
+        n->what = p->rc ? NULL : known(p, "filter", t, n, jfilter_find(t->p, t->n));
         if (op(p, "("))
             parse_arguments(p, n);
         value = n;
@@ -287,7 +292,7 @@ static struct jnode *parse_test(struct jparser *p, struct jnode *value)
     const struct jtoken *t = p->tok;
     jparse_expect(p, T_NAME, NULL);
     n->a = value;
-    n->what = p->rc ? NULL : known(p, "test", t, jtest_find(t->p, t->n));
+    n->what = p->rc ? NULL : known(p, "test", t, n, jtest_find(t->p, t->n));
     if (op(p, "(")) {
         parse_arguments(p, n);
     } else if (operand_follows(p)) {
@@ -334,7 +339,7 @@ static struct jnode *parse_unary(struct jparser *p, bool with_filters)
     return with_filters ? parse_behind(p, n) : n;
 }
 
-/* --- operators -------------------------------------------------------------------------------------------------------- */
+/* --- operators ---------------------------------------------------------------------------------------------------- */
 
 static struct jnode *two(struct jparser *p, enum jnode_kind kind, enum jop o, struct jnode *a)
 {
@@ -506,7 +511,7 @@ struct jnode *jparse_tuple(struct jparser *p, bool with_if, const char *end_name
     return only ? only : tuple;
 }
 
-/* --- what can be assigned ----------------------------------------------------------------------------------------------- */
+/* --- what can be assigned ----------------------------------------------------------------------------------------- */
 
 static struct jnode *one_target(struct jparser *p, bool with_namespace)
 {

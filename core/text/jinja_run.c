@@ -47,7 +47,7 @@ bool jdeeper(struct jrun *r)
     return true;
 }
 
-/* --- scopes -------------------------------------------------------------------------------------------------------------- */
+/* --- scopes ------------------------------------------------------------------------------------------------------- */
 
 static struct jvalue *find_in(const struct jscope *s, int name)
 {
@@ -123,7 +123,7 @@ static void assign_target(struct jrun *r, const struct jnode *target, struct jva
     }
 }
 
-/* --- loops ---------------------------------------------------------------------------------------------------------------- */
+/* --- loops -------------------------------------------------------------------------------------------------------- */
 
 /* Whether there is an item number i behind the filter; looks as far as it must and no further. */
 static bool loop_has(struct jrun *r, struct jloop *l, size_t i)
@@ -215,6 +215,7 @@ struct jvalue jloop_attribute(struct jrun *r, struct jloop *l, const struct jstr
 static void run_for(struct jrun *r, const struct jnode *n)
 {
     struct jscope *outer = r->scope;
+    bool whole = false;
     struct jvalue over = jeval(r, n->b);
     struct jloop *l = jget(r, sizeof *l);
     r->at = r->rc ? r->at : n;
@@ -223,25 +224,39 @@ static void run_for(struct jrun *r, const struct jnode *n)
     l->node = n;
     l->scope = outer;
     l->all = jiterate(r, over);
+    if (!n->c) { /* no filter: all of them, and nothing is added to it */
+        l->taken = *l->all;
+        l->next_raw = l->all->n;
+    }
+    struct jscope *mine = NULL;
+    size_t macros = r->macros;
     for (; loop_has(r, l, l->index); l->index++) {
-        enter(r, outer);
+        if (mine && macros == r->macros) { /* nobody keeps the scope of the round before */
+            mine->n = 0;
+            r->scope = mine;
+        } else {
+            enter(r, outer);
+            mine = r->scope;
+            macros = r->macros;
+        }
         assign(r, r->name_loop, (struct jvalue){ .kind = J_LOOP, .loop = l });
         assign_target(r, n->a, l->taken.at[l->index]);
         run_body(r, &n->list);
         r->scope = outer;
         bool stop = r->flow == FLOW_BREAK;
+        whole |= r->flow == FLOW_ON;
         r->flow = FLOW_ON;
         if (stop || !jwork(r, 0))
             break;
     }
-    if (!r->rc && l->taken.n == 0) {
+    if (!r->rc && !whole) { /* as in Jinja2: also when no round came to its end */
         enter(r, outer);
         run_body(r, &n->more);
         r->scope = outer;
     }
 }
 
-/* --- what writes into a text of its own ------------------------------------------------------------------------------------ */
+/* --- what writes into a text of its own --------------------------------------------------------------------------- */
 
 /* Runs a body in the scope that is entered already and gives what it writes. */
 static struct jvalue captured(struct jrun *r, const struct jnodes *body)
@@ -261,7 +276,7 @@ static struct jvalue captured_inside(struct jrun *r, const struct jnodes *body)
     return v;
 }
 
-/* --- macros -------------------------------------------------------------------------------------------------------------- */
+/* --- macros ------------------------------------------------------------------------------------------------------- */
 
 static struct jvalue macro_value(struct jrun *r, const struct jnode *n)
 {
@@ -269,6 +284,7 @@ static struct jvalue macro_value(struct jrun *r, const struct jnode *n)
     if (!m)
         return jnone();
     *m = (struct jmacro){ n, r->scope };
+    r->macros++;
     return (struct jvalue){ .kind = J_MACRO, .macro = m };
 }
 
@@ -363,7 +379,7 @@ struct jvalue jmacro_call(struct jrun *r, const struct jmacro *m, const struct j
     return v;
 }
 
-/* --- statements ------------------------------------------------------------------------------------------------------------ */
+/* --- statements --------------------------------------------------------------------------------------------------- */
 
 static void run_if(struct jrun *r, const struct jnode *n)
 {
@@ -437,7 +453,7 @@ static void run_body(struct jrun *r, const struct jnodes *body)
     r->depth--;
 }
 
-/* --- a whole run ------------------------------------------------------------------------------------------------------------- */
+/* --- a whole run -------------------------------------------------------------------------------------------------- */
 
 /* What a name means before anything is set: a variable, else a function, else undefined. */
 static struct jvalue initial(struct jrun *r, const struct qs_jinja_run *run, const struct jstr *name)

@@ -73,7 +73,8 @@ static struct jvalue t_mapping(struct jrun *r, struct jvalue v, const struct jar
 static struct jvalue t_sequence(struct jrun *r, struct jvalue v, const struct jargs *a)
 {
     (void)r, (void)a;
-    return jbool(v.kind == J_STR || v.kind == J_LIST || v.kind == J_TUPLE || v.kind == J_DICT || v.kind == J_RANGE);
+    return jbool(v.kind == J_STR || v.kind == J_LIST || v.kind == J_TUPLE || v.kind == J_DICT || v.kind == J_RANGE ||
+                 v.kind == J_UNDEFINED);
 }
 
 static struct jvalue t_iterable(struct jrun *r, struct jvalue v, const struct jargs *a)

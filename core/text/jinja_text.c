@@ -1,7 +1,7 @@
 /* jinja_text.c - strings as Python has them: counted in code points, with Unicode's white space, case and lines.
  *
- * Owns no memory but what it appends to. Case is Unicode's simple mapping (one code point to one), so the German sharp s
- * stays as it is in upper case.
+ * Owns no memory but what it appends to. Case is Unicode's simple mapping (one code point to one), so the German
+ * sharp s stays as it is in upper case.
  */
 #include <string.h>
 
@@ -12,7 +12,8 @@
 bool jtext_space(uint32_t cp)
 {
     return (cp >= 9 && cp <= 13) || (cp >= 0x1C && cp <= 0x20) || cp == 0x85 || cp == 0xA0 || cp == 0x1680 ||
-           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F || cp == 0x3000;
+           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F ||
+           cp == 0x3000;
 }
 
 size_t jtext_offset(const struct jstr *s, size_t chars)

@@ -244,7 +244,7 @@ void jdict_set(struct jrun *r, struct jdict *d, struct jvalue key, struct jvalue
     d->at[d->n++] = (struct jpair){ key, v };
 }
 
-/* --- telling ------------------------------------------------------------------------------------------------------- */
+/* --- telling ------------------------------------------------------------------------------------------------------ */
 
 const char *jtype_name(struct jvalue v)
 {
@@ -411,7 +411,7 @@ int jcompare(struct jrun *r, struct jvalue a, struct jvalue b, const char *sign)
     return 2;
 }
 
-/* --- numbers as text -------------------------------------------------------------------------------------------------- */
+/* --- numbers as text ---------------------------------------------------------------------------------------------- */
 
 /* The fewest digits that read back, as "d.ddde+xx" of whatever locale; digits and exponent are taken out of it. */
 static void shortest(double f, char digits[24], int *n_digits, int *exponent)
@@ -517,7 +517,7 @@ bool jfloat_read(const char *p, size_t n, double *out)
     return fine;
 }
 
-/* --- values as text ------------------------------------------------------------------------------------------------- */
+/* --- values as text ----------------------------------------------------------------------------------------------- */
 
 static bool printable(uint32_t cp)
 {
@@ -651,7 +651,7 @@ struct jvalue jto_str(struct jrun *r, struct jvalue v)
     return jstr_take(r, &s);
 }
 
-/* --- walking ---------------------------------------------------------------------------------------------------------- */
+/* --- walking ------------------------------------------------------------------------------------------------------ */
 
 static struct jlist *characters(struct jrun *r, const struct jstr *s)
 {
@@ -695,7 +695,7 @@ struct jlist *jiterate(struct jrun *r, struct jvalue v)
     }
 }
 
-/* --- from JSON ----------------------------------------------------------------------------------------------------------- */
+/* --- from JSON ---------------------------------------------------------------------------------------------------- */
 
 struct jvalue jfrom_json(struct jrun *r, const struct qs_json *v)
 {

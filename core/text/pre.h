@@ -3,6 +3,7 @@
  * A pre-tokenizer is a list of stages; each cuts every piece that the stages before it left into the matches of an
  * expression and what lies between them. Names and cuts are those of llama.cpp 0c1e57098 (llama-vocab.cpp,
  * unicode.cpp), where some of the models' own expressions were simplified; \s stands for the same characters as there.
+ * Categories are those of the Unicode version that the PCRE2 here knows: characters younger than it are cut otherwise.
  */
 #ifndef QS_CORE_PRE_H
 #define QS_CORE_PRE_H

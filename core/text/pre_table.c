@@ -31,8 +31,9 @@
 #define SMALL "[^\\P{L}A-Z]"
 #define CAMEL(end) \
     "[^\\r\\n\\p{L}\\p{N}]?" CAPITAL "*" SMALL "+" end "|[^\\r\\n\\p{L}\\p{N}]?" CAPITAL "+" SMALL "*" end "|"
-#define CAPITAL_MARK "(?:(?![a-z])[\\p{L}\\p{M}])"
-#define SMALL_MARK "(?:(?![A-Z])[\\p{L}\\p{M}])"
+/* Letters and marks: what is of no other category. */
+#define CAPITAL_MARK "[^\\p{C}\\p{N}\\p{P}\\p{S}\\p{Z}a-z]"
+#define SMALL_MARK "[^\\p{C}\\p{N}\\p{P}\\p{S}\\p{Z}A-Z]"
 #define HAN "\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{20000}-\\x{2a6df}\\x{2a700}-\\x{2b73f}\\x{2b740}-\\x{2b81f}" \
     "\\x{2b820}-\\x{2ceaf}\\x{2ceb0}-\\x{2ebef}\\x{f900}-\\x{faff}\\x{2f800}-\\x{2fa1f}"
 /* Letters that have capitals, as DeepSeek's tokenizer.json lists them. */

@@ -21,7 +21,7 @@ struct qs_sampler {
     size_t cap, left;
 };
 
-/* --- random numbers ------------------------------------------------------------------------------------------------- */
+/* --- random numbers ----------------------------------------------------------------------------------------------- */
 
 static uint64_t splitmix64(uint64_t *x)
 {
@@ -49,7 +49,7 @@ static double draw(uint64_t s[4])
     return (double)(result >> 11) * 0x1p-53;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 int qs_sampler_new(const struct qs_sampler_settings *set, struct qs_sampler **out, struct qs_err *e)
 {
@@ -118,7 +118,7 @@ static bool room(struct qs_sampler *s, size_t n)
     return true;
 }
 
-/* --- heaps --------------------------------------------------------------------------------------------------------------- */
+/* --- heaps -------------------------------------------------------------------------------------------------------- */
 
 /* Likelier: the larger logit, of equal ones the lower id. */
 static bool before(struct entry a, struct entry b)
@@ -164,14 +164,14 @@ static void select_first(struct entry *h, size_t n, size_t k)
     }
 }
 
-/* --- the steps ------------------------------------------------------------------------------------------------------------- */
+/* --- the steps ---------------------------------------------------------------------------------------------------- */
 
 static int check_logits(const float *logits, size_t n, struct qs_err *e)
 {
     bool any = false;
     for (size_t i = 0; i < n; i++) {
         if (isnan(logits[i]) || (isinf(logits[i]) && logits[i] > 0))
-            return qs_fail(e, QS_EFORMAT, "the model gave %s as the logit of token %zu: its weights or its context are damaged",
+            return qs_fail(e, QS_EFORMAT, "the model gave %s as the logit of token %zu: its weights are damaged",
                            isnan(logits[i]) ? "NaN" : "infinity", i);
         any |= !isinf(logits[i]);
     }
@@ -302,7 +302,7 @@ int32_t qs_sampler_pick(struct qs_sampler *s, const float *logits, size_t n_voca
     return choose(s, largest);
 }
 
-/* --- what was there to choose from, and plain probabilities -------------------------------------------------------------- */
+/* --- what was there to choose from, and plain probabilities ------------------------------------------------------- */
 
 static bool likelier(struct qs_candidate a, struct qs_candidate b)
 {

@@ -8,8 +8,8 @@
  *   3. top-p: the fewest of them whose probabilities sum to at least p (Holtzman et al. 2019, arXiv:1904.09751)
  *   4. min-p: those whose probability is at least p times the largest (Nguyen et al. 2024, arXiv:2407.01082)
  *   5. logits / temperature, softmax over what is left, one draw
- * Temperature 0 is greedy: the largest logit after the penalties, nothing is drawn. Equal logits go by the lower id, and
- * at least one token is always left. Probabilities are computed in double.
+ * Temperature 0 is greedy: the largest logit after the penalties, nothing is drawn. Equal logits go by the lower id,
+ * and at least one token is always left. Probabilities are computed in double.
  *
  * Random numbers are xoshiro256** (Blackman and Vigna 2018, arXiv:1805.01407) seeded through splitmix64: one number a
  * pick (also where one token is left, so that two sessions stay in step; none when greedy). Two samplers with equal
@@ -50,8 +50,8 @@ const struct qs_sampler_setting *qs_sampler_table(size_t *n);
 void qs_sampler_defaults(struct qs_sampler_settings *s);
 /* QS_EINVAL: which setting, its value and its range. */
 int qs_sampler_check(const struct qs_sampler_settings *s, struct qs_err *e);
-/* One setting by name (or key) from text; the others stay. QS_ENOTFOUND with near names, QS_EINVAL (not a number, out of
- * range: s is then unchanged). */
+/* One setting by name (or key) from text; the others stay. QS_ENOTFOUND with near names, QS_EINVAL (not a number, out
+ * of range: s is then unchanged). */
 int qs_sampler_set(struct qs_sampler_settings *s, const char *name, const char *value, struct qs_err *e);
 /* The value of a row as text that qs_sampler_set reads back; appended. */
 void qs_sampler_show(const struct qs_sampler_settings *s, const struct qs_sampler_setting *row, struct qs_str *out);
@@ -67,8 +67,9 @@ int qs_sampler_change(struct qs_sampler *s, const struct qs_sampler_settings *to
 const struct qs_sampler_settings *qs_sampler_get(const struct qs_sampler *s);
 
 /* The next token: 0 .. n_vocab-1, or -1 with e filled. logits: n_vocab values, not changed; -Inf: never chosen.
- * recent: the tokens so far, oldest first (NULL with 0); ids outside the vocabulary are passed over. Errors: QS_EFORMAT: a
- * logit is NaN or +Inf, or none is finite (the message names the first id); QS_EINVAL: no vocabulary; QS_ENOMEM. */
+ * recent: the tokens so far, oldest first (NULL with 0); ids outside the vocabulary are passed over. Errors:
+ * QS_EFORMAT: a logit is NaN or +Inf, or none is finite (the message names the first id); QS_EINVAL: no vocabulary;
+ * QS_ENOMEM. */
 int32_t qs_sampler_pick(struct qs_sampler *s, const float *logits, size_t n_vocab, const int32_t *recent,
                         size_t n_recent, struct qs_err *e);
 
@@ -80,7 +81,7 @@ struct qs_candidate {
  * greedy). Returns how many were written; *left (may be NULL): how many there were. Valid until the next pick. */
 size_t qs_sampler_candidates(const struct qs_sampler *s, struct qs_candidate *out, size_t k, size_t *left);
 
-/* --- probabilities of plain logits, before any step ---------------------------------------------------------------- */
+/* --- probabilities of plain logits, before any step --------------------------------------------------------------- */
 
 /* log(sum(exp(logits))) in double, largest first taken out; NaN when a logit is NaN. */
 double qs_logsumexp(const float *logits, size_t n);

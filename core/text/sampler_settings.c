@@ -14,15 +14,19 @@
 #define AT(field) offsetof(struct qs_sampler_settings, field)
 
 static const struct qs_sampler_setting table[] = {
-    { "temperature", "temperature", false, 0.8, 0, 10, AT(temperature), "spread of the choice; 0: always the likeliest" },
+    { "temperature", "temperature", false, 0.8, 0, 10, AT(temperature),
+      "spread of the choice; 0: always the likeliest" },
     { "top-k", "top_k", true, 40, 0, 1e6, AT(top_k), "only the k likeliest; 0: all" },
     { "top-p", "top_p", false, 0.95, 0, 1, AT(top_p), "only the likeliest that make up this share; 1: all" },
     { "min-p", "min_p", false, 0.05, 0, 1, AT(min_p), "only what has this share of the likeliest; 0: all" },
-    { "repeat-penalty", "repeat_penalty", false, 1, 0.01, 100, AT(repeat_penalty), "makes what was said less likely; 1: off" },
-    { "presence-penalty", "presence_penalty", false, 0, -100, 100, AT(presence_penalty), "taken off once for what was said" },
+    { "repeat-penalty", "repeat_penalty", false, 1, 0.01, 100, AT(repeat_penalty),
+      "makes what was said less likely; 1: off" },
+    { "presence-penalty", "presence_penalty", false, 0, -100, 100, AT(presence_penalty),
+      "taken off once for what was said" },
     { "frequency-penalty", "frequency_penalty", false, 0, -100, 100, AT(frequency_penalty),
       "taken off for each time it was said" },
-    { "repeat-last-n", "repeat_last_n", true, 64, -1, 1e9, AT(repeat_last_n), "tokens the penalties look back on; -1: all" },
+    { "repeat-last-n", "repeat_last_n", true, 64, -1, 1e9, AT(repeat_last_n),
+      "tokens the penalties look back on; -1: all" },
     { "seed", "seed", true, 1, 0, 0x1p53, AT(seed), "of the random numbers: the same seed, the same answer" },
 };
 
@@ -130,7 +134,8 @@ int qs_sampler_set(struct qs_sampler_settings *s, const char *name, const char *
         qs_near_try(&near, table[i].name);
     }
     if (!row)
-        return qs_fail(e, QS_ENOTFOUND, "no sampler setting is named '%.60s'%s", name, qs_near_text(&near, buf, sizeof buf));
+        return qs_fail(e, QS_ENOTFOUND, "no sampler setting is named '%.60s'%s", name,
+                       qs_near_text(&near, buf, sizeof buf));
     struct qs_json *j = NULL;
     char padded[64];
     snprintf(padded, sizeof padded, "%s%.60s", *value == '.' ? "0" : "", value); /* .5 is 0.5 */
@@ -140,7 +145,8 @@ int qs_sampler_set(struct qs_sampler_settings *s, const char *name, const char *
     if (j)
         qs_json_free(j);
     if (!number || (row->whole && (v < trunc(v) || v > trunc(v))))
-        return qs_fail(e, QS_EINVAL, "%s needs a %s, not '%.60s'", row->name, row->whole ? "whole number" : "number", value);
+        return qs_fail(e, QS_EINVAL, "%s needs a %s, not '%.60s'", row->name,
+                       row->whole ? "whole number" : "number", value);
     struct qs_sampler_settings changed = *s;
     store(&changed, row, v > 0x1p62 ? 0x1p62 : v < -0x1p62 ? -0x1p62 : v);
     int rc = check_row(&changed, row, e);

@@ -79,6 +79,18 @@ static void set_pre(const struct qs_json *tokenizer, struct qs_vocab_data *d)
     snprintf(d->pre, sizeof d->pre, "%s", name ? name : "default");
 }
 
+/* Normalizers that change nothing here (byte-level texts are taken as they are, as llama.cpp takes them), or that
+ * SentencePiece's blanks stand for. */
+static void note_normalizer(void *ctx, const struct qs_json *step)
+{
+    static const char *const fine[] = { "NFC", "Prepend", "Replace", "" };
+    struct qs_vocab_data *d = ctx;
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        if (strcmp(type_of(step), fine[i]) == 0)
+            return;
+    qs_vocab_data_warn(d, "the normalizer '%.30s' of tokenizer.json is not applied, tokens may differ", type_of(step));
+}
+
 /* --- tokens ------------------------------------------------------------------------------------------------------- */
 
 bool qs_token_looks_special(const char *text)
@@ -301,6 +313,7 @@ static int read_all(const struct qs_json *tokenizer, size_t n_rows, struct qs_vo
         rc = read_spm(tokenizer, d, e);
     else if (rc == QS_OK)
         set_pre(tokenizer, d);
+    each_step(qs_json_get(tokenizer, "normalizer"), "normalizers", note_normalizer, d);
     return rc == QS_OK ? read_added(added, d, e) : rc;
 }
 

@@ -7,7 +7,11 @@
  *  - text that is not valid UTF-8 is refused (or replaced, where asked for); llama.cpp always replaces;
  *  - byte-level vocabularies that state no BOS or EOS have none, where llama.cpp takes id 11;
  *  - an unknown tokenizer.ggml.pre is taken as "default" and said, where llama.cpp refuses the file;
+ *  - control tokens of Phi-3 swallow the white space behind them whenever the architecture is phi3, where llama.cpp goes
+ *    by the model's name;
  *  - of two tokens with the same text the first counts, where llama.cpp stops.
+ * As in llama.cpp, Unicode normal forms are not made: Qwen's own tokenizer composes characters first (NFC), which makes
+ * a difference for texts with decomposed accents alone.
  */
 #ifndef QS_CORE_VOCAB_H
 #define QS_CORE_VOCAB_H

@@ -306,7 +306,7 @@ static int read_numbers(const struct source *s, struct qs_vocab_data *d, struct 
         if (scores && qs_kv_array_f64(scores, i, &v))
             d->token[i].score = (float)v;
         if (types && qs_kv_array_f64(types, i, &v)) /* what is none of the six is never text, as in llama.cpp */
-            d->token[i].type = v >= QS_TOKEN_NORMAL && v <= QS_TOKEN_BYTE ? (uint8_t)v : QS_TOKEN_UNUSED;
+            d->token[i].type = v >= 1 && v <= 6 ? (uint8_t)v : QS_TOKEN_UNUSED;
     }
     return QS_OK;
 }

@@ -37,3 +37,18 @@ wait
 Enter
 wait
 END
+picture chat 120x34 <<'END'
+wait
+:preset Q2_K
+wait
+:chat
+s
+wait
+l
+wait
+:chat-set max-tokens 110
+:chat-set seed 3
+:chat-send Once upon a time there was a king
+wait
+b
+END

@@ -145,6 +145,16 @@ void qs_ref_mix(const float *p, size_t keys, const float *v, size_t stride, size
     }
 }
 
+void qs_ref_mix_f16(const float *p, size_t keys, const uint16_t *v, size_t stride, size_t n, float *y)
+{
+    for (size_t i = 0; i < n; i++) {
+        float s = 0;
+        for (size_t k = 0; k < keys; k++)
+            s = fmaf(p[k], qs_f16_to_f32(v[k * stride + i]), s);
+        y[i] = s;
+    }
+}
+
 void qs_ref_merge(float *x, float a, const float *y, float b, size_t n)
 {
     for (size_t k = 0; k < n; k++)
@@ -172,6 +182,7 @@ void qs_ref_rows(struct qs_row_ops *ops)
         .softcap = qs_ref_softcap,
         .softmax_tile = qs_ref_softmax_tile,
         .mix = qs_ref_mix,
+        .mix_f16 = qs_ref_mix_f16,
         .merge = qs_ref_merge,
         .gram = gram,
     };

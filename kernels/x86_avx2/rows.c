@@ -166,18 +166,25 @@ static void softmax_tile(float *s, size_t n, float *max, float *sum)
     *sum = qs_sum8(parts);
 }
 
-static void mix(const float *p, size_t keys, const float *v, size_t stride, size_t n, float *y)
+QS_INLINE __m256 load_f32(const void *v, size_t i) { return _mm256_loadu_ps((const float *)v + i); }
+QS_INLINE __m256 load_f16(const void *v, size_t i)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const void *)((const uint16_t *)v + i)));
+}
+
+/* Values [0, n / 8 * 8); returns how many. */
+QS_INLINE size_t mix_by(__m256 (*load)(const void *, size_t), const float *p, size_t keys, const void *v, size_t stride,
+                        size_t n, float *y)
 {
     size_t i = 0;
     for (; i + 32 <= n; i += 32) {
         __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
-        const float *row = v + i;
-        for (size_t k = 0; k < keys; k++, row += stride) {
+        for (size_t k = 0, at = i; k < keys; k++, at += stride) {
             const __m256 w = _mm256_broadcast_ss(p + k);
-            a = _mm256_fmadd_ps(w, _mm256_loadu_ps(row), a);
-            b = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + 8), b);
-            c = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + 16), c);
-            d = _mm256_fmadd_ps(w, _mm256_loadu_ps(row + 24), d);
+            a = _mm256_fmadd_ps(w, load(v, at), a);
+            b = _mm256_fmadd_ps(w, load(v, at + 8), b);
+            c = _mm256_fmadd_ps(w, load(v, at + 16), c);
+            d = _mm256_fmadd_ps(w, load(v, at + 24), d);
         }
         _mm256_storeu_ps(y + i, a);
         _mm256_storeu_ps(y + i + 8, b);
@@ -187,10 +194,22 @@ static void mix(const float *p, size_t keys, const float *v, size_t stride, size
     for (; i + 8 <= n; i += 8) {
         __m256 a = _mm256_setzero_ps();
         for (size_t k = 0; k < keys; k++)
-            a = _mm256_fmadd_ps(_mm256_broadcast_ss(p + k), _mm256_loadu_ps(v + k * stride + i), a);
+            a = _mm256_fmadd_ps(_mm256_broadcast_ss(p + k), load(v, k * stride + i), a);
         _mm256_storeu_ps(y + i, a);
     }
+    return i;
+}
+
+static void mix(const float *p, size_t keys, const float *v, size_t stride, size_t n, float *y)
+{
+    const size_t i = mix_by(load_f32, p, keys, v, stride, n, y);
     qs_ref_mix(p, keys, v + i, stride, n - i, y + i);
+}
+
+static void mix_f16(const float *p, size_t keys, const uint16_t *v, size_t stride, size_t n, float *y)
+{
+    const size_t i = mix_by(load_f16, p, keys, v, stride, n, y);
+    qs_ref_mix_f16(p, keys, v + i, stride, n - i, y + i);
 }
 
 static void merge(float *x, float a, const float *y, float b, size_t n)
@@ -321,6 +340,7 @@ void qs_avx2_rows(struct qs_row_ops *ops)
     ops->softcap = softcap;
     ops->softmax_tile = softmax_tile;
     ops->mix = mix;
+    ops->mix_f16 = mix_f16;
     ops->merge = merge;
     ops->gram = gram;
 }

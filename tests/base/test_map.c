@@ -318,10 +318,38 @@ static void memory_runs_out(void **state)
     qs_test_each_alloc(open_and_close, path);
 }
 
+/* Zero, writable, without a name anywhere, gone with its last reference; one beyond the disk is refused at once. */
+static void scratch_files(void **state)
+{
+    (void)state;
+    struct qs_map *m;
+    uint8_t *data;
+    struct qs_err e;
+    const uint64_t held = qs_mem_in_use(), size = 3 * page_size() + 5;
+    const char *dir = qs_test_tmp_path("scratch");
+    qs_test_mkdirs(dir);
+    assert_int_equal(qs_map_scratch(dir, size, &m, &data, &e), QS_OK);
+    assert_int_equal(qs_map_size(m), size);
+    assert_ptr_equal(qs_map_data(m), data);
+    for (uint64_t i = 0; i < size; i++)
+        assert_int_equal(data[i], 0);
+    memset(data, 'x', size);
+    assert_int_equal(count_x(m), size);
+    assert_false(qs_map_damaged(m));
+    assert_int_equal(rmdir(dir), 0); /* nothing is in it */
+    qs_map_unref(m);
+    assert_int_equal(qs_mem_in_use(), held);
+    assert_int_equal(qs_map_scratch(dir, size, &m, &data, &e), QS_ENOTFOUND);
+    assert_int_equal(qs_map_scratch(qs_test_tmp(), 0, &m, &data, &e), QS_EINVAL);
+    assert_int_not_equal(qs_map_scratch(qs_test_tmp(), UINT64_C(1) << 60, &m, &data, &e), QS_OK);
+    assert_null(m);
+    assert_int_equal(qs_mem_in_use(), held);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(maps_a_file),
+        cmocka_unit_test(maps_a_file), cmocka_unit_test(scratch_files),
         cmocka_unit_test(refuses_what_is_no_file),
         cmocka_unit_test(a_cut_file_reads_as_zeros),
         cmocka_unit_test(a_cut_inside_the_last_page_is_seen),

@@ -15,6 +15,7 @@ function floor(path) {
     if (path ~ /^core\/(job|format|text)\//) return 30
     if (path ~ /^core\/model\//) return 31
     if (path ~ /^core\/(quant|calib|eval)\//) return 32
+    if (path ~ /^core\/chat\//) return 32.5
     if (path ~ /^core\/report\//) return 33
     if (path ~ /^core\//) return 34
     if (path ~ /^ui\//) return 40

@@ -12,12 +12,19 @@ quantscape quantize "$demo" -t Q4_K_M -o small.gguf -q > /dev/null || fail 'quan
 quantscape quantize "$demo" -t Q8_0 -o other.gguf --set general.name=str:other -q > /dev/null 2>&1 ||
     quantscape quantize "$demo" -t Q8_0 -o other.gguf -q > /dev/null || fail 'quantize'
 
+# For eval: texts long enough for a window, a prompt, a task.
+for i in 1 2 3 4 5 6 7 8; do echo 'Once upon a time there was a captain who looked at the sea.'; done > short.txt
+sed 's/captain/lady/' short.txt > more.txt
+echo 'The sun rose and' > p.txt
+echo '{"question": "The sun rose and the birds began to", "choices": ["sing", "tax"], "answer": 0}' > t.jsonl
+
 # VERB | ARGUMENTS: what a verb prints in all its lines together has to hold all documented keys
 runs="info|$demo --metadata
 check|cut.gguf
 tensors|$demo
 types|
 tokenize|$demo Hello
+tokenize|$demo Hello --chat
 models|--folder .
 config|
 survey|$demo -t Q8_0,Q4_K --no-cache -m token_embd|ffn_down --imatrix $imatrix
@@ -33,6 +40,11 @@ plan|$demo -t Q4_K_M --imatrix $imatrix --measure --no-cache
 plan|small.gguf -t Q8_0 --allow-requantize
 quantize|$demo -t Q4_K_M -o result.gguf --force --imatrix $imatrix
 quantize|small.gguf -t Q8_0 --allow-requantize -o parts.gguf --split-max-size 4MiB
+eval|$demo -t Q4_K_M --text short.txt --ctx 32 --chunks 2 --layers --tokens --held-out more.txt --prompts p.txt --answer 3 --tasks t.jsonl
+eval|--history
+eval|--compare 1 last
+chat|$demo --compare small.gguf -p Hello -n 4
+chat|$demo --compare small.gguf -p Hello -n 4 --follow
 diff|$demo small.gguf
 diff|$demo other.gguf --headers-only"
 

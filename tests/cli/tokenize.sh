@@ -43,6 +43,39 @@ expect_out ',byte,99'
 run quantscape tokenize "$demo" '' --ids --no-bos
 expect_out '^\[\]$'
 
+# Chats.
+run quantscape tokenize "$demo" --chat 'Tell me a story.' --json
+expect_rc 0
+expect_json summary.chat '<s><|user|>Tell me a story.<|end|><|assistant|>'
+expect_json 'tokens[0].id' 1
+expect_json 'tokens[1].piece' '<|user|>'
+cp "$out" prompt.json
+printf '[{"role": "user", "content": "Tell me a story."}]' > chat.json
+run quantscape tokenize "$demo" --messages chat.json --json
+if cmp -s prompt.json "$out"; then ok 'the same from a file of messages'; else fail 'from a file of messages'; fi
+printf '{"messages": [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"},
+    {"role": "user", "content": "C"}]}' > chat.json
+run quantscape tokenize "$demo" --messages chat.json --json
+expect_json summary.chat '<s><|user|>A<|end|><|assistant|>B<|end|><|user|>C<|end|><|assistant|>'
+run quantscape tokenize "$demo" --chat --template chatml --system S U --json
+expect_json summary.chat $'<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant'
+run quantscape tokenize "$demo" --chat --template nothing x
+expect_rc 1
+expect_one_error
+run quantscape tokenize "$demo" --messages text
+expect_rc 1
+expect_one_error '^quantscape: text: '
+printf '[{"content": "A"}]' > chat.json
+run quantscape tokenize "$demo" --messages chat.json
+expect_rc 1
+expect_one_error 'message 1 is no object with a "role"'
+run quantscape tokenize "$demo" --system S x
+expect_rc 2
+run quantscape tokenize "$demo" --template chatml x
+expect_rc 2
+run quantscape tokenize "$demo" --messages chat.json x
+expect_rc 2
+
 # What is wrong.
 run quantscape tokenize "$demo" $'ab\xff'
 expect_rc 1

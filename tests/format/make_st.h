@@ -1,4 +1,5 @@
-/* make_st.h - safetensors files for tests: a list of tensors, written as the format wants them or a little otherwise. */
+/* make_st.h - safetensors files for tests: a list of tensors, written as the format wants them or a little
+ * otherwise. */
 #ifndef QS_TESTS_MAKE_ST_H
 #define QS_TESTS_MAKE_ST_H
 

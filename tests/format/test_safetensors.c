@@ -70,7 +70,8 @@ static void test_odd_but_right(void **state)
     accepted(ENTRY("[0,7]", "[0,0]"), 0);     /* none */
     accepted(ENTRY("[1,1,1,1,1,1,1,1]", "[0,4]"), 4);
     accepted("{\"a:{\\\"\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]},"
-             "\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", 4); /* in another order than their bytes */
+             /* in another order than their bytes */
+             "\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", 4);
     accepted("{\"f\":{\"dtype\":\"F4\",\"shape\":[4],\"data_offsets\":[0,2]}}", 2);
 }
 

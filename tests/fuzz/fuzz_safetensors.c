@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint64_t reached = s->header_size;
         for (size_t i = 0; i < s->n_tensors; i++) {
             const struct qs_st_tensor *t = &s->tensor[i];
-            must(t->offset == reached && t->size <= size - reached && strlen(t->name) <= 255 && t->n_dims <= QS_ST_MAX_DIMS);
+            must(t->offset == reached && t->size <= size - reached && strlen(t->name) <= 255);
+            must(t->n_dims <= QS_ST_MAX_DIMS);
             must(t->n * t->dtype->bits == t->size * 8);
             reached += t->size;
         }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bench/codecs works: a line for a type at every level, JSON, wrong words refused. Its figures are not judged.
-bench=${QS_BUILDDIR:?run by make check}/bench/codecs failed=0
+# bench/codecs, bench/ops and bench/run work: a line for a type at every level or for each precision, JSON, wrong words
+# refused. Their figures are not judged.
+bench=${QS_BUILDDIR:?run by make check}/bench/codecs ops=$QS_BUILDDIR/bench/ops failed=0
 check() { if eval "$1"; then echo "ok: $1"; else echo "FAIL: $1"; failed=$((failed + 1)); fi; }
 text=$("$bench" --million 1 Q4_K Q8_0) || failed=1
 check '[ "$(grep -cE "^(Q4_K|Q8_0) +[0-9.]+  ref +[0-9]+ +[0-9]+%" <<< "$text")" = 2 ]'
@@ -12,4 +13,29 @@ check '! grep -q Q8_0 <<< "$json"'
 check "[ $? = 2 ]"
 "$bench" --million 0 > /dev/null 2> /dev/null
 check "[ $? = 2 ]"
+text=$("$ops" --million 1 --threads 2 Q4_K F16) || failed=1
+check '[ "$(grep -cE "^Q4_K +(exact|fast) +[a-z0-9]+ +[0-9.]+ +[0-9]+% +[0-9.]+$" <<< "$text")" = 2 ]'
+check '[ "$(grep -cE "^F16 " <<< "$text")" = 1 ]'
+check '[ "$(grep -cE "^attention of .* over 4096 keys in (F32|F16|Q8_0|Q4_0): [0-9.]+ ms$" <<< "$text")" = 4 ]'
+json=$("$ops" --million 1 --json q8_0) || failed=1
+check 'grep -q "\"type\": \"Q8_0\", \"precision\": \"fast\", \"level\": \"[a-z0-9]*\", \"read_gb_s\": [0-9]" <<< "$json"'
+check 'grep -q "\"attend\": \"Q4_0\", \"keys\": 4096" <<< "$json"'
+"$ops" Q9_K > /dev/null 2> /dev/null
+check "[ $? = 2 ]"
+"$ops" --threads 0 > /dev/null 2> /dev/null
+check "[ $? = 2 ]"
+
+bench=$QS_BUILDDIR/bench/run model=${QS_SRCDIR:?}/demo/storyteller-9m-f16.gguf
+text=$("$bench" --threads 1 --prompt 8 --decode 2 --runs 1 "$model") || failed=1
+check '[ "$(grep -cE "^(fast|exact) +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+%$" <<< "$text")" = 2 ]'
+check 'grep -q "17.0 MiB of weights a token; 1 thread;" <<< "$text"'
+json=$("$bench" --json --prompt 8 --decode 2 --runs 1 "$model") || failed=1
+check 'grep -q "\"precision\": \"fast\", \"prefill_tokens_per_second\": [0-9]" <<< "$json"'
+for words in '' "--runs 0 $model" "--runs" "--fast $model" "$model $model"; do
+    # shellcheck disable=SC2086 # words
+    "$bench" $words > /dev/null 2> /dev/null
+    check "[ $? = 2 ]"
+done
+why=$("$bench" "$0" 2>&1 > /dev/null)
+check '[ $? = 1 ] && [ "$(wc -l <<< "$why")" = 1 ]'
 [ $failed = 0 ]

@@ -145,8 +145,27 @@ static void test_linear_types(void **state)
 static void test_linear_large(void **state) /* more than one block of tokens, and of decoded rows */
 {
     (void)state;
-    linear(QS_Q4_0, QS_F16, QS_F32, QS_EXACT, 40, 2560);
-    linear(QS_Q4_0, QS_Q6_K, QS_IQ4_XS, QS_FAST, 90, 2560);
+    linear(QS_Q4_0, QS_F16, QS_F32, QS_EXACT, 40, 1280);
+    linear(QS_Q4_0, QS_Q6_K, QS_IQ4_XS, QS_FAST, 90, 1280);
+}
+
+static void test_linear_random(void **state)
+{
+    (void)state;
+    uint64_t s = 21;
+    for (int i = 0; i < 12; i++) {
+        int types[3];
+        size_t unit = 1;
+        for (int k = 0; k < 3;) {
+            const struct qs_format *f = qs_format_at(golden_next(&s) % qs_format_count());
+            if (!can_be_made(f))
+                continue;
+            types[k++] = f->id;
+            unit = f->block > unit ? f->block : unit; /* blocks are powers of two */
+        }
+        const size_t blocks = unit == 1 ? 1 + golden_next(&s) % 90 : 1 + golden_next(&s) % (1024 / unit);
+        linear(types[0], types[1], types[2], golden_next(&s) % 2 ? QS_FAST : QS_EXACT, 1 + golden_next(&s) % 30, blocks * unit);
+    }
 }
 
 /* ---- rows */
@@ -537,6 +556,17 @@ static void test_refused(void **state)
     BAD(u.linear.mat[0].parts.p[0] += 1, QS_EINVAL);
     BAD(u.linear.mat[0].format = NULL, QS_EINVAL);
     BAD(u.linear.mat[0].format = &odd, QS_EUNSUPPORTED);
+    /* Input and output in the columns of one buffer, wherever its rows begin: input has 50..79 and 0..33 of 80. */
+    good.u.linear.in = rig_view(0, 50, 80);
+    good.n = 3;
+    good.u.linear.out[0] = rig_view(0, 114, 80);
+    r.op = good;
+    assert_int_equal(rig_refused(&r), QS_OK);
+    BAD(u.linear.out[0].at = 113, QS_EINVAL);
+    BAD(u.linear.out[0].at = 40, QS_OK);
+    BAD(u.linear.out[0].at = 41, QS_EINVAL);
+    BAD(u.linear.out[0].at = 100, QS_EINVAL);
+    BAD(u.linear.out[0].stride = 79, QS_EINVAL);
     good = (struct qs_op){ QS_OP_ROPE, 5, { .rope = { QS_ROPE_NORM, rig_view(0, 0, 64), rig_view(1, 0, 10), 4, 16, 10 } } };
     r.op = good;
     assert_int_equal(rig_refused(&r), QS_OK);
@@ -558,6 +588,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),        cmocka_unit_test(test_linear_types), cmocka_unit_test(test_linear_large),
+        cmocka_unit_test(test_linear_random),
         cmocka_unit_test(test_embed),         cmocka_unit_test(test_norm),         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_rotate),        cmocka_unit_test(test_glu),          cmocka_unit_test(test_add),
         cmocka_unit_test(test_softcap),       cmocka_unit_test(test_taps),         cmocka_unit_test(test_finite),

@@ -112,6 +112,14 @@ static void do_mix(const struct qs_row_ops *ops, struct row *r, size_t n)
     const size_t keys = n / 20 + 1, stride = (MAX - 20) / keys;
     ops->mix(r->w, keys, r->x, stride, stride < n ? stride : n, r->out);
 }
+static void do_mix_f16(const struct qs_row_ops *ops, struct row *r, size_t n)
+{
+    const size_t keys = n / 20 + 1, stride = (MAX - 20) / keys;
+    uint16_t v[MAX];
+    for (size_t i = 0; i < MAX; i++)
+        v[i] = qs_f32_to_f16(r->x[i]);
+    ops->mix_f16(r->w, keys, v, stride, stride < n ? stride : n, r->out);
+}
 static void do_merge(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->merge(r->x, 0.7f, r->y, 0.4f, n); }
 static void do_gram(const struct qs_row_ops *ops, struct row *r, size_t n)
 {
@@ -156,7 +164,7 @@ static void test_levels(void **state)
         { "rms", do_rms }, { "rms, no weight, in place", do_rms_plain }, { "layer", do_layer }, { "rope", do_rope_norm },
         { "rope neox", do_rope_neox }, { "hadamard", do_hadamard }, { "silu", do_silu }, { "gelu", do_gelu },
         { "gelu by erf", do_erf }, { "oai", do_oai }, { "add", do_add }, { "cap", do_cap }, { "scale", do_scale },
-        { "softmax", do_softmax }, { "mix", do_mix }, { "merge", do_merge }, { "gram", do_gram },
+        { "softmax", do_softmax }, { "mix", do_mix }, { "mix of float16", do_mix_f16 }, { "merge", do_merge }, { "gram", do_gram },
     };
     for (int l = QS_LEVEL_REF + 1; l < QS_LEVEL_COUNT; l++) {
         if (!qs_level_available((enum qs_level)l))

@@ -187,7 +187,8 @@ static void test_mapped_and_made(void **state)
     assert_int_equal(n_parts, 2);
     assert_true(!part[0].beside && part[1].beside);
     const struct qs_tensor *v = named(m, "blk.1.attn_v.weight"), *q = named(m, "blk.1.attn_q.weight");
-    assert_true(!v->made && q->made && named(m, "blk.0.attn_norm.weight")->made && named(m, "output_norm.weight")->made);
+    assert_true(!v->made && q->made && named(m, "blk.0.attn_norm.weight")->made);
+    assert_true(named(m, "output_norm.weight")->made);
     assert_true(!named(m, "token_embd.weight")->made && named(m, "blk.0.attn_k.weight")->made);
     struct qs_weight *w;
     char *file;
@@ -501,7 +502,8 @@ static void test_config(void **state)
         { "{", "config.json: ", QS_EFORMAT },
         { "[]", "no JSON object", QS_EFORMAT },
         { "{}", "neither \"architectures\" nor \"model_type\"", QS_EFORMAT },
-        { "{\"architectures\":[\"MambaForCausalLM\"]," NUMBERS "}", "architecture MambaForCausalLM cannot", QS_EUNSUPPORTED },
+        { "{\"architectures\":[\"MambaForCausalLM\"]," NUMBERS "}", "architecture MambaForCausalLM cannot",
+          QS_EUNSUPPORTED },
         { "{\"architectures\":[7],\"model_type\":\"mamba\"}", "mamba cannot be opened", QS_EUNSUPPORTED },
         { LLAMA ",\"quantization_config\":{\"quant_method\":\"gptq\"}}", "quantized by gptq", QS_EUNSUPPORTED },
         { LLAMA ",\"quantization_config\":{\"quant_method\":\"awq\"}}", "quantized by awq", QS_EUNSUPPORTED },
@@ -519,7 +521,9 @@ static void test_config(void **state)
         { LLAMA ",\"hidden_size\":1e300}", "hidden_size is no number", QS_EFORMAT },
         { LLAMA ",\"num_attention_heads\":3,\"num_key_value_heads\":2}", "no multiple", QS_EFORMAT },
         { LLAMA ",\"num_attention_heads\":64}", "an even number is needed", QS_EFORMAT },
-        { LLAMA ",\"num_hidden_layers\":3}", "model.layers.2.input_layernorm.weight is missing: a LlamaForCausalLM of 3",
+        { LLAMA ",\"head_dim\":1000000}", "head_dim 1000000 is more than 65536", QS_ELIMIT },
+        { LLAMA ",\"num_hidden_layers\":3}",
+          "model.layers.2.input_layernorm.weight is missing: a LlamaForCausalLM of 3",
           QS_EFORMAT },
         { LLAMA ",\"num_hidden_layers\":1}", "model.layers.1.", QS_EUNSUPPORTED },
         { LLAMA ",\"intermediate_size\":64}", "is 48 x 32, but by config.json it is 64 x 32", QS_EFORMAT },
@@ -527,7 +531,11 @@ static void test_config(void **state)
         { LLAMA ",\"vocab_size\":39}", "embed_tokens.weight is 40 x 32", QS_EFORMAT },
         { LLAMA ",\"head_dim\":32}", "q_proj.weight is 32 x 32, but by config.json it is 64 x 32", QS_EFORMAT },
         { LLAMA ",\"tie_word_embeddings\":false}", "lm_head.weight is missing", QS_EFORMAT },
-        { LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":0}}", "rope_scaling: factor is no number above 0",
+        { LLAMA ",\"rope_theta\":-1}", "rope_theta -1 is no number above 0", QS_EFORMAT },
+        { LLAMA ",\"rms_norm_eps\":1e300}", "1e+300 as llama.attention.layer_norm_rms_epsilon makes no sense",
+          QS_EFORMAT },
+        { LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":0}}",
+          "rope_scaling: factor is no number above 0",
           QS_EFORMAT },
     };
     put_usual("config");
@@ -574,7 +582,8 @@ static void test_tensors(void **state)
     usual(&x);
     x.t[x.n++] = (struct st_tensor){ "model.layers.0.self_attn.q_proj.qweight", "I8", { 4 }, 1 };
     put("changed", &x);
-    refused(at("changed", ""), QS_EUNSUPPORTED, "q_proj.qweight: a LlamaForCausalLM of 2 layers (config.json) has no such");
+    refused(at("changed", ""), QS_EUNSUPPORTED, "q_proj.qweight: a LlamaForCausalLM of 2 layers (config.json) has no "
+            "such");
     usual(&x);
     x.t[x.n++] = (struct st_tensor){ "model.layers.0.self_attn.rotary_emb.inv_freq", "F32", { 4 }, 1 };
     put("changed", &x);

@@ -1,5 +1,5 @@
-/* test_folder_experts.c - expert tensors in all the forms that folders have them in: one file tensor for each expert, all
- * in one, gate and up fused, gpt-oss interleaved and transposed or in MXFP4 blocks; and what is refused of them.
+/* test_folder_experts.c - expert tensors in all the forms that folders have them in: one file tensor for each expert,
+ * all in one, gate and up fused, gpt-oss interleaved and transposed or in MXFP4 blocks; and what is refused of them.
  */
 #include <stdio.h>
 #include <string.h>
@@ -139,7 +139,8 @@ static void test_single(void **state)
     }
     qs_model_close(m);
     x.t[9 + 4].dtype = "F16";
-    refused(put("single", MIXTRAL, &x), QS_EUNSUPPORTED, "experts.1.w2.weight is stored as F16, the experts beside it as BF16");
+    refused(put("single", MIXTRAL, &x), QS_EUNSUPPORTED, "experts.1.w2.weight is stored as F16, the experts beside it "
+            "as BF16");
     x.t[9 + 4].dtype = "BF16";
     x.t[9 + 5].shape[0] = EMBD;
     x.t[9 + 5].shape[1] = FF;
@@ -219,7 +220,8 @@ static void test_gpt_oss(void **state)
                 const size_t to = 2 * ((e * FF + r) * EMBD + c), from = 2 * ((e * EMBD + c) * 2 * FF + 2 * r);
                 assert_memory_equal(g->parts.p[0] + to, both + from, 2);
                 assert_memory_equal(u->parts.p[0] + to, both + from + 2, 2);
-                assert_memory_equal(d->parts.p[0] + 2 * ((e * EMBD + c) * FF + r), down + 2 * ((e * FF + r) * EMBD + c), 2);
+                const size_t turned = 2 * ((e * EMBD + c) * FF + r);
+                assert_memory_equal(d->parts.p[0] + turned, down + 2 * ((e * FF + r) * EMBD + c), 2);
             }
         }
     qs_free(f1);
@@ -248,7 +250,8 @@ static void test_mxfp4(void **state)
     struct qs_model *m = open_model(put("mxfp4", GPT_OSS, &x));
     struct qs_weight *u = weight(m, "blk.0.ffn_up_exps.weight");
     char *f1, *f2;
-    const uint8_t *code = (const uint8_t *)stored(&x.t[blocks], &f1), *scale = (const uint8_t *)stored(&x.t[blocks + 1], &f2);
+    const uint8_t *code = (const uint8_t *)stored(&x.t[blocks], &f1);
+    const uint8_t *scale = (const uint8_t *)stored(&x.t[blocks + 1], &f2);
     assert_int_equal(u->format->id, QS_MXFP4);
     for (size_t e = 0; e < EXPERTS; e++)
         for (size_t r = 0; r < FF; r++)
@@ -257,14 +260,16 @@ static void test_mxfp4(void **state)
                 const uint8_t *have = u->parts.p[0] + ((e * FF + r) * (EMBD / 32) + k) * 17;
                 assert_int_equal(have[0], scale[from]);
                 for (size_t i = 0; i < 32; i++) /* weight i of the block */
-                    assert_int_equal(have[1 + i % 16] >> (i / 16 * 4) & 15, code[from * 16 + i / 2] >> (i % 2 * 4) & 15);
+                    assert_int_equal(have[1 + i % 16] >> (i / 16 * 4) & 15,
+                                     code[from * 16 + i / 2] >> (i % 2 * 4) & 15);
             }
     qs_free(f1);
     qs_free(f2);
     qs_weight_unref(u);
     qs_model_close(m);
     x.t[blocks + 1].shape[2] = 1;
-    refused(put("mxfp4", GPT_OSS, &x), QS_EFORMAT, "gate_up_proj_scales is 3 x 64 x 1, but by config.json it is 3 x 64 x 2");
+    refused(put("mxfp4", GPT_OSS, &x), QS_EFORMAT, "gate_up_proj_scales is 3 x 64 x 1, but by config.json it is 3 x 64 "
+            "x 2");
     x.t[blocks + 1].shape[2] = 2;
     x.t[blocks].dtype = "BF16";
     refused(put("mxfp4", GPT_OSS, &x), QS_EFORMAT, "are no bytes");

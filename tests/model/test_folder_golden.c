@@ -149,7 +149,8 @@ static void compare_tensor(const struct qs_model *m, const char *model, char *li
 {
     char name[80], type[16], type16[16];
     uint64_t ne[4], hash;
-    assert_int_equal(sscanf(line, "%79s %15s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNx64 " %15s", name, type,
+    assert_int_equal(sscanf(line, "%79s %15s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNx64 " %15s", name,
+                            type,
                             &ne[0], &ne[1], &ne[2], &ne[3], &hash, type16), 8);
     const struct qs_tensor *t = qs_model_find(m, name);
     if (!t)

@@ -44,6 +44,23 @@ expect_json shape.experts 4
 run quantscape info --csv moe.gguf
 expect_out '^role,tensors,weights,bytes'
 
+# whether it can be run, for people and for programs
+make_model other.gguf arch=mamba embd=64 ff=96 vocab=64 || fail 'make_model arch'
+make_model plain.gguf embd=64 ff=96 vocab=64 || fail make_model
+run quantscape quantize plain.gguf -t COPY --override-kv llama.feed_forward_length=u32:97 -o shape.gguf
+expect_rc 0
+run quantscape info moe.gguf
+expect_out '^  can be run +yes'
+expect_not_out 'Cannot be run'
+run quantscape info other.gguf
+expect_rc 0
+expect_out '^  can be run +no'
+expect_out "Cannot be run: models of architecture 'mamba' can be looked at and quantized"
+run quantscape info --json shape.gguf
+expect_rc 0
+expect_json model.can_run false
+expect_json model.cannot_run 'tensor blk.0.ffn_gate.weight is 64 x 96 x 1, by the metadata it should be 64 x 97 x 1'
+
 run quantscape tensors --role ffn_down_exps --sort -layer --json moe.gguf
 expect_rc 0
 expect_json 'tensors.#' 3

@@ -22,9 +22,11 @@ TEKKEN = (LEAD + CAPITAL + "*" + SMALL + "+|" + LEAD + CAPITAL + "+" + SMALL + r
 CORPUS = ["The quick brown fox jumps over the lazy dog, 1234567 times; the dog didn't mind.\n",
           "I'll say: it's the weather, they'd say. WE'RE HERE! Hello world, hello World.\n\n",
           "    for (int i = 0; i < 10; i++)\n\t\tsum += i * i;\n", "Größe, naïve, café, ñandú; Привет мир; 你好世界\n"] * 20
-TEXTS = ["", " ", "  ", "\n", "\n\n \n\t", "Hello world", " Hello world", "Hello  world ", "I'll, it'S, they'D, we've 'tis",
-         "1234567 12 3.14159 ٣٤", "    for (int i = 0; i < 10; i++)\n\t\tsum;\n", "Größe café ñ Привет 你好世界 🦙🚀 \u200d\u00a0x",
-         "HelloWorld camelCaseHTML XMLHttp", "<|im_start|>user\nHi<|im_end|>\n", "a<|end|>b <|end|> c", "the dog didn't\r\n\r\nmind"]
+TEXTS = ["", " ", "  ", "\n", "\n\n \n\t", "Hello world", " Hello world", "Hello  world ", 
+         "I'll, it'S, they'D, we've 'tis", "1234567 12 3.14159 ٣٤", "    for (int i = 0; i < 10; i++)\n\t\tsum;\n",
+         "Größe café ñ Привет 你好世界 🦙🚀 \u200d\u00a0x",
+         "HelloWorld camelCaseHTML XMLHttp", "<|im_start|>user\nHi<|im_end|>\n",
+         "a<|end|>b <|end|> c", "the dog didn't\r\n\r\nmind"]
 
 
 def bytes_kind(pattern, digits=False, use_regex=False, ignore_merges=False):
@@ -72,7 +74,8 @@ def main(out):
         t.add_special_tokens([AddedToken("<|im_start|>", special=True, normalized=False),
                               AddedToken("<|im_end|>", special=True, normalized=False)])
         t.add_tokens([AddedToken("<|end|>", special=False, normalized=False)])
-        config = {"bos_token": "<s>" if name == "spm" else None, "eos_token": "<|im_end|>", "add_bos_token": name == "spm",
+        config = {"bos_token": "<s>" if name == "spm" else None, "eos_token": "<|im_end|>",
+                  "add_bos_token": name == "spm",
                   "chat_template": "{{ bos_token }}" + name}
         folder = os.path.join(out, name)
         os.makedirs(folder, exist_ok=True)

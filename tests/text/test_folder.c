@@ -244,6 +244,12 @@ static void test_unknown_pre(void **state)
     assert_int_equal(read_folder("odd", 0, &d, &e), QS_OK);
     assert_string_equal(d->pre, "default");
     assert_non_null(strstr(d->warning, "pre-tokenizer of tokenizer.json is not known"));
+    assert_null(strstr(d->warning, "normalizer"));
+    qs_vocab_data_free(d);
+    put("odd", "tokenizer.json", "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},"
+        "{\"type\":\"Lowercase\"}]},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}," BYTES "}");
+    assert_int_equal(read_folder("odd", 0, &d, &e), QS_OK);
+    assert_string_equal(d->warning, "the normalizer 'Lowercase' of tokenizer.json is not applied, tokens may differ");
     qs_vocab_data_free(d);
 }
 

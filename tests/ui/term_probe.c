@@ -46,6 +46,17 @@ static void note(const char *fmt, ...)
     va_end(ap);
 }
 
+/* A paste with its line feeds as '|'. */
+static const char *one_line(const char *text)
+{
+    static char out[64];
+    (void)snprintf(out, sizeof out, "%s", text);
+    for (char *p = out; *p; p++)
+        if (*p == '\n')
+            *p = '|';
+    return out;
+}
+
 /* ---- drawing ---- */
 
 static void draw_colors(const struct qs_canvas *c)
@@ -132,7 +143,7 @@ static void take(const struct qs_event *ev)
     else if (ev->kind == QS_EVENT_MOUSE)
         note("%s %u at %d %d", what[ev->mouse], ev->button, ev->row, ev->col);
     else if (ev->kind == QS_EVENT_PASTE)
-        note("paste %zu [%.60s]", strlen(ev->text), ev->text);
+        note("paste %zu [%.60s]", strlen(ev->text), one_line(ev->text));
     else
         note("background %s", ev->light ? "light" : "dark");
     if (ev->kind == QS_EVENT_KEY)

@@ -320,10 +320,79 @@ static void memory(void **state)
     }
 }
 
+/* ---- several lines ---- */
+
+static void draw_lines(struct qs_edit *ed, unsigned rows, unsigned cols, int want_row, int want_col)
+{
+    struct qs_cells cells = QS_CELLS_INIT;
+    struct qs_theme t;
+    struct qs_err e;
+    int row = -1, col = -1;
+    assert_int_equal(qs_theme_load("mono", QS_TIER_MONO, false, &t, &e), QS_OK);
+    assert_int_equal(qs_cells_resize(&cells, rows, cols, &e), QS_OK);
+    const struct qs_canvas c = qs_canvas_of(&cells, false);
+    qs_edit_draw_lines(ed, &c, &t, "hint", &row, &col);
+    assert_int_equal(row, want_row);
+    assert_int_equal(col, want_col);
+    qs_cells_free(&cells);
+}
+
+static void test_lines(void **state)
+{
+    (void)state;
+    struct qs_typed said = { .n = 0 };
+    struct qs_edit ed = QS_EDIT_INIT;
+    ed.lines = true;
+    ed.history = &said;
+    qs_typed_add(&said, "earlier");
+    qs_edit_set(&ed, "");
+    draw_lines(&ed, 3, 6, 0, 0);
+    qs_edit_event(&ed, &(struct qs_event){ .kind = QS_EVENT_PASTE, .text = "ab\ncd" });
+    press(&ed, QS_CTRL | 'j');
+    qs_edit_insert(&ed, "efghij"); /* rows of five: "efghi", "j" */
+    assert_string_equal(ed.text, "ab\ncd\nefghij");
+    assert_int_equal(qs_edit_rows(&ed, 6, 9), 4);
+    assert_int_equal(qs_edit_rows(&ed, 6, 3), 3);
+    draw_lines(&ed, 3, 6, 2, 1);
+    assert_int_equal(ed.top, 1);
+    press(&ed, QS_KEY_UP);
+    draw_lines(&ed, 3, 6, 1, 1);
+    press(&ed, QS_KEY_END);
+    draw_lines(&ed, 3, 6, 2, 0); /* a row that is full ends where the next begins */
+    press(&ed, QS_KEY_UP);
+    press(&ed, QS_KEY_UP);
+    press(&ed, QS_KEY_END);
+    draw_lines(&ed, 3, 6, 0, 2);
+    assert_int_equal(ed.at, 5);
+    press(&ed, QS_CTRL | 'u');
+    assert_string_equal(ed.text, "ab\n\nefghij");
+    draw_lines(&ed, 3, 6, 0, 0);
+    press(&ed, QS_KEY_UP);
+    assert_int_equal(ed.at, 0);
+    press(&ed, QS_KEY_UP); /* above the first row: what was said before */
+    assert_string_equal(ed.text, "earlier");
+    press(&ed, QS_KEY_DOWN);
+    assert_string_equal(ed.text, "ab\n\nefghij");
+    press(&ed, QS_CTRL | 'j');
+    press(&ed, QS_CTRL | 'j');
+    assert_int_equal(qs_edit_rows(&ed, 80, 9), 5);
+    draw_lines(&ed, 9, 80, 4, 0);
+    qs_edit_set(&ed, "\xE4\xBD\xA0\xE5\xA5\xBD\xE4\xBD\xA0"); /* wide: two to a row of five */
+    draw_lines(&ed, 3, 6, 1, 2);
+    ed.lines = false;
+    qs_edit_set(&ed, "");
+    qs_edit_event(&ed, &(struct qs_event){ .kind = QS_EVENT_PASTE, .text = "a\nb" });
+    assert_string_equal(ed.text, "a b");
+    press(&ed, QS_CTRL | 'j');
+    assert_string_equal(ed.text, "a b");
+    qs_edit_free(&ed);
+    qs_typed_free(&said);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(keys), cmocka_unit_test(characters), cmocka_unit_test(limit),
                                         cmocka_unit_test(history), cmocka_unit_test(completion), cmocka_unit_test(drawing),
-                                        cmocka_unit_test(random_keys), cmocka_unit_test(memory) };
+                                        cmocka_unit_test(random_keys), cmocka_unit_test(memory), cmocka_unit_test(test_lines) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,13 +94,13 @@ static void test_a_sitting(void **state)
         keys(p, "/attn_k\r+", "+ 1 pin");
         keys(p, "3", "[3 Tensors]");
         keys(p, "4", "pin  blk.");
-        keys(p, "6", "opened ");
+        keys(p, "7", "opened ");
         keys(p, "?", "Everywhere");
         (void)snprintf(name, sizeof name, "sitting%zu.gguf", i);
         (void)snprintf(command, sizeof command, "\025%s\r", name);
         keys(p, "W", "write to: ");
         keys(p, command, "writing sitting");
-        keys(p, "w", "[5 Jobs]");
+        keys(p, "w", "[6 Jobs]");
         shows(p, "relative RMS error");
         keys(p, "q", "not saved");
         qs_pty_send(p, "q");
@@ -132,7 +132,8 @@ static void test_picker(void **state)
 static void walk(struct qs_pty *p)
 {
     static const char *const tab[][2] = { { "2", "[2 Map]" },     { "3", "[3 Tensors]" }, { "4", "[4 Recipe]" },
-                                          { "5", "[5 Jobs]" },    { "6", "[6 Log]" },     { "?", "[? Help]" },
+                                          { "5", "[5 Chat]" },    { "6", "[6 Jobs]" },    { "7", "[7 Log]" },
+                                          { "?", "[? Help]" },
                                           { "1", "[1 Overview]" } };
     shows(p, "[1 Overview]");
     for (size_t i = 0; i < sizeof tab / sizeof *tab; i++)
@@ -375,7 +376,7 @@ static void test_writing_paused_cancelled_resumed(void **state)
     shows(p, "[1 Overview]");
     shows(p, "architecture");
     qs_pty_send(p, ":write written.gguf\rwp");
-    shows(p, "[5 Jobs]");
+    shows(p, "[6 Jobs]");
     shows(p, "paus");
     for (int i = 0; i < 3; i++) {
         keys(p, "2", "[2 Map]");
@@ -395,6 +396,41 @@ static void test_writing_paused_cancelled_resumed(void **state)
     keys(p, "o", "writing written.gguf");
     qs_pty_send(p, ":quit!\r");
     leaves(p);
+}
+
+/* ---- two models ---- */
+
+/* Original and candidate answer side by side: what both take is said first; token by token, stopped, in free mode. */
+static void test_two_answers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char words[4200];
+        (void)snprintf(words, sizeof words, "screen %s --threads 2", demo);
+        struct qs_pty *p = start(words, "COLORTERM=truecolor", sizes[i][0], sizes[i][1]);
+        shows(p, "error 6.0");
+        keys(p, ":preset Q2_K\r", "3.365 bpw");
+        keys(p, "5", "[5 Chat]");
+        keys(p, "s", "Two models side by side");
+        shows(p, "Private memory in all");
+        keys(p, "l", "candidate Q2_K");
+        keys(p, ":chat-set max-tokens 300\r", "max-tokens = 300");
+        keys(p, "i", "a message, or / and a command");
+        qs_pty_paste(p, "Once upon a time\nthere was");
+        shows(p, "there was");
+        keys(p, "\r", "writing; prefill"); /* while it streams */
+        shows(p, "KLD mean 0.0");
+        keys(p, "\033x", "cancelled");
+        assert_true(colored(p, sizes[i][0], sizes[i][1], QS_PTY_RGB));
+        keys(p, "l", "token 1 ");
+        keys(p, "\033:chat-set max-tokens 12\r", "max-tokens = 12");
+        keys(p, "f", "free: each writes its own answer");
+        keys(p, "r", "parted at ");
+        keys(p, "2", "[2 Map]");
+        keys(p, "q", "not saved");
+        qs_pty_send(p, "q");
+        leaves(p);
+    }
 }
 
 /* ---- the scratch folder ---- */
@@ -429,6 +465,7 @@ int main(void)
     (void)snprintf(demo, sizeof demo, "%s", qs_test_src("demo/storyteller-9m-f16.gguf"));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_sitting),
+        cmocka_unit_test(test_two_answers),
         cmocka_unit_test(test_picker),
         cmocka_unit_test(test_axes),
         cmocka_unit_test(test_too_small),

@@ -271,7 +271,7 @@ static void test_paste(void **state)
     struct qs_pty *p = start_plain("", "");
     assert_true(qs_pty_modes(p).paste);
     qs_pty_paste(p, "q\nqq\033[31m\x07.");
-    assert_true(qs_pty_wait_text(p, "1: paste 9 [q qq[31m.]"));
+    assert_true(qs_pty_wait_text(p, "1: paste 9 [q|qq[31m.]"));
     quits(p);
 }
 
