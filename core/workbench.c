@@ -40,6 +40,7 @@ void qs_wb_job_free(struct qs_wb_job *j)
     qs_writer_result_free(j->result);
     qs_candidate_unref(j->candidate);
     qs_plan_free(j->plan);
+    qs_wb_eval_unref(j->eval);
     qs_wb_sources_unref(j->made);
     qs_wb_sources_unref(j->src);
     if (j->free_ctx)
@@ -340,6 +341,7 @@ static void opening_ended(struct qs_workbench *w, struct qs_wb_job *j)
     if (w->doc)
         qs_wb_jobs_of_sources_cancel(w, w->doc->src);
     qs_wb_doc_free(w->doc);
+    qs_wb_eval_forget(w);
     w->doc = j->opened;
     j->opened = NULL;
     w->seen_survey = 0;
@@ -441,6 +443,7 @@ void qs_workbench_free(struct qs_workbench *w)
     for (size_t i = 0; i < w->n_jobs; i++)
         qs_wb_job_free(w->job[i]);
     qs_wb_zoom_unref(w->zoom);
+    qs_wb_eval_free(w);
     qs_wb_doc_free(w->doc);
     qs_log_free(w->log);
     qs_free(w->job);

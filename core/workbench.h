@@ -194,7 +194,7 @@ int qs_workbench_candidate_want(struct qs_workbench *w, bool wanted, struct qs_e
 /* What it would take beyond what is there. */
 int qs_workbench_candidate_need(const struct qs_workbench *w, struct qs_candidate_need *out, struct qs_err *e);
 
-/* Keeps the model of the document open until it is let go, on the owner's thread and before the workbench ends: for
+/* Keeps the model of the document open until it is let go, on the owner's thread (the workbench may have ended): for
  * those who run it, while other documents come and go. NULL: no document. */
 struct qs_wb_model;
 struct qs_wb_model *qs_workbench_hold(struct qs_workbench *w);
@@ -204,7 +204,7 @@ void qs_workbench_let_go(struct qs_wb_model *m); /* NULL allowed */
 /* ---- jobs ---------------------------------------------------------------------------------------------------- */
 
 enum qs_work_kind { QS_WORK_OPEN, QS_WORK_IMATRIX, QS_WORK_SURVEY, QS_WORK_ZOOM, QS_WORK_WRITE, QS_WORK_CANDIDATE,
-                    QS_WORK_OTHER };
+                    QS_WORK_EVALUATE, QS_WORK_OTHER };
 
 struct qs_work {
     unsigned id;                     /* from 1, never used again */

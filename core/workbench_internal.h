@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include "core/quant/recipe_history.h"
+#include "base/hash.h"
 #include "core/workbench.h"
 
 /* ---- what jobs share ----------------------------------------------------------------------------------------- */
@@ -100,6 +101,8 @@ struct qs_wb_order {              /* a file to be written; shared by a job and t
 
 struct qs_wb_zoom { unsigned refs; struct qs_zoom *zoom; struct qs_wb_sources *src; };
 
+struct qs_wb_eval;                /* an evaluation: workbench_evaluating.c */
+
 struct qs_wb_job {
     struct qs_work pub;
     struct qs_job *job;        /* NULL: its end has been taken in */
@@ -117,6 +120,7 @@ struct qs_wb_job {
     struct qs_writer_watch *watch;
     struct qs_writer_result *result;
     struct qs_plan *plan; struct qs_candidate_model *candidate; uint64_t version; /* QS_WORK_CANDIDATE */
+    struct qs_wb_eval *eval;                           /* QS_WORK_EVALUATE */
     qs_job_fn *fn; void *ctx; void (*free_ctx)(void *ctx); /* QS_WORK_OTHER */
 };
 
@@ -132,7 +136,7 @@ struct qs_wb_kind {            /* all that the list of jobs knows of a kind of w
     bool stays;                /* in the list although it ended well, and longer than others where it did not */
 };
 extern const struct qs_wb_kind qs_wb_open_kind, qs_wb_imatrix_kind, qs_wb_survey_kind, qs_wb_zoom_kind,
-                               qs_wb_write_kind, qs_wb_candidate_kind;
+                               qs_wb_write_kind, qs_wb_candidate_kind, qs_wb_eval_kind;
 
 struct qs_workbench {
     struct qs_workbench_args args;
@@ -148,6 +152,10 @@ struct qs_workbench {
     struct qs_err imatrix_error;
     struct qs_wb_zoom *zoom;      /* the one handed out */
     unsigned zoom_job;
+    struct qs_wb_eval *eval, *evaluated; /* the newest evaluation, and the newest that ended well */
+    unsigned eval_job, evaluations;
+    struct qs_key eval_key;    /* what the recipe makes, as of that document and version */
+    uint64_t eval_key_of; const struct qs_wb_doc *eval_key_doc;
     bool changed;              /* something was taken in, or begun, that the next poll reports */
     uint64_t seen_log, seen_survey, seen_zoom;
 };
@@ -168,6 +176,12 @@ void qs_wb_zoom_unref(struct qs_wb_zoom *z);
 void qs_wb_candidate_changed(struct qs_workbench *w); /* the plan is another one */
 void qs_wb_candidate_drop(struct qs_wb_doc *d);       /* the weights of a document that ends */
 void qs_wb_model_unref(struct qs_wb_model *m);        /* NULL allowed */
+
+/* ---- evaluations --------------------------------------------------------------------------------------------- */
+
+void qs_wb_eval_unref(struct qs_wb_eval *v);      /* NULL allowed */
+void qs_wb_eval_forget(struct qs_workbench *w);   /* another document is open: the candidate of the last one */
+void qs_wb_eval_free(struct qs_workbench *w);     /* what the workbench has of them, when it ends */
 
 /* ---- importance matrix --------------------------------------------------------------------------------------- */
 

@@ -15,7 +15,7 @@
 
 enum qs_modal { QS_MODAL_NONE, QS_MODAL_PROMPT, QS_MODAL_PICK, QS_MODAL_ASK };
 
-struct qs_prompt {
+struct qs_app_line {
     char label[64];
     enum qs_arg arg;
     char words[256];
@@ -54,7 +54,7 @@ struct qs_app {
     struct qs_regex *search;
 
     enum qs_modal modal;
-    struct qs_prompt prompt;
+    struct qs_app_line prompt;
     struct qs_typed command_history, search_history, text_history;
     struct qs_pick pick;
     qs_app_item_fn *pick_item;

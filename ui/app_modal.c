@@ -26,7 +26,7 @@ void qs_app_prompt(struct qs_app *a, const char *label, const char *initial, enu
                    qs_app_text_fn *done, void *ctx)
 {
     qs_modal_close(a);
-    a->prompt = (struct qs_prompt){ .arg = arg, .done = done, .ctx = ctx, .edit = QS_EDIT_INIT };
+    a->prompt = (struct qs_app_line){ .arg = arg, .done = done, .ctx = ctx, .edit = QS_EDIT_INIT };
     snprintf(a->prompt.label, sizeof a->prompt.label, "%s", label);
     snprintf(a->prompt.words, sizeof a->prompt.words, "%s", words ? words : "");
     a->prompt.edit.complete = qs_app_complete;

@@ -27,6 +27,14 @@ static bool parts_at(const struct qs_answer *x, size_t token)
     return !x->follow && x->n_sides > 1 && x->parted == token;
 }
 
+/* Where a divergence lies between the lower ends of the first and the last class that have a colour, on a log scale: the
+ * ramp shows more steps than there are marks. */
+static double heat_of(double kld)
+{
+    const double low = qs_divergence_from(1), high = qs_divergence_from(QS_DIVERGENCE_CLASSES - 1);
+    return fmin(1, fmax(0, log(kld / low) / log(high / low)));
+}
+
 struct qs_style chat_token_style(struct qs_app *a, int side, size_t token)
 {
     static const unsigned mono[QS_DIVERGENCE_CLASSES] = { 0, 0, QS_UNDERLINE, QS_UNDERLINE | QS_BOLD, QS_REVERSE };
@@ -43,7 +51,7 @@ struct qs_style chat_token_style(struct qs_app *a, int side, size_t token)
     }
     const int class = side == 1 ? qs_divergence_class(t->kld) : -1;
     if (class > 0 && is_colored(a))
-        style = qs_theme_heat(qs_app_theme(a), (double)(class - 1) / (QS_DIVERGENCE_CLASSES - 2));
+        style = qs_theme_heat(qs_app_theme(a), heat_of(t->kld));
     else if (class > 0)
         style.attr |= mono[class];
     if (side == 1 && t->flip)

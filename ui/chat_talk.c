@@ -100,7 +100,8 @@ bool chat_poll(struct qs_app *a)
     struct chat *c = chat_of(a);
     const uint64_t seen = c->answer->version, number = c->answer->number;
     struct qs_err e = QS_ERR_INIT;
-    bool changed = chat_seats_poll(a) | chat_files_poll(a);
+    bool changed = chat_seats_poll(a);
+    changed |= chat_files_poll(a);
     if (qs_chat_look(c->run, c->answer, &e))
         qs_app_fail(a, &e);
     changed |= c->answer->version != seen || c->answer->number != number;

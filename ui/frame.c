@@ -30,6 +30,8 @@ static uint32_t tab_key(const struct qs_screen *s)
     return s == &qs_screen_help ? '?' : (uint32_t)('1' + qs_screen_index(s));
 }
 
+static const char *tab_name(const struct qs_screen *s) { return s->tab ? s->tab : s->name; }
+
 enum { NARROW = 60, NAME_LEAST = 12 /* columns */ };
 
 static void draw_tab(struct qs_app *a, const struct qs_canvas *c, const struct qs_rect *at, int *x,
@@ -37,7 +39,7 @@ static void draw_tab(struct qs_app *a, const struct qs_canvas *c, const struct q
 {
     const bool here = a->screen == s;
     char text[48];
-    snprintf(text, sizeof text, "%s%c%s%s%s", here ? "[" : " ", (char)tab_key(s), name ? " " : "", name ? s->name : "",
+    snprintf(text, sizeof text, "%s%c%s%s%s", here ? "[" : " ", (char)tab_key(s), name ? " " : "", name ? tab_name(s) : "",
              here ? "]" : name || at->cols >= NARROW ? " " : "");
     const int n = width_of(text);
     if (*x + n > at->cols)
@@ -53,7 +55,7 @@ static int tabs_width(const struct qs_app *a, bool names)
     int n = 0;
     for (size_t i = 0; qs_screens[i]; i++)
         if (!qs_screens[i]->hidden)
-            n += 3 + (names || a->screen == qs_screens[i] ? 1 + (int)strlen(qs_screens[i]->name) : 0);
+            n += 3 + (names || a->screen == qs_screens[i] ? 1 + (int)strlen(tab_name(qs_screens[i])) : 0);
     return n;
 }
 

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/text.h"
 #include "base/unicode.h"
+#include "core/workbench_eval.h"
 #include "kernels/format.h"
 #include "ui/chart.h"
 #include "ui/config.h"
@@ -296,6 +297,16 @@ static int draw_grid(struct qs_app *a, const struct qs_canvas *c)
 
 /* ---- around it ---- */
 
+/* Of which evaluation; that it is of another recipe is told, not only coloured. */
+static void divergence_title(struct qs_app *a, struct qs_str *out)
+{
+    struct qs_eval_state s;
+    qs_workbench_eval(qs_app_bench(a), &s);
+    qs_str_addf(out, "%sHidden state after each block, relative error in %%, measured: ",
+                s.stale ? "STALE, the recipe was changed since. " : "");
+    qs_text_clean(out, s.result && s.of_document ? s.result_title : "no evaluation", qs_app_ascii(a));
+}
+
 static void draw_title(struct qs_app *a, const struct qs_canvas *c)
 {
     const struct qs_map *m = qs_map_of(a);
@@ -307,12 +318,14 @@ static void draw_title(struct qs_app *a, const struct qs_canvas *c)
                     qs_model_is_quantized(qs_app_doc(a)->model)
                         ? " (quantized already: m measures errors against the file)"
                         : "");
+    else if (h->measure == QS_MAP_DIVERGENCE)
+        divergence_title(a, &title);
     else if (h->measure == QS_MAP_ERROR)
         qs_str_addf(&title, "Relative RMS error under %s, in %%", h->what);
     else
         qs_str_add(&title, h->measure == QS_MAP_OUTLIERS ? "Outliers: largest weight, in standard deviations"
                                                          : "Kurtosis of the weights (3: Gaussian)");
-    if (h->unknown)
+    if (h->unknown && h->measure != QS_MAP_DIVERGENCE)
         qs_str_addf(&title, ", %u of %zu not known yet", h->unknown, h->n_items);
     if ((size_t)m->shown_layers < h->n_layers)
         snprintf(view, sizeof view, "layers %zu-%zu of %zu", m->left, m->left + (size_t)m->shown_layers - 1,
@@ -420,6 +433,24 @@ static void draw_fold(struct qs_app *a, const struct qs_canvas *c, int y, const 
                   qs_fmt_bytes(size, sizeof size, more));
 }
 
+/* The measure is of whole blocks: what is read off it. Returns the rows taken. */
+static int draw_divergence(struct qs_app *a, const struct qs_canvas *c, const struct qs_heat_cell *cell)
+{
+    const struct qs_layer_stat *after, *embedding;
+    const size_t n = qs_workbench_eval_layers(qs_app_bench(a), &after, &embedding);
+    const int layer = cell->tensor->layer;
+    char error[QS_FMT_MAX], worst[QS_FMT_MAX], where[32] = "the embedding";
+    const struct qs_layer_stat *s = layer < 0 ? embedding : (size_t)layer < n ? &after[layer] : NULL;
+    if (isnan(cell->value) || !s)
+        return 0;
+    if (layer >= 0)
+        snprintf(where, sizeof where, "block %d", layer);
+    qs_fmt_percent(error, sizeof error, s->error, 2);
+    qs_fmt_percent(worst, sizeof worst, s->error_worst, 1);
+    return qs_draw_textf(c, 0, 0, qs_app_look(a, s->error >= QS_LAYER_WARN ? QS_LOOK_WARNING : QS_LOOK_TITLE),
+                         "after %s: %s off%s, worst %s", where, error, s->error >= QS_LAYER_WARN ? " (above 10%)" : "", worst) > 0;
+}
+
 /* "blk.3.attn_v Q5_K 3.69%": where there is room for a line alone. */
 static void draw_line_readout(struct qs_app *a, const struct qs_canvas *c, const struct qs_heat_cell *cell)
 {
@@ -449,7 +480,9 @@ static void draw_readout(struct qs_app *a, const struct qs_canvas *c)
         draw_line_readout(a, c, cell);
         return;
     }
-    int rows = qs_choose_draw(a, c, cell->tensor);
+    const int head = m->heat->measure == QS_MAP_DIVERGENCE ? draw_divergence(a, c, cell) : 0;
+    const struct qs_canvas below = qs_canvas_part(c, (struct qs_rect){ head, 0, qs_canvas_rows(c) - head, qs_canvas_cols(c) });
+    int rows = head + qs_choose_draw(a, &below, cell->tensor);
     if (cell->tensors > 1)
         draw_fold(a, c, rows++, cell);
     if (qs_canvas_rows(c) - rows > 6)

@@ -14,6 +14,7 @@ enum qs_map_show { QS_SHOW_AUTO, QS_SHOW_LEVELS, QS_SHOW_VALUES, QS_SHOW_TYPES, 
 struct qs_map {
     struct qs_heat *heat;         /* as of: */
     uint64_t doc_version, survey_version;
+    unsigned evaluation;          /* number of the one whose divergences are shown */
     bool made;
     double made_at;
     struct qs_err err;            /* why there is none */

@@ -111,6 +111,8 @@ static int facts(struct qs_app *a, const struct qs_canvas *c, const struct qs_wo
     const bool bytes = strcmp(st->unit, "bytes") == 0;
     if (bytes)
         snprintf(rate, sizeof rate, "%s/s", qs_fmt_bytes(size, sizeof size, (unsigned long long)st->rate));
+    else if (st->rate < 1e5)
+        snprintf(rate, sizeof rate, "%.0f %s/s", st->rate, st->unit);
     else
         snprintf(rate, sizeof rate, "%.3g million %s/s", st->rate / 1e6, st->unit);
     qs_str_addf(&text, "started %s", when);

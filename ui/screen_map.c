@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/pool.h"
 #include "core/quant/survey_types.h"
+#include "core/workbench_eval.h"
 #include "kernels/format.h"
 #include "ui/map_internal.h"
 #include "ui/zoom.h"
@@ -164,6 +166,27 @@ static void go_to_tensor(struct qs_map *m, const struct qs_tensor *t)
         }
 }
 
+/* What the last evaluation says of the layers of this model, into args; to be freed. NULL: nothing. */
+static double *divergences(struct qs_app *a, struct qs_heat_args *args)
+{
+    const struct qs_layer_stat *after, *embedding;
+    const size_t n = qs_workbench_eval_layers(qs_app_bench(a), &after, &embedding);
+    double *error = n ? qs_calloc(n, sizeof *error) : NULL;
+    for (size_t i = 0; error && i < n; i++)
+        error[i] = after[i].n ? after[i].error : (double)NAN;
+    args->after = error;
+    args->n_after = error ? n : 0;
+    args->after_embedding = error && embedding->n ? embedding->error : (double)NAN;
+    return error;
+}
+
+static unsigned last_evaluation(struct qs_app *a)
+{
+    struct qs_eval_state s;
+    qs_workbench_eval(qs_app_bench(a), &s);
+    return s.number;
+}
+
 #define PICTURE_SECONDS 0.1 /* at least, between two that differ in what was measured meanwhile */
 
 /* Made anew where something has changed. */
@@ -173,7 +196,8 @@ static void refresh(struct qs_app *a)
     const struct qs_doc *d = qs_app_doc(a);
     const struct qs_tensor *at = here(m) ? here(m)->tensor : NULL;
     const uint64_t survey = qs_survey_version(d->survey);
-    const bool same = m->made && m->doc_version == d->version;
+    const unsigned evaluation = m->measure == QS_MAP_DIVERGENCE ? last_evaluation(a) : m->evaluation;
+    const bool same = m->made && m->doc_version == d->version && m->evaluation == evaluation;
     if (same && (m->survey_version == survey ||
                  (qs_workbench_busy(qs_app_bench(a)) && qs_now() - m->made_at < PICTURE_SECONDS)))
         return;
@@ -186,7 +210,9 @@ static void refresh(struct qs_app *a)
                                  .unfold = m->unfold[0] ? m->unfold : NULL };
     struct qs_heat *heat = NULL;
     int rc = QS_OK;
+    double *after = m->measure == QS_MAP_DIVERGENCE ? divergences(a, &args) : NULL;
     m->err = (struct qs_err)QS_ERR_INIT;
+    m->evaluation = evaluation;
     if (f) {
         rc = qs_survey_types_uniform(m->type, d->model, &uniform, &m->err);
         args.type = uniform.type;
@@ -197,6 +223,7 @@ static void refresh(struct qs_app *a)
     if (!rc)
         rc = qs_heat_make(d->model, d->survey, &args, &heat, &m->err);
     qs_survey_types_free(&uniform);
+    qs_free(after);
     m->made = true;
     m->made_at = qs_now();
     m->doc_version = d->version;
@@ -412,14 +439,24 @@ static void show_measure(struct qs_app *a, enum qs_map_measure measure, int type
     anew(a);
 }
 
+static bool has_layers(struct qs_app *a)
+{
+    const struct qs_layer_stat *after, *embedding;
+    return qs_workbench_eval_layers(qs_app_bench(a), &after, &embedding) > 0;
+}
+
 static void set_measure(struct qs_app *a, const char *arg)
 {
-    for (int i = QS_MAP_ERROR; i <= QS_MAP_BITS; i++)
+    if (strcmp(arg, qs_map_measure_name(QS_MAP_DIVERGENCE)) == 0 && !has_layers(a)) {
+        qs_app_warn(a, "no evaluation has compared the layers of this model yet: the Evaluate screen does");
+        return;
+    }
+    for (int i = QS_MAP_ERROR; i <= QS_MAP_DIVERGENCE; i++)
         if (strcmp(arg, qs_map_measure_name((enum qs_map_measure)i)) == 0) {
             show_measure(a, (enum qs_map_measure)i, QS_TYPE_NONE);
             return;
         }
-    qs_app_warn(a, "there is no measure %.40s: error, outliers, kurtosis or bits; :error-of TYPE shows one type's", arg);
+    qs_app_warn(a, "there is no measure %.40s: error, outliers, kurtosis, bits or divergence; :error-of TYPE shows one type's", arg);
 }
 
 static void error_of(struct qs_app *a, const char *arg)
@@ -437,7 +474,8 @@ static void next_measure(struct qs_app *a, const char *arg)
     const struct qs_map *m = qs_map_of(a);
     (void)arg;
     const bool of_type = m->type != QS_TYPE_NONE;
-    show_measure(a, of_type ? QS_MAP_ERROR : (enum qs_map_measure)((m->measure + 1) % (QS_MAP_BITS + 1)), QS_TYPE_NONE);
+    const int last = has_layers(a) ? QS_MAP_DIVERGENCE : QS_MAP_BITS, next = (int)m->measure + 1;
+    show_measure(a, of_type || next > last ? QS_MAP_ERROR : (enum qs_map_measure)next, QS_TYPE_NONE);
 }
 
 static void next_scale(struct qs_app *a, const char *arg)
@@ -641,8 +679,8 @@ static const struct qs_action actions[] = {
     { .name = "mark-role", .keys = "R", .help = "mark all of this role", .run = mark_role },
     { .name = "unmark", .keys = "Esc", .help = "end the range, remove all marks; without any, back", .run = no_marks },
     { .name = "measure-next", .keys = "m", .brief = "measure", .rank = 6,
-      .help = "show the next measure: error, outliers, kurtosis, bits", .run = next_measure },
-    { .name = "measure", .arg = QS_ARG_WORDS, .words = "error outliers kurtosis bits",
+      .help = "show the next measure: error, outliers, kurtosis, bits, divergence of layers where it was evaluated", .run = next_measure },
+    { .name = "measure", .arg = QS_ARG_WORDS, .words = "error outliers kurtosis bits divergence",
       .help = "show this measure", .run = set_measure },
     { .name = "error-of", .keys = "e", .arg = QS_ARG_TYPE,
       .help = "show the error every tensor would have as this type", .run = error_of },

@@ -164,6 +164,12 @@ static int keep_token(void *ctx, const struct qs_lockstep_token *t, struct qs_er
     return QS_OK;
 }
 
+static int tell_window(void *ctx, size_t windows, const double running[QS_KLD_NUMBERS], struct qs_err *e)
+{
+    const struct qs_evaluation *x = ctx;
+    return x->args.on_window(x->args.window_ctx, windows, running, e);
+}
+
 static struct qs_lockstep_args lockstep_args(const struct qs_evaluation *x, const struct qs_eval_text *t)
 {
     const struct qs_pair *p = x->pair;
@@ -190,6 +196,7 @@ static int run_text(struct qs_evaluation *x, struct qs_job *job, struct qs_err *
     struct qs_lockstep_args a = lockstep_args(x, &x->text);
     a.layers = x->args.layers && x->pair->base;
     a.on_token = x->args.tokens ? keep_token : NULL;
+    a.on_window = x->args.on_window ? tell_window : NULL;
     a.ctx = x;
     int rc = qs_lockstep_run(&a, job, &x->x, e);
     if (!rc)
@@ -258,7 +265,7 @@ static int run_tasks(struct qs_evaluation *x, struct qs_job *job, struct qs_err 
 uint64_t qs_evaluation_need(const struct qs_evaluation *x)
 {
     if (!x->pair->engine || !x->text.n)
-        return 0;
+        return x->need;
     const struct qs_lockstep_args a = lockstep_args(x, &x->text);
     return qs_lockstep_need(&a);
 }
@@ -268,6 +275,7 @@ int qs_evaluation_run(struct qs_evaluation *x, struct qs_job *job, struct qs_err
     int rc = qs_pair_make(x->pair, job, e);
     qs_job_item(job, "%s", x->text.path ? x->text.path : ""); /* no longer a tensor and its error */
     qs_job_error(job, -1);
+    x->need = qs_evaluation_need(x);
     rc = rc ? rc : run_text(x, job, e);
     rc = rc ? rc : run_noise(x, job, e);
     rc = rc ? rc : run_prompts(x, job, e);

@@ -31,6 +31,8 @@ struct qs_evaluation_args {
     size_t most_prompts, most_tasks, answer_tokens;
     struct qs_sampler_settings sampler;
     int64_t now;
+    qs_lockstep_window_fn *on_window; /* after each window of `text`, on the thread that runs; NULL: none */
+    void *window_ctx;
 };
 
 #define QS_LAYER_WARN 0.1          /* mean relative error of a layer from which on it is listed */
@@ -46,6 +48,7 @@ struct qs_evaluation {
     double noise; /* mean KLD between both precisions of the reference, first window; NaN: not measured */
     bool has_overlap, has_held_overlap;
     struct qs_overlap overlap, held_overlap; /* text in the calibration text; held-out text in both */
+    uint64_t need;                  /* as qs_evaluation_need, when the run began */
     struct qs_lockstep_token *token; /* with args.tokens */
     size_t n_tokens, cap_tokens;
     struct qs_prompts prompts;
@@ -60,7 +63,7 @@ struct qs_evaluation {
 int qs_evaluation_open(const struct qs_evaluation_args *args, struct qs_pool *pool, struct qs_evaluation **out,
                        struct qs_err *e);
 /* Private memory that measuring on a text takes beside weights: sessions, hidden states, rows. 0 before the engines are
- * made. */
+ * made; what it was after they are gone. */
 uint64_t qs_evaluation_need(const struct qs_evaluation *x);
 int qs_evaluation_run(struct qs_evaluation *x, struct qs_job *job, struct qs_err *e);
 /* Appends what was measured on the texts to the history, and warns of ranks that change between them. */

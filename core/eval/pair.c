@@ -53,6 +53,14 @@ static int plan_stand_in(const struct qs_pair_args *a, struct qs_pair *p, struct
     return rc;
 }
 
+static int open_model(const struct qs_pair *p, const char *path, struct qs_model **out, struct qs_err *e)
+{
+    if (!p->opened || strcmp(p->opened->path, path) != 0)
+        return qs_model_open(path, out, e);
+    *out = p->opened;
+    return QS_OK;
+}
+
 int qs_pair_open(const struct qs_pair_args *a, struct qs_pool *pool, struct qs_pair **out, struct qs_err *e)
 {
     struct qs_pair *p = qs_calloc(1, sizeof *p);
@@ -61,9 +69,11 @@ int qs_pair_open(const struct qs_pair_args *a, struct qs_pool *pool, struct qs_p
     p->pool = pool;
     p->precision = a->precision;
     p->prio = a->prio;
-    int rc = qs_model_open(a->model, &p->model, e);
+    p->opened = a->opened;
+    p->known = a->known;
+    int rc = open_model(p, a->model, &p->model, e);
     if (!rc && a->reference)
-        rc = qs_model_open(a->reference, &p->reference, e);
+        rc = open_model(p, a->reference, &p->reference, e);
     else if (!rc && (a->recipe || a->stand_in))
         p->reference = p->model;
     rc = rc ? rc : qs_engine_can(p->model, e);
@@ -89,7 +99,7 @@ static int make_side(struct qs_pair *p, const struct qs_model *m, const struct q
     const struct qs_engine_args args = { .pool = p->pool, .precision = p->precision, .prio = p->prio };
     int rc = QS_OK;
     if (plan)
-        rc = qs_candidate_new(plan, NULL, candidate, e);
+        rc = qs_candidate_new(plan, p->known && m == p->opened ? p->known : NULL, candidate, e);
     if (!rc && plan)
         rc = qs_candidate_run(*candidate, p->pool, job, e);
     rc = rc ? rc : qs_engine_new(m, &args, engine, e);
@@ -116,20 +126,28 @@ int qs_pair_engine(const struct qs_pair *p, enum qs_precision precision, struct 
     return rc;
 }
 
-void qs_pair_free(struct qs_pair *p)
+void qs_pair_unload(struct qs_pair *p)
 {
-    if (!p)
-        return;
     qs_engine_free(p->engine);
     qs_engine_free(p->base);
     qs_candidate_unref(p->candidate);
     qs_candidate_unref(p->stand_in_candidate);
+    p->engine = p->base = NULL;
+    p->candidate = p->stand_in_candidate = NULL;
+}
+
+void qs_pair_free(struct qs_pair *p)
+{
+    if (!p)
+        return;
+    qs_pair_unload(p);
     qs_plan_free(p->plan);
     qs_plan_free(p->stand_in);
     qs_vocab_free(p->vocab);
-    if (p->reference != p->model)
+    if (p->reference != p->model && p->reference != p->opened)
         qs_model_close(p->reference);
-    qs_model_close(p->model);
+    if (p->model != p->opened)
+        qs_model_close(p->model);
     qs_free(p);
 }
 
@@ -171,16 +189,18 @@ void qs_pair_mix(const struct qs_pair *p, struct qs_str *out)
 
 uint64_t qs_pair_bytes(const struct qs_pair *p) { return p->plan ? p->plan->bytes : p->model->bytes; }
 
-struct qs_key qs_pair_recipe_key(const struct qs_pair *p)
+struct qs_key qs_pair_recipe_key(const struct qs_pair *p) { return qs_pair_plan_key(p->plan); }
+
+struct qs_key qs_pair_plan_key(const struct qs_plan *plan)
 {
-    struct qs_hash *h = p->plan ? qs_hash_new() : NULL;
+    struct qs_hash *h = plan ? qs_hash_new() : NULL;
     const struct qs_key none = { 0 };
     const int version = QS_ENCODER_VERSION;
     if (!h)
         return none;
     qs_hash_add(h, &version, sizeof version);
-    for (size_t i = 0; i < p->plan->n; i++) {
-        const struct qs_encoding *x = &p->plan->enc[i];
+    for (size_t i = 0; i < plan->n; i++) {
+        const struct qs_encoding *x = &plan->enc[i];
         const struct qs_imatrix_entry *w = x->copy ? NULL : x->importance;
         const int32_t head[2] = { x->type, w != NULL };
         qs_hash_add(h, head, sizeof head);

@@ -25,6 +25,9 @@ struct qs_pair_args {
     bool stand_in;                     /* the reference in Q8_0 */
     enum qs_precision precision;
     enum qs_prio prio;
+    /* For those who have the model open already; all may be NULL. They live as long as the pair. */
+    struct qs_model *opened;           /* stands for every path that is its own */
+    const struct qs_candidate_model *known; /* a whole one of `opened`: what it has and the recipe says is not made */
 };
 
 struct qs_pair {
@@ -33,6 +36,8 @@ struct qs_pair {
     struct qs_plan *plan, *stand_in;     /* NULL: as it is */
     struct qs_candidate_model *candidate, *stand_in_candidate;
     struct qs_engine *engine, *base;     /* after qs_pair_make; base NULL: no reference */
+    struct qs_model *opened;             /* the caller's */
+    const struct qs_candidate_model *known;
     struct qs_pool *pool;
     enum qs_precision precision;
     enum qs_prio prio;
@@ -43,6 +48,8 @@ struct qs_pair {
 int qs_pair_open(const struct qs_pair_args *args, struct qs_pool *pool, struct qs_pair **out, struct qs_err *e);
 /* Makes candidates and engines; inside a job, which counts weights. */
 int qs_pair_make(struct qs_pair *p, struct qs_job *job, struct qs_err *e);
+/* Engines and candidates go, with their memory: what was measured can still be told. */
+void qs_pair_unload(struct qs_pair *p);
 void qs_pair_free(struct qs_pair *p); /* NULL allowed */
 
 /* One more engine of the reference's weights (of the model's without one) in another precision: what its arithmetic
@@ -55,5 +62,7 @@ void qs_pair_mix(const struct qs_pair *p, struct qs_str *out);
 uint64_t qs_pair_bytes(const struct qs_pair *p);
 /* Hash of the recipe as it came out: each tensor's type and importance weights; of a model as it is, 0. */
 struct qs_key qs_pair_recipe_key(const struct qs_pair *p);
+/* The same of a plan by itself; NULL: 0. */
+struct qs_key qs_pair_plan_key(const struct qs_plan *plan);
 
 #endif

@@ -15,7 +15,7 @@ static void add_facts(struct qs_report *r, const struct qs_answer *a, bool data)
     qs_fact_str(f, "mode", "mode", a->n_sides < 2 ? "single" : a->follow ? "follow" : "free");
     if (data)
         qs_fact_str(f, "prompt", "prompt", a->prompt);
-    qs_fact_int(f, "seed", "seed", a->seed, QS_UNIT_NONE);
+    qs_fact_int(f, "seed", "seed", a->seed, QS_UNIT_ID);
     qs_fact_num(f, "seconds", "time", a->seconds, QS_UNIT_SECONDS, QS_HOW_EXACT);
     if (data || *a->message)
         qs_fact_str(f, "message", "remark", a->message);
@@ -99,7 +99,7 @@ static void add_tokens(struct qs_report *r, const struct qs_answer *a)
     static const struct qs_column columns[] = {
         { .key = "side", .title = "side" },
         { .key = "index", .title = "token" },
-        { .key = "id", .title = "id" },
+        { .key = "id", .title = "id", .unit = QS_UNIT_ID },
         { .key = "piece", .title = "piece", .left = true },
         { .key = "text", .title = "text", .left = true },
         { .key = "p", .title = "probability" },
@@ -131,7 +131,7 @@ static void add_best(struct qs_report *r, const struct qs_answer *a)
         { .key = "side", .title = "side" },
         { .key = "index", .title = "token" },
         { .key = "rank", .title = "rank" },
-        { .key = "id", .title = "id" },
+        { .key = "id", .title = "id", .unit = QS_UNIT_ID },
         { .key = "piece", .title = "piece", .left = true },
         { .key = "p", .title = "probability" },
     };

@@ -228,7 +228,7 @@ static void task_rows(struct qs_report *r, const struct qs_evaluation *x)
         if (!t->passed_over) {
             task_choice(s, 2, t->model.by_sum);
             task_choice(s, 3, t->model.by_normalised);
-            if (x->pair->base) {
+            if (x->pair->reference) {
                 task_choice(s, 4, t->base.by_sum);
                 task_choice(s, 5, t->base.by_normalised);
             }
@@ -253,8 +253,8 @@ void qs_report_eval_tasks(struct qs_report *r, const struct qs_evaluation *x, co
     };
     const struct qs_tasks_result *t = x->tasks_result;
     struct qs_section *s = qs_report_table(r, "accuracy", "Multiple choice", columns, N(columns));
-    accuracy(s, "sum", &t->sum, x->pair->base != NULL);
-    accuracy(s, "normalised", &t->normalised, x->pair->base != NULL);
+    accuracy(s, "sum", &t->sum, x->pair->reference != NULL);
+    accuracy(s, "normalised", &t->normalised, x->pair->reference != NULL);
     qs_section_note(s,
                     "%zu tasks, chance is right in %.1f%%. sum: ln p of the choice; normalised: divided by its bytes. "
                     "from, to: 95%% (Wilson). p: exact McNemar test of the tasks that one of both got right.",

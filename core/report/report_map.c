@@ -19,6 +19,7 @@ const char *qs_map_measure_name(enum qs_map_measure m)
 {
     static const char *const name[] = {
         [QS_MAP_ERROR] = "error", [QS_MAP_OUTLIERS] = "outliers", [QS_MAP_KURTOSIS] = "kurtosis", [QS_MAP_BITS] = "bits",
+        [QS_MAP_DIVERGENCE] = "divergence",
     };
     return (size_t)m < sizeof name / sizeof *name ? name[m] : "?";
 }
@@ -122,6 +123,17 @@ static void put_distribution(const struct qs_survey *s, enum qs_map_measure meas
         c->gap = QS_GAP_NOT_MEASURED;
 }
 
+/* Of the block that the tensor is in; outside of blocks the embedding alone has a state behind it. */
+static void put_divergence(const struct qs_heat_args *args, struct qs_heat_cell *c)
+{
+    const struct qs_tensor *t = c->tensor;
+    if (t->layer >= 0 && (size_t)t->layer < args->n_after)
+        c->value = args->after[t->layer];
+    else if (t->layer < 0 && t->role == QS_ROLE_TOKEN_EMBD && args->n_after)
+        c->value = args->after_embedding;
+    c->gap = isnan(c->value) ? QS_GAP_NOT_MEASURED : QS_GAP_NONE;
+}
+
 static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
                                     const struct qs_tensor *t)
 {
@@ -132,6 +144,8 @@ static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_su
         c.how = QS_HOW_EXACT;
         c.value = bits_of(t, c.type);
         c.gap = isnan(c.value) ? QS_GAP_SHAPE : QS_GAP_NONE;
+    } else if (args->measure == QS_MAP_DIVERGENCE) {
+        put_divergence(args, &c);
     } else if (args->measure == QS_MAP_ERROR) {
         put_error(s, &c);
     } else {
@@ -376,8 +390,9 @@ static void make_title(struct qs_heat *h, const struct qs_model *m)
     static const char *const text[] = {
         [QS_MAP_ERROR] = "Relative RMS error", [QS_MAP_OUTLIERS] = "Largest weight over standard deviation",
         [QS_MAP_KURTOSIS] = "Kurtosis", [QS_MAP_BITS] = "Bits per weight",
+        [QS_MAP_DIVERGENCE] = "Relative error of the hidden state after the block",
     };
-    const bool under = h->what[0] && (h->measure == QS_MAP_ERROR || h->measure == QS_MAP_BITS);
+    const bool under = h->what[0] && h->measure != QS_MAP_OUTLIERS && h->measure != QS_MAP_KURTOSIS;
     snprintf(h->title, sizeof h->title, "%s of %s%s%s", text[h->measure], qs_path_base(m->path), under ? " under " : "",
              under ? h->what : "");
 }
@@ -388,6 +403,7 @@ int qs_heat_make(const struct qs_model *m, const struct qs_survey *survey, const
     static const enum qs_unit unit[] = {
         [QS_MAP_ERROR] = QS_UNIT_PERCENT, [QS_MAP_OUTLIERS] = QS_UNIT_SIGMA, [QS_MAP_KURTOSIS] = QS_UNIT_NONE,
         [QS_MAP_BITS] = QS_UNIT_BPW,
+        [QS_MAP_DIVERGENCE] = QS_UNIT_PERCENT,
     };
     struct qs_heat *h = qs_calloc(1, sizeof *h);
     if (!h)

@@ -18,7 +18,8 @@
 #define QS_MAP_LABEL 48            /* bytes of a row's label, with its end; longer ones are cut */
 #define QS_MAP_CELLS (1u << 18)    /* rows times layers at most */
 
-enum qs_map_measure { QS_MAP_ERROR, QS_MAP_OUTLIERS, QS_MAP_KURTOSIS, QS_MAP_BITS };
+enum qs_map_measure { QS_MAP_ERROR, QS_MAP_OUTLIERS, QS_MAP_KURTOSIS, QS_MAP_BITS,
+                      QS_MAP_DIVERGENCE /* of hidden states, from an evaluation; not one of files by themselves */ };
 
 struct qs_heat_cell {
     const struct qs_tensor *tensor; /* NULL: there is none */
@@ -67,6 +68,10 @@ struct qs_heat_args {
     const int *type;   /* per model tensor, QS_TYPE_NONE: the file's own; NULL: the file's own everywhere */
     const char *what;  /* name of the recipe or type, for the title; may be NULL */
     int scale;         /* 1 log, 0 linear, -1: as suits the measure (bits linear, the others log) */
+    const double *after;     /* QS_MAP_DIVERGENCE: relative error of the hidden state after each of n_after blocks, the
+                              * same for all tensors of a block; NaN: not known */
+    size_t n_after;
+    double after_embedding;  /* of the state that enters the first block: the token embedding's */
     const char *unfold; /* label of a folded row ("ffn_gate.*"): a row for each of its experts, by number; NULL: none */
 };
 
@@ -76,7 +81,7 @@ int qs_heat_make(const struct qs_model *m, const struct qs_survey *survey, const
                  struct qs_heat **out, struct qs_err *e);
 void qs_heat_free(struct qs_heat *h);
 
-const char *qs_map_measure_name(enum qs_map_measure m); /* "error", "outliers", "kurtosis", "bits" */
+const char *qs_map_measure_name(enum qs_map_measure m); /* "error", "outliers", "kurtosis", "bits", "divergence" */
 /* low and high from the items' values: at least a tenth apart, so that what hardly differs looks alike. */
 void qs_heat_find_range(struct qs_heat *h);
 /* What stands in the place of a legend where there is no range (low is NaN): "nothing measured yet"; NULL: there is. */

@@ -8,7 +8,7 @@ enum { C_INDEX, C_ID, C_PIECE, C_KIND, C_HEX };
 
 static const struct qs_column columns[] = {
     { .key = "index", .title = "#", .optional = true },
-    { .key = "id", .title = "id" },
+    { .key = "id", .title = "id", .unit = QS_UNIT_ID },
     { .key = "piece", .title = "piece", .left = true },
     { .key = "kind", .title = "kind", .left = true },
     { .key = "hex", .title = "bytes", .left = true },

@@ -16,7 +16,8 @@
 
 enum qs_cell_type { QS_CELL_NONE, QS_CELL_STR, QS_CELL_INT, QS_CELL_NUM, QS_CELL_BOOL };
 enum qs_unit { QS_UNIT_NONE, QS_UNIT_BYTES /* printed as KiB/MiB/GiB in text, plain bytes in JSON/CSV */,
-               QS_UNIT_BPW, QS_UNIT_PERCENT /* value 0..1 */, QS_UNIT_SECONDS, QS_UNIT_WEIGHTS, QS_UNIT_SIGMA, QS_UNIT_COUNT };
+               QS_UNIT_BPW, QS_UNIT_PERCENT /* value 0..1 */, QS_UNIT_SECONDS, QS_UNIT_WEIGHTS, QS_UNIT_SIGMA, QS_UNIT_COUNT,
+               QS_UNIT_ID /* a number that names something: its digits, nothing between them */ };
 
 struct qs_column {
     const char *key;    /* stable, lower_case */

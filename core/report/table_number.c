@@ -46,7 +46,10 @@ void qs_fmt_int(struct qs_str *out, int64_t value, enum qs_unit unit)
         qs_fmt_num(out, (double)value, unit, 0);
     } else {
         snprintf(buf, sizeof buf, "%lld", (long long)value);
-        add_thousands(out, buf);
+        if (unit == QS_UNIT_ID)
+            qs_str_add(out, buf);
+        else
+            add_thousands(out, buf);
     }
 }
 

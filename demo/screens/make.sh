@@ -52,3 +52,36 @@ wait
 wait
 b
 END
+# A text for the evaluation: the kind of prose that the model was made for.
+cat > story.txt <<'END'
+Mia had a small red boat. Every morning she took it to the pond behind the house and let it float between the lilies.
+One day the wind was strong. It pushed the boat far away, to the other side, where the reeds were high. Mia could not see it
+any more. She was sad and sat down in the grass.
+A frog came out of the water. "Why are you crying?" asked the frog. "My boat is gone," said Mia. "I want it back, but I
+cannot swim that far." The frog thought for a moment. "I can swim," he said. "But the boat is heavy, and I am small. Let us
+ask the duck."
+The duck was sleeping under the old tree. They woke her up very gently. "Good morning, duck," said Mia. "Will you help us
+to find my red boat?" The duck shook her wings and smiled. "Of course I will," she said. "I like to help my friends."
+So the duck and the frog went into the reeds. They looked to the left and to the right. They found a ball, a stick and an
+old shoe, but no boat. Then the frog heard a tiny voice. "Please do not take my house!" said the voice.
+It was a little mouse. She had found the boat and put dry leaves in it. "It is so warm here," said the mouse. "I did not know
+that it was yours." The frog and the duck did not know what to do. They swam back and told Mia about it.
+Mia was quiet. She loved her boat, but she did not want the mouse to be cold. "I have an idea," she said. She ran home and
+asked her father for a box. Together they cut a door into it and painted it blue. Then they put it under the tree.
+The mouse came out of the reeds and looked at the new house. It was big and dry, and nothing in it was wet. "Is this for me?"
+she asked. "Yes," said Mia. "It is for you." The mouse jumped up and down. She was so happy that she danced.
+The duck pushed the red boat over the water with her beak, and the frog sat in it like a captain. Everybody laughed. From then
+on Mia came to the pond every day. She brought some bread for the duck, a crumb for the mouse, and a song for the frog. And the
+red boat floated between the lilies, and it was never alone again.
+END
+picture evaluate 140x56 <<'END'
+wait
+:evaluate
+:preset Q3_K_M
+:eval-text story.txt
+:eval-set ctx 64
+:eval-start
+wait
+:evaluate
+END
+rm -f story.txt

@@ -16,7 +16,7 @@ static int32_t ids[N];
 static struct qs_model *open_spec(const char *name, const struct mm_spec *s)
 {
     struct qs_err e = QS_ERR_INIT;
-    struct qs_model *m;
+    struct qs_model *m = NULL;
     const char *path = qs_test_tmp_path(name);
     if (mm_file(path, s, &e) != QS_OK || qs_model_open_gguf(path, &m, &e) != QS_OK)
         fail_msg("%s", e.msg);

@@ -93,7 +93,7 @@ static char *stored(const struct st_tensor *t, char **file)
 static struct qs_weight *weight(const struct qs_model *m, const char *name)
 {
     struct qs_err e = QS_ERR_INIT;
-    struct qs_weight *w;
+    struct qs_weight *w = NULL;
     const struct qs_tensor *t = qs_model_find(m, name);
     if (!t || qs_model_weight(m, t, &w, &e) != QS_OK)
         fail_msg("%s: %s", name, e.msg);

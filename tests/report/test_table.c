@@ -80,6 +80,9 @@ static void test_numbers(void **state)
     qs_str_clear(&s);
     qs_fmt_int(&s, 999, QS_UNIT_COUNT);
     assert_string_equal(s.data, "999");
+    qs_str_clear(&s);
+    qs_fmt_int(&s, 49152, QS_UNIT_ID);
+    assert_string_equal(s.data, "49152");
     qs_str_free(&s);
 }
 

@@ -10,13 +10,17 @@ cp "$demo" story.gguf
 "$QS_BUILDDIR/tests/model/make_model" small.gguf layers=2 embd=64 ff=128 heads=2 kv_heads=1 vocab=64 type=F32 || exit 99
 head -c 100000 story.gguf > broken.gguf
 echo 'not a model' > text.gguf
+echo 'Too short.' > short.txt
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    echo 'Once upon a time there was a little girl named Lily. She loved to play in the park with her dog.'
+done > story.txt
 
 head_of() { sed -n "s/^# $2: *//p" "$scripts/$1.txt"; }
 play() { # NAME SIZE [OPTION...]: all that a script writes is left in a folder of that name
     local name=$1 size=$2 file
     file=$(head_of "$name" file)
     mkdir -p "$name-$size"
-    ln -f story.gguf small.gguf broken.gguf text.gguf "$name-$size"
+    ln -f story.gguf small.gguf broken.gguf text.gguf story.txt short.txt "$name-$size"
     (cd "$name-$size" && quantscape screen ${file:+"$file"} --play "$scripts/$name.txt" --size "$size" "${@:3}") \
         > "$out" 2> "$err" < /dev/null
     rc=$?

@@ -94,13 +94,13 @@ static void test_a_sitting(void **state)
         keys(p, "/attn_k\r+", "+ 1 pin");
         keys(p, "3", "[3 Tensors]");
         keys(p, "4", "pin  blk.");
-        keys(p, "7", "opened ");
+        keys(p, "8", "opened ");
         keys(p, "?", "Everywhere");
         (void)snprintf(name, sizeof name, "sitting%zu.gguf", i);
         (void)snprintf(command, sizeof command, "\025%s\r", name);
         keys(p, "W", "write to: ");
         keys(p, command, "writing sitting");
-        keys(p, "w", "[6 Jobs]");
+        keys(p, "w", "[7 Jobs]");
         shows(p, "relative RMS error");
         keys(p, "q", "not saved");
         qs_pty_send(p, "q");
@@ -132,7 +132,8 @@ static void test_picker(void **state)
 static void walk(struct qs_pty *p)
 {
     static const char *const tab[][2] = { { "2", "[2 Map]" },     { "3", "[3 Tensors]" }, { "4", "[4 Recipe]" },
-                                          { "5", "[5 Chat]" },    { "6", "[6 Jobs]" },    { "7", "[7 Log]" },
+                                          { "5", "[5 Chat]" },    { "6", "[6 Eval]" },    { "7", "[7 Jobs]" },
+                                          { "8", "[8 Log]" },
                                           { "?", "[? Help]" },
                                           { "1", "[1 Overview]" } };
     shows(p, "[1 Overview]");
@@ -376,7 +377,7 @@ static void test_writing_paused_cancelled_resumed(void **state)
     shows(p, "[1 Overview]");
     shows(p, "architecture");
     qs_pty_send(p, ":write written.gguf\rwp");
-    shows(p, "[6 Jobs]");
+    shows(p, "[7 Jobs]");
     shows(p, "paus");
     for (int i = 0; i < 3; i++) {
         keys(p, "2", "[2 Map]");
