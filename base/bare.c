@@ -1,7 +1,7 @@
 /* bare.c - what the engine needs of the wrapped libraries, where there are none (--enable-kernels-only).
  *
- * Takes the place of unicode.c and hash.c. Text is made harmless by showing nothing but ASCII; keys are two 64-bit FNV-1a
- * hashes (offsets differ), which are other keys than those of the whole program: nothing keeps them.
+ * Takes the place of unicode.c and hash.c. Text is made harmless by showing nothing but ASCII; keys are two 64-bit
+ * FNV-1a hashes (offsets differ), which are other keys than those of the whole program: nothing keeps them.
  */
 #include "base/hash.h"
 #include "base/mem.h"

@@ -32,6 +32,12 @@ const char *qs_path_base(const char *path)
     return slash ? slash + 1 : path;
 }
 
+bool qs_path_ends(const char *path, const char *tail)
+{
+    const size_t n = strlen(path), m = strlen(tail);
+    return n >= m && strcmp(path + n - m, tail) == 0;
+}
+
 void qs_path_dir(const char *path, struct qs_str *out)
 {
     struct qs_str s = QS_STR_INIT;
@@ -59,7 +65,7 @@ void qs_path_join(const char *dir, const char *name, struct qs_str *out)
     *out = s;
 }
 
-/* --- sizes --------------------------------------------------------------------------------------------------------- */
+/* --- sizes -------------------------------------------------------------------------------------------------------- */
 
 uint64_t qs_file_size_limit(void)
 {
@@ -104,7 +110,8 @@ int qs_pwrite_all(int fd, const void *buf, size_t n, uint64_t off, const char *p
 {
     const uint8_t *p = buf;
     while (n > 0) {
-        ssize_t put = off > INT64_MAX ? (errno = EOVERFLOW, -1) : pwrite(fd, p, n < IO_PIECE ? n : IO_PIECE, (off_t)off);
+        ssize_t put =
+            off > INT64_MAX ? (errno = EOVERFLOW, -1) : pwrite(fd, p, n < IO_PIECE ? n : IO_PIECE, (off_t)off);
         if (put < 0 && errno == EINTR)
             continue;
         if (put == 0)
@@ -290,7 +297,8 @@ static int check_folder(const char *path, const char *name, enum qs_advice other
     if (dir.failed)
         rc = qs_fail_mem(e, strlen(path), "a path");
     else if (stat(dir.data, &st) != 0 && errno == ENOENT)
-        rc = qs_fail_advise(e, QS_ENOTFOUND, other, "cannot write '%s': the folder '%s' does not exist", name, dir.data);
+        rc =
+            qs_fail_advise(e, QS_ENOTFOUND, other, "cannot write '%s': the folder '%s' does not exist", name, dir.data);
     else if (stat(dir.data, &st) == 0 && !S_ISDIR(st.st_mode))
         rc = qs_fail_advise(e, QS_EINVAL, other, "cannot write '%s': '%s' is no folder", name, dir.data);
     else if (faccessat(AT_FDCWD, dir.data, W_OK | X_OK, AT_EACCESS) != 0) {

@@ -50,7 +50,12 @@ int qs_file_lock(int fd, const char *path, struct qs_err *e);
 int qs_xdg_path(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e);
 int qs_xdg_dir(const char *kind, const char *sub, struct qs_str *out, struct qs_err *e);
 
+/* The folder where scratch files go (qs_map_scratch), made if need be: this person's cache, else where the system has
+ * its temporary files, which is memory in some systems. Replaces `out`. */
+int qs_scratch_dir(struct qs_str *out, struct qs_err *e);
+
 const char *qs_path_base(const char *path);                       /* after the last '/' */
+bool qs_path_ends(const char *path, const char *tail);            /* ".json" */
 void qs_path_dir(const char *path, struct qs_str *out); /* "." when there is none; replaces what `out` holds */
 void qs_path_join(const char *dir, const char *name, struct qs_str *out); /* replaces; `dir` may point into `out` */
 

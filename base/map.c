@@ -1,9 +1,9 @@
 /* map.c - mapped files that survive being cut short; the owner of SIGBUS.
  *
- * Owns every mapping of a file (read-only, or of a scratch file without a name), a lock-free table of the live ones, and the SIGBUS handler that looks faults
- * up in it. A fault inside a live mapping puts a page of zeros there and flags the mapping; any other fault goes to
- * the handler that was installed before. Refuses what is not a regular file. The handler calls nothing but mmap and
- * sigaction and takes no lock.
+ * Owns every mapping of a file (read-only, or of a scratch file without a name), a lock-free table of the live ones,
+ * and the SIGBUS handler that looks faults up in it. A fault inside a live mapping puts a page of zeros there and
+ * flags the mapping; any other fault goes to the handler that was installed before. Refuses what is not a regular
+ * file. The handler calls nothing but mmap and sigaction and takes no lock.
  *
  * Table and threads. A slot is written under a mutex, between two steps of its sequence number (odd: being written).
  * The handler skips slots that are odd or that change while it reads them: they cannot be the mapping it looks for,
@@ -30,7 +30,7 @@
 struct slot {
     _Atomic unsigned sequence;
     _Atomic uintptr_t begin, end; /* whole pages; begin == end: free */
-    _Atomic bool damaged;
+    _Atomic bool damaged, writable;
 };
 
 struct qs_map {
@@ -75,13 +75,13 @@ static struct slot *find_slot(uintptr_t at, uintptr_t *end)
 
 /* The bare system call where there is one: mmap() itself may be wrapped (sanitizers do), and a wrapper is nothing to
  * run in a signal handler. */
-static bool put_zeros(uintptr_t at, size_t n)
+static bool put_zeros(uintptr_t at, size_t n, bool writable)
 {
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, protection = PROT_READ | (writable ? PROT_WRITE : 0);
 #if defined(SYS_mmap) && defined(__LP64__) && !defined(__s390x__)
-    return syscall(SYS_mmap, at, n, PROT_READ, flags, -1, 0L) == (long)at;
+    return syscall(SYS_mmap, at, n, protection, flags, -1, 0L) == (long)at;
 #else
-    return mmap((void *)at, n, PROT_READ, flags, -1, 0) == (void *)at;
+    return mmap((void *)at, n, protection, flags, -1, 0) == (void *)at;
 #endif
 }
 
@@ -114,7 +114,8 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
         uintptr_t at = (uintptr_t)info->si_addr & ~(page - 1);
         struct slot *s = find_slot(at, &end);
         /* When the kernel has no more mappings for single pages, all the rest is given up at once. */
-        if (s && (put_zeros(at, page) || put_zeros(at, end - at))) {
+        const bool writable = s && atomic_load_explicit(&s->writable, memory_order_relaxed);
+        if (s && (put_zeros(at, page, writable) || put_zeros(at, end - at, writable))) {
             atomic_store_explicit(&s->damaged, true, memory_order_release);
             errno = kept;
             return;
@@ -155,23 +156,24 @@ static int install(struct qs_err *e)
 
 /* --- the table ---------------------------------------------------------------------------------------------------- */
 
-static void write_slot(struct slot *s, uintptr_t begin, uintptr_t end)
+static void write_slot(struct slot *s, uintptr_t begin, uintptr_t end, bool writable)
 {
     atomic_fetch_add(&s->sequence, 1);
     atomic_store(&s->begin, begin);
     atomic_store(&s->end, end);
     atomic_store(&s->damaged, false);
+    atomic_store(&s->writable, writable);
     atomic_fetch_add(&s->sequence, 1);
 }
 
 /* A slot for the mapping; NULL when all are taken. Called with the table locked. */
-static struct slot *claim_slot(uintptr_t begin, uintptr_t end)
+static struct slot *claim_slot(uintptr_t begin, uintptr_t end, bool writable)
 {
     unsigned used = atomic_load(&slots_used);
     for (unsigned i = 0; i < SLOTS; i++) {
         if (i < used && atomic_load(&slots[i].begin) != atomic_load(&slots[i].end))
             continue;
-        write_slot(&slots[i], begin, end);
+        write_slot(&slots[i], begin, end, writable);
         if (i >= used)
             atomic_store_explicit(&slots_used, i + 1, memory_order_release);
         return &slots[i];
@@ -198,7 +200,8 @@ static int map_pages(struct qs_map *m, int protection, struct qs_err *e)
     if (p == MAP_FAILED)
         return qs_fail_errno(e, errno, "cannot map '%s' into memory", m->path);
     pthread_mutex_lock(&table_lock);
-    m->slot = claim_slot((uintptr_t)p, (uintptr_t)p + (uintptr_t)whole_pages(m->size));
+    m->slot = claim_slot((uintptr_t)p, (uintptr_t)p + (uintptr_t)whole_pages(m->size),
+                         (protection & PROT_WRITE) != 0);
     pthread_mutex_unlock(&table_lock);
     if (!m->slot) {
         munmap(p, (size_t)m->size);
@@ -275,6 +278,18 @@ static int open_nameless(const char *dir, int *fd, struct qs_err *e)
     return QS_OK;
 }
 
+/* A page without room behind it is lost when it is written to, so the room is claimed at once. Some file systems
+ * cannot: there the page is lost when the disk is full, and the map is damaged. */
+static int claim_room(int fd, uint64_t size, const char *dir, struct qs_err *e)
+{
+    int failed = posix_fallocate(fd, 0, (off_t)size);
+    if (failed == EOPNOTSUPP || failed == ENOSYS || failed == EINVAL)
+        failed = ftruncate(fd, (off_t)size) ? errno : 0;
+    return failed ? qs_fail_errno(e, failed, "cannot claim %llu bytes for a scratch file in '%s'",
+                                  (unsigned long long)size, dir)
+                  : QS_OK;
+}
+
 int qs_map_scratch(const char *dir, uint64_t size, struct qs_map **out, uint8_t **data, struct qs_err *e)
 {
     struct qs_map *m;
@@ -286,12 +301,8 @@ int qs_map_scratch(const char *dir, uint64_t size, struct qs_map **out, uint8_t 
         return rc;
     m->size = size;
     rc = open_nameless(dir, &m->fd, e);
-    if (!rc) { /* a page without room behind it would be lost when it is written to */
-        const int failed = posix_fallocate(m->fd, 0, (off_t)size);
-        if (failed)
-            rc = qs_fail_errno(e, failed, "cannot claim %llu bytes for a scratch file in '%s'", (unsigned long long)size,
-                               dir);
-    }
+    if (!rc)
+        rc = claim_room(m->fd, size, dir, e);
     if (!rc)
         rc = map_pages(m, PROT_READ | PROT_WRITE, e);
     if (m->fd >= 0)
@@ -320,7 +331,7 @@ void qs_map_unref(struct qs_map *m)
     if (m->slot) {
         /* Out of the table first: once unmapped, the addresses may belong to somebody else. */
         pthread_mutex_lock(&table_lock);
-        write_slot(m->slot, 0, 0);
+        write_slot(m->slot, 0, 0, false);
         pthread_mutex_unlock(&table_lock);
         munmap((void *)(uintptr_t)m->data, (size_t)m->size);
     }
@@ -358,6 +369,8 @@ int qs_map_check(const struct qs_map *m, struct qs_err *e)
 {
     if (!qs_map_damaged(m))
         return QS_OK;
+    if (m->fd < 0)
+        return qs_fail(e, QS_EIO, "a scratch file in '%s' was lost: its disk is full, or failed", m->path);
     return qs_fail(e, QS_EIO, "'%s' was cut short while it was read, or its disk failed: open it again", m->path);
 }
 

@@ -76,23 +76,32 @@ void qs_text_shorten(struct qs_str *out, const char *s, size_t cells, bool ascii
     qs_str_addn(out, s + tail, n - tail);
 }
 
+size_t qs_text_line_n(const char *text, size_t len, size_t width, bool split)
+{
+    size_t at = 0, used = 0, whole = 0; /* whole: behind the last word that fits */
+    while (at < len && text[at] != '\n') {
+        unsigned cells = 1;
+        const size_t n = qs_utf8_char(text + at, len - at, &cells);
+        const bool blank = text[at] == ' ';
+        if (blank && at && text[at - 1] != ' ')
+            whole = at;
+        if (width && used + cells > width) {
+            if (whole)
+                return whole;
+            if (split)
+                return at ? at : n;
+            while (!blank && at < len && text[at] != ' ' && text[at] != '\n')
+                at++;
+            if (!blank)
+                return at;
+        }
+        used += cells;
+        at += n;
+    }
+    return at && text[at - 1] != ' ' ? at : whole;
+}
+
 size_t qs_text_line(const char *text, size_t width, bool split)
 {
-    size_t n = 0;
-    for (;;) {
-        const size_t gap = strspn(text + n, " "), word = strcspn(text + n + gap, " \n");
-        if (!word)
-            return n;
-        if (width && qs_utf8_width(text, n + gap + word) > width) {
-            if (n)
-                return n;
-            if (!split)
-                return gap + word;
-            n = text_start(text, strlen(text), width);
-            if (!n)
-                (void)qs_utf8_next(text, strlen(text), &n);
-            return n;
-        }
-        n += gap + word;
-    }
+    return qs_text_line_n(text, strlen(text), width, split);
 }

@@ -16,9 +16,12 @@ void qs_text_clean(struct qs_str *out, const char *s, bool ascii);
  * of a tensor's name the common ".weight" goes first. */
 void qs_text_shorten(struct qs_str *out, const char *s, size_t cells, bool ascii);
 
-/* Bytes of the first line of clean text broken at blanks to `width` cells (0: no limit), at most up to a \n; a word that
- * is wider than a line is cut there if `split`, else it stands alone, too wide. At least one character where there is
- * one. */
+/* Bytes of the first line of clean text broken at blanks to `width` cells (0: no limit), at most up to a \n; a word
+ * that is wider than a line is cut there if `split`, else it stands alone, too wide. At least one character where there
+ * is one. */
 size_t qs_text_line(const char *text, size_t width, bool split);
+/* The same of `len` bytes that may hold any and are drawn character by character (qs_utf8_char): a 0 is one of them.
+ * With `split` no more is looked at than fills a line. */
+size_t qs_text_line_n(const char *text, size_t len, size_t width, bool split);
 
 #endif

@@ -13,8 +13,9 @@ size_t qs_utf8_invalid_at(const char *s, size_t n);
 uint32_t qs_utf8_next(const char *s, size_t n, size_t *pos);
 unsigned qs_utf8_width_cp(uint32_t cp);          /* terminal cells: 0, 1 or 2 */
 size_t qs_utf8_width(const char *s, size_t n);   /* cells of a whole string */
-/* Bytes of the first character as people see it: a code point and the marks that combine with it (at most 8). *cells (may
- * be NULL): its cells; an invalid byte or a control character is 1 byte, or code point, of 1 cell. 0 only for n == 0. */
+/* Bytes of the first character as people see it: a code point and the marks that combine with it (at most 8). *cells
+ * (may be NULL): its cells; an invalid byte or a control character is 1 byte, or code point, of 1 cell. 0 only for n ==
+ * 0. */
 size_t qs_utf8_char(const char *s, size_t n, unsigned *cells);
 /* Whether a terminal does nothing with the code point but draw it: no control character, no direction mark. */
 bool qs_utf8_harmless(uint32_t cp);

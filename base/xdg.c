@@ -92,3 +92,13 @@ int qs_xdg_dir(const char *kind, const char *sub, struct qs_str *out, struct qs_
     const int rc = qs_xdg_path(kind, sub, out, e);
     return rc ? rc : make_path(out->data, e);
 }
+
+int qs_scratch_dir(struct qs_str *out, struct qs_err *e)
+{
+    if (qs_xdg_dir("cache", "scratch", out, NULL) == QS_OK && access(out->data, W_OK) == 0)
+        return QS_OK;
+    const char *tmp = getenv("TMPDIR");
+    qs_str_clear(out);
+    qs_str_add(out, tmp && tmp[0] == '/' ? tmp : "/tmp");
+    return out->failed ? qs_fail_mem(e, out->len, "a path") : QS_OK;
+}

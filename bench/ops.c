@@ -2,11 +2,11 @@
  *
  *     bench/ops [--json] [--million N] [--threads N] [TYPE...]
  *
- * For every type and precision: a linear layer of N million weights (default 16: more than the caches hold), 4096 columns,
- * as the forward pass runs it (the CPU device on the pool): with one token, GB/s of stored bytes, which memory limits; with
- * 64 tokens, GMAC/s (10^9 multiply-adds), which arithmetic limits. Medians of five. The reading speed is that of a sum by the
- * same threads, the best of all tries of this run. Then attention of one token over 4096 keys, by cache type. Needs
- * kernels/ and base/. Exit code 0, or 2 for wrong usage.
+ * For every type and precision: a linear layer of N million weights (default 16: more than the caches hold), 4096
+ * columns, as the forward pass runs it (the CPU device on the pool): with one token, GB/s of stored bytes, which memory
+ * limits; with 64 tokens, GMAC/s (10^9 multiply-adds), which arithmetic limits. Medians of five. The reading speed is
+ * that of a sum by the same threads, the best of all tries of this run. Then attention of one token over 4096 keys, by
+ * cache type. Needs kernels/ and base/. Exit code 0, or 2 for wrong usage.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -141,11 +141,13 @@ static void line(const struct bench *b, const struct qs_format *f, enum qs_preci
     const double macs = (double)many_rows * COLS * TOKENS;
     static const char *const names[] = { "exact", "fast" };
     if (json)
-        printf("%s\n{\"type\": \"%s\", \"precision\": \"%s\", \"level\": \"%s\", \"read_gb_s\": %.3f, \"gmac_s\": %.3f}",
-               *comma ? "," : "", f->name, names[p], qs_level_name(qs_level_now()), stored / one * 1e-9, macs / many * 1e-9);
+        printf(
+            "%s\n{\"type\": \"%s\", \"precision\": \"%s\", \"level\": \"%s\", \"read_gb_s\": %.3f, \"gmac_s\": %.3f}",
+            *comma ? "," : "", f->name, names[p], qs_level_name(qs_level_now()), stored / one * 1e-9,
+            macs / many * 1e-9);
     else
-        printf("%-8s %-5s %-5s %8.2f %5.0f%% %9.2f\n", f->name, names[p], qs_level_name(qs_level_now()), stored / one * 1e-9,
-               100 * stored / one / b->read, macs / many * 1e-9);
+        printf("%-8s %-5s %-5s %8.2f %5.0f%% %9.2f\n", f->name, names[p], qs_level_name(qs_level_now()),
+               stored / one * 1e-9, 100 * stored / one / b->read, macs / many * 1e-9);
     *comma = true;
     fflush(stdout);
 }
@@ -180,10 +182,11 @@ static void attention(struct bench *b, bool json, bool comma)
         op.u.attend.scale = 0.125f;
         const double t = time_op(b, &op);
         if (json)
-            printf("%s\n{\"attend\": \"%s\", \"keys\": %d, \"seconds\": %.9f}", comma || i > 0 ? "," : "", qs_type_name(types[i]), KEYS, t);
+            printf("%s\n{\"attend\": \"%s\", \"keys\": %d, \"seconds\": %.9f}", comma || i > 0 ? "," : "",
+                   qs_type_name(types[i]), KEYS, t);
         else
-            printf("attention of %d heads (%d with keys) of %d over %d keys in %s: %.3f ms\n", HEADS, KV_HEADS, DIM, KEYS,
-                   qs_type_name(types[i]), t * 1e3);
+            printf("attention of %d heads (%d with keys) of %d over %d keys in %s: %.3f ms\n", HEADS, KV_HEADS, DIM,
+                   KEYS, qs_type_name(types[i]), t * 1e3);
     }
 }
 
@@ -243,7 +246,8 @@ int main(int argc, char **argv)
     for (; at < argc && argv[at][0] == '-'; at++) {
         char *end = NULL;
         if (strcmp(argv[at], "--help") == 0) {
-            puts("ops [--json] [--million N] [--threads N] [TYPE...]: times products and attention; bench/ops.c says how");
+            puts("ops [--json] [--million N] [--threads N] [TYPE...]: times products and attention; bench/ops.c says "
+                 "how");
             return 0;
         }
         if (strcmp(argv[at], "--json") == 0) {

@@ -2,9 +2,11 @@
  *
  * One line each, newest first: seconds since 1970, a blank, the absolute path; a backslash and a line end in a path are
  * written \\ and \n. Lines that are not of this form are passed over. The file is replaced as a whole, never edited in
- * place. No shared state: who comes last wins.
+ * place. Who changes it holds the lock on a file beside it, so that nothing of two who change it at once is lost; a lock
+ * that is not to be had in a moment is not waited for, as the list is not worth it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -17,6 +19,8 @@
 #include "core/library_internal.h"
 
 #define MAX_FILE (1u << 20)
+#define LOCK_TRIES 50
+#define LOCK_NAP_NS 2000000 /* between them */
 
 static int recent_file(struct qs_str *out, struct qs_err *e)
 {
@@ -133,14 +137,30 @@ static int absolute(const char *path, char **out, struct qs_err *e)
     return *out ? QS_OK : qs_fail_mem(e, strlen(path), "a path");
 }
 
+/* The lock's descriptor, -1: without. */
+static int take_lock(void)
+{
+    struct qs_str path = QS_STR_INIT;
+    int fd = -1, rc = recent_file(&path, NULL);
+    qs_str_add(&path, ".lock");
+    if (!rc && !path.failed)
+        fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    for (int i = 0; fd >= 0 && i < LOCK_TRIES && (rc = qs_file_lock(fd, path.data, NULL)) == QS_EBUSY; i++)
+        nanosleep(&(struct timespec){ .tv_nsec = LOCK_NAP_NS }, NULL);
+    qs_str_free(&path);
+    return fd;
+}
+
 /* Takes the path out, and puts it on top when `opened` is a time. */
 static int change(const char *path, int64_t opened, struct qs_err *e)
 {
     struct qs_library_recent old = { .n = 0 }, now = { .n = 0 };
     char *full = NULL;
-    int rc = absolute(path, &full, e);
-    if (!rc)
+    int rc = absolute(path, &full, e), lock = -1;
+    if (!rc) {
+        lock = take_lock();
         rc = qs_library_load_recent(&old, e);
+    }
     if (!rc && opened >= 0)
         rc = append(&now, qs_strdup(full), opened, e);
     for (size_t i = 0; i < old.n && !rc; i++)
@@ -148,6 +168,8 @@ static int change(const char *path, int64_t opened, struct qs_err *e)
             rc = append(&now, qs_strdup(old.item[i].path), old.item[i].opened, e);
     if (!rc && (opened >= 0 || now.n != old.n))
         rc = save(&now, e);
+    if (lock >= 0)
+        close(lock);
     qs_library_free_recent(&old);
     qs_library_free_recent(&now);
     qs_free(full);

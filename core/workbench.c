@@ -29,7 +29,8 @@ void qs_wb_job_free(struct qs_wb_job *j)
 {
     if (!j)
         return;
-    qs_job_free(j->job);
+    if (!j->guest)
+        qs_job_free(j->job);
     qs_free(j->path);
     qs_free(j->preset);
     qs_wb_doc_free(j->opened);
@@ -102,6 +103,16 @@ static void make_room(struct qs_workbench *w, const struct qs_wb_job *next)
         }
 }
 
+/* Into the list, where there is room already. */
+static void list(struct qs_workbench *w, struct qs_wb_job *j)
+{
+    j->pub.id = ++w->last_id;
+    qs_job_status(j->job, &j->pub.status);
+    w->job[w->n_jobs++] = j;
+    make_room(w, j);
+    w->changed = true;
+}
+
 int qs_wb_job_start(struct qs_workbench *w, const struct qs_wb_kind *kind, struct qs_wb_job *j, const char *title,
                     struct qs_err *e)
 {
@@ -122,11 +133,7 @@ int qs_wb_job_start(struct qs_workbench *w, const struct qs_wb_kind *kind, struc
         qs_wb_job_free(j);
         return rc;
     }
-    j->pub.id = ++w->last_id;
-    qs_job_status(j->job, &j->pub.status);
-    w->job[w->n_jobs++] = j;
-    make_room(w, j);
-    w->changed = true;
+    list(w, j);
     return QS_OK;
 }
 
@@ -206,10 +213,17 @@ static int run_other(struct qs_job *job, void *ctx, struct qs_err *e)
     return j->fn(job, j->ctx, e);
 }
 
+/* A message that begins with the file's name does not get it once more. */
+static void log_failure(struct qs_workbench *w, const char *title, const char *why)
+{
+    const bool said = strncmp(why, title, strlen(title)) == 0;
+    qs_log_add(w->log, QS_LOG_ERROR, "%s%s%s", said ? "" : title, said ? "" : ": ", why);
+}
+
 static void other_ended(struct qs_workbench *w, struct qs_wb_job *j)
 {
     if (j->pub.status.state == QS_JOB_FAILED)
-        qs_log_add(w->log, QS_LOG_ERROR, "%s: %s", j->pub.status.title, j->pub.status.err.msg);
+        log_failure(w, j->pub.status.title, j->pub.status.err.msg);
     if (j->free_ctx)
         j->free_ctx(j->ctx);
     j->free_ctx = NULL;
@@ -236,6 +250,36 @@ int qs_workbench_start(struct qs_workbench *w, const char *word, const char *tit
     return rc;
 }
 
+static const struct qs_wb_kind guest_kind = { .kind = QS_WORK_OTHER };
+
+int qs_workbench_watch(struct qs_workbench *w, const char *word, struct qs_job *job, unsigned *id, struct qs_err *e)
+{
+    struct qs_wb_job *j = qs_wb_job_new(NULL);
+    if (!j || !qs_grow(&w->job, &w->cap_jobs, w->n_jobs + 1, sizeof *w->job)) {
+        qs_wb_job_free(j);
+        return qs_fail_mem(e, sizeof *j, "the list of jobs");
+    }
+    j->guest = j->passing = true;
+    j->job = job;
+    j->kind = &guest_kind;
+    j->pub.kind = guest_kind.kind;
+    j->pub.word = word;
+    j->pub.started = (int64_t)time(NULL);
+    list(w, j);
+    *id = j->pub.id;
+    return QS_OK;
+}
+
+void qs_workbench_unwatch(struct qs_workbench *w, unsigned id)
+{
+    struct qs_wb_job *j = qs_wb_job_find(w, id);
+    if (!j || !j->guest)
+        return;
+    j->job = NULL;
+    qs_workbench_job_dismiss(w, id);
+    w->changed = true;
+}
+
 /* ---- taking in ----------------------------------------------------------------------------------------------- */
 
 static bool look(struct qs_wb_job *j)
@@ -253,8 +297,10 @@ static bool has_ended(const struct qs_wb_job *j)
 static void take_in(struct qs_workbench *w, struct qs_wb_job *j)
 {
     const unsigned id = j->pub.id;
-    qs_job_wait(j->job, NULL); /* its function has returned */
-    qs_job_free(j->job);
+    if (!j->guest) {
+        qs_job_wait(j->job, NULL); /* its function has returned */
+        qs_job_free(j->job);
+    }
     j->job = NULL;
     j->pub.pause_wanted = false;
     j->pub.resumable = j->kind->resume && j->pub.status.state != QS_JOB_DONE;

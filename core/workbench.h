@@ -181,8 +181,8 @@ void qs_workbench_zoom_end(struct qs_workbench *w);
  * that. */
 struct qs_doc_candidate {
     bool wanted;
-    unsigned job;                    /* that makes it; 0: none runs */
-    struct qs_candidate_model *candidate; /* the newest whole one, to be run; NULL: none yet. Valid until the next poll
+    unsigned job;                    /* that makes it, or is being stopped; 0: none runs */
+    struct qs_candidate *candidate; /* the newest whole one, to be run; NULL: none yet. Valid until the next poll
                                       * or edit: take a reference */
     bool fresh;                      /* it is what the recipe says now */
     struct qs_err err;               /* why it is not, and no job runs for it; code QS_OK: nothing is known of */
@@ -241,6 +241,12 @@ void qs_workbench_job_dismiss(struct qs_workbench *w, unsigned id);         /* a
  * tells its end. */
 int qs_workbench_start(struct qs_workbench *w, const char *word, const char *title, qs_job_fn *fn, void *ctx,
                        void (*free_ctx)(void *ctx), unsigned *id, struct qs_err *e);
+
+/* A job that somebody else has started and owns (QS_WORK_OTHER too): it stands in the list while it runs, and is
+ * polled, paused and cancelled like the rest. It is taken off the list before its owner frees it, unless the workbench
+ * has ended; an id that is not there any more does nothing. */
+int qs_workbench_watch(struct qs_workbench *w, const char *word, struct qs_job *job, unsigned *id, struct qs_err *e);
+void qs_workbench_unwatch(struct qs_workbench *w, unsigned id);
 
 struct qs_write_request {
     const char *path;            /* NULL: beside the model, MODEL.TYPE.gguf */

@@ -2,7 +2,8 @@
  *
  * One job makes it at a time, from a plan of its own. An edit stops that job; when its end is taken in the next one
  * begins with all that is there: the newest whole candidate, and what the stopped job had made. A plan of which
- * everything is there needs no job.
+ * everything is there needs no job. One that is not wanted any more is stopped, and counts as the one job until its end
+ * is taken in.
  */
 #include "core/workbench_internal.h"
 
@@ -26,7 +27,7 @@ void qs_wb_candidate_drop(struct qs_wb_doc *d)
 }
 
 /* The newest whole one; the reference is taken over. */
-static void take(struct qs_wb_doc *d, struct qs_candidate_model *c, uint64_t version)
+static void take(struct qs_wb_doc *d, struct qs_candidate *c, uint64_t version)
 {
     qs_wb_candidate_drop(d);
     d->candidate.candidate = c;
@@ -61,9 +62,13 @@ static void ended(struct qs_workbench *w, struct qs_wb_job *j)
         qs_log_add(w->log, QS_LOG_ERROR, "the candidate: %s", st->err.msg);
     qs_plan_free(j->plan);
     j->plan = NULL;
-    if (!d || d->candidate.job != j->pub.id) /* another document, or not wanted any more */
+    if (!d || d->candidate.job != j->pub.id) /* another document */
         return;
     d->candidate.job = 0;
+    if (!d->candidate.wanted) { /* what it made goes with it */
+        changed(w);
+        return;
+    }
     if (st->state == QS_JOB_DONE) {
         take(d, j->candidate, j->version);
     } else {
@@ -153,7 +158,6 @@ int qs_workbench_candidate_want(struct qs_workbench *w, bool wanted, struct qs_e
     d->candidate.wanted = wanted;
     if (!wanted) {
         stop(w, d->candidate.job);
-        d->candidate.job = 0;
         d->candidate.err = (struct qs_err)QS_ERR_INIT;
         qs_wb_candidate_drop(d);
     } else if (!d->candidate.job) {

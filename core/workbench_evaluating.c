@@ -22,8 +22,8 @@ struct qs_wb_eval {
     char *file, *text, *held_out, *calibration, *name, *title;
     struct qs_recipe *recipe;
     bool allow_requantize;
-    struct qs_candidate_model *known;    /* what the evaluation need not make */
-    struct qs_candidate_model *made;     /* what it made: for the next one */
+    struct qs_candidate *known;    /* what the evaluation need not make */
+    struct qs_candidate *made;     /* what it made: for the next one */
     struct qs_pool *pool;
     pthread_mutex_t lock;
     struct { struct qs_eval_point *point; size_t n, step, windows, n_ctx; uint64_t tokens, need; bool by_layer; } told;
@@ -182,7 +182,7 @@ static int name_all(struct qs_wb_eval *v, struct qs_err *e)
 
 /* The candidate that the workbench keeps, where it is what the recipe says; else that of the last evaluation of this
  * model, of which an edit has changed little; NULL: none. */
-static struct qs_candidate_model *known_of(const struct qs_workbench *w)
+static struct qs_candidate *known_of(const struct qs_workbench *w)
 {
     const struct qs_wb_doc *d = w->doc;
     const struct qs_wb_eval *last = w->evaluated;

@@ -67,7 +67,7 @@ struct qs_wb_doc {
     struct qs_recipe *draft;   /* an open edit */
     struct qs_doc_candidate candidate;
     uint64_t candidate_of;     /* version of the document that it is of */
-    struct qs_candidate_model *begun; /* newer than it and not whole: what is made of it stays; NULL: none */
+    struct qs_candidate *begun; /* newer than it and not whole: what is made of it stays; NULL: none */
     struct qs_total_error error; /* as of these two versions */
     uint64_t error_survey, error_doc;
 };
@@ -109,6 +109,7 @@ struct qs_wb_job {
     struct qs_pool *pool;
     struct qs_wb_sources *src;    /* NULL while opening */
     bool ending;               /* its end is being taken in */
+    bool guest;                /* `job` is somebody else's */
     bool passing;              /* leaves the list when it ends, whatever the end */
     const struct qs_wb_kind *kind;
     /* by kind */
@@ -119,7 +120,7 @@ struct qs_wb_job {
     struct qs_wb_order *order; bool goes_on;           /* QS_WORK_WRITE */
     struct qs_writer_watch *watch;
     struct qs_writer_result *result;
-    struct qs_plan *plan; struct qs_candidate_model *candidate; uint64_t version; /* QS_WORK_CANDIDATE */
+    struct qs_plan *plan; struct qs_candidate *candidate; uint64_t version; /* QS_WORK_CANDIDATE */
     struct qs_wb_eval *eval;                           /* QS_WORK_EVALUATE */
     qs_job_fn *fn; void *ctx; void (*free_ctx)(void *ctx); /* QS_WORK_OTHER */
 };

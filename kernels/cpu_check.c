@@ -220,8 +220,8 @@ static int check_experts(const struct qs_op *op, struct qs_err *e)
     const struct qs_mat *mats[] = { &op->u.experts.router, &op->u.experts.up, &op->u.experts.down, &op->u.experts.gate };
     if (n == 0 || n > 65536 || used == 0 || used > n || ff == 0 || ff > SIZE_MAX / 1024)
         return bad(op, "number of experts", e);
-    if (used > QS_CPU_EXPERTS_USED)
-        return qs_fail(e, QS_EUNSUPPORTED, "%zu experts for one token are too many (at most %d)", used, QS_CPU_EXPERTS_USED);
+    if (used > QS_EXPERTS_USED_MAX)
+        return qs_fail(e, QS_EUNSUPPORTED, "%zu experts for one token are too many (at most %d)", used, QS_EXPERTS_USED_MAX);
     if (!precision_known(op->u.experts.precision) || (unsigned)op->u.experts.glu > QS_GLU_OAI)
         return bad(op, "unknown kind", e);
     for (int i = 0; i < (fused ? 3 : 4); i++) {

@@ -94,12 +94,6 @@ static int buf_read(struct qs_device *d, const struct qs_buf *b, size_t at, void
 
 /* ---- recording */
 
-static bool can(const struct qs_device *d, const struct qs_op *op)
-{
-    (void)d;
-    return qs_cpu_check(op, NULL) == QS_OK;
-}
-
 static int begin(struct qs_device *d, struct qs_err *e)
 {
     (void)e;
@@ -176,7 +170,7 @@ int qs_cpu_device_new(struct qs_pool *pool, struct qs_device **out, struct qs_er
     *out = NULL;
     if (!c)
         return qs_fail_mem(e, sizeof *c, "the CPU device");
-    c->base = (struct qs_device){ "cpu", buf_new, buf_free, buf_write, buf_read, can, begin, record, submit, memory,
+    c->base = (struct qs_device){ "cpu", buf_new, buf_free, buf_write, buf_read, begin, record, submit, memory,
                                   free_device };
     c->pool = pool;
     c->threads = pool ? qs_pool_threads(pool) : 1;

@@ -10,10 +10,7 @@
 #include "kernels/op.h"
 #include "kernels/rows.h"
 
-enum {
-    QS_CPU_ALIGN = 64,
-    QS_CPU_EXPERTS_USED = 64 /* at most, of one token */
-};
+enum { QS_CPU_ALIGN = 64 };
 
 struct qs_buf {
     uint8_t *p;

@@ -141,7 +141,7 @@ static void route(const struct qs_op *op, const struct place *p)
     memset(p->begin, 0, (experts + 1) * sizeof *p->begin);
     for (int pass = 0; pass < 2; pass++) {
         for (size_t t = 0; t < n; t++) {
-            struct assignment out[QS_CPU_EXPERTS_USED];
+            struct assignment out[QS_EXPERTS_USED_MAX];
             const float *logits = p->logits + t * experts;
             choose(logits, experts, used, out);
             weigh(op, logits, out);

@@ -48,6 +48,8 @@ struct qs_cache {         /* keys or values of one layer: row of position p at b
     int type;             /* QS_F32, QS_F16, QS_Q8_0, QS_Q4_0; a head's dimension must be a multiple of its block */
 };
 
+/* No architecture of core/model/arch.c has QS_NORM_LAYER or QS_GLU_GELU_ERF, and nothing sets a tap yet: they wait for
+ * architectures and for a calibration to come, and are tested like the rest. */
 enum qs_norm_kind { QS_NORM_RMS, QS_NORM_LAYER };
 enum qs_rope_kind { QS_ROPE_NORM /* pairs (2i, 2i+1) */, QS_ROPE_NEOX /* pairs (i, i + n_rot/2) */ };
 enum qs_glu_kind {
@@ -77,6 +79,7 @@ enum qs_op_kind {
 };
 
 #define QS_LINEAR_MAX 3 /* matrices that share one input */
+#define QS_EXPERTS_USED_MAX 64 /* experts that one token is sent through */
 
 struct qs_op {
     enum qs_op_kind kind;
@@ -119,7 +122,8 @@ struct qs_op {
          * the chosen logits; times scale. out = sum over the chosen in index order of weight * (down(glu(gate in, up in))
          * + biases). gate, up, down: stacks of n_expert; where gate has no parts, `up` holds gate rows first, then up rows
          * (fused). Biases: n_expert rows of host memory, as long as the matrix has rows (fused: up_bias holds both, gate_bias
-         * is NULL), NULL: none. The router always works in float32. At most 64 are used; a NaN logit is chosen last. */
+         * is NULL), NULL: none. The router always works in float32. At most
+         * QS_EXPERTS_USED_MAX are used; a NaN logit is chosen last. */
         struct { enum qs_precision precision; struct qs_view in, out; struct qs_mat router, gate, up, down;
                  const float *router_bias, *gate_bias, *up_bias, *down_bias; size_t n_expert, n_used, cols, ff;
                  bool softmax_after, normalise; float scale; enum qs_glu_kind glu; float alpha, limit; } experts;
@@ -134,9 +138,9 @@ struct qs_device {
     void (*buf_free)(struct qs_device *d, struct qs_buf *b);                                   /* NULL allowed */
     int (*buf_write)(struct qs_device *d, struct qs_buf *b, size_t at, const void *from, size_t bytes, struct qs_err *e);
     int (*buf_read)(struct qs_device *d, const struct qs_buf *b, size_t at, void *to, size_t bytes, struct qs_err *e);
-    bool (*can)(const struct qs_device *d, const struct qs_op *op); /* supports it, types and shapes included */
     int (*begin)(struct qs_device *d, struct qs_err *e);            /* forgets what was recorded and not submitted */
-    int (*record)(struct qs_device *d, const struct qs_op *op, struct qs_err *e); /* copies *op; QS_EUNSUPPORTED: !can */
+    /* Copies *op and claims the working memory it needs. QS_EUNSUPPORTED: a type, QS_EINVAL: a shape that it cannot run. */
+    int (*record)(struct qs_device *d, const struct qs_op *op, struct qs_err *e);
     int (*submit)(struct qs_device *d, enum qs_prio prio, struct qs_err *e); /* runs all; results are visible */
     uint64_t (*memory)(const struct qs_device *d);                  /* private bytes it holds */
     void (*free)(struct qs_device *d);

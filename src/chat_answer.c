@@ -1,10 +1,9 @@
 /* chat_answer.c - one answer on a plain terminal or a pipe: streamed as it comes, stopped by Ctrl-C, printed.
  *
- * Owns the handler of SIGINT while an answer of one side runs. On a terminal everything it could act on but line ends
- * and tabs is shown as an escape; a pipe gets the text as it is.
+ * On a terminal everything it could act on but line ends and tabs is shown as an escape; a pipe gets the text as it is.
  */
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,28 +12,18 @@
 #include "base/unicode.h"
 #include "core/report/report_chat.h"
 #include "src/chat_line.h"
+#include "src/interrupt.h"
 #include "src/progress.h"
 
 #define LOOK_SECONDS 0.02
 
-static volatile sig_atomic_t interrupts;
-
-static void on_signal(int sig)
-{
-    interrupts = interrupts + 1;
-    if (interrupts < 2)
-        return;
-    signal(sig, SIG_DFL); /* delivered again, and then deadly, when this handler returns */
-    raise(sig);
-}
-
-/* Text for a terminal: line ends and tabs stay. */
+/* Text for a terminal: line ends and tabs stay; a 0 byte is an escape like others. */
 static void add_clean(struct qs_str *out, const char *text, size_t n)
 {
     const bool ascii = !qs_locale_utf8();
     for (size_t at = 0; at < n;) {
         size_t len = 0;
-        while (at + len < n && text[at + len] != '\n' && text[at + len] != '\t')
+        while (at + len < n && text[at + len] && text[at + len] != '\n' && text[at + len] != '\t')
             len++;
         char *part = qs_strndup(text + at, len);
         if (part)
@@ -42,8 +31,11 @@ static void add_clean(struct qs_str *out, const char *text, size_t n)
         out->failed |= part == NULL;
         qs_free(part);
         at += len;
-        if (at < n)
-            qs_str_addc(out, text[at++]);
+        if (at < n && !text[at])
+            qs_str_add(out, "\\x00");
+        else if (at < n)
+            qs_str_addc(out, text[at]);
+        at += at < n;
     }
 }
 
@@ -59,79 +51,110 @@ static void put_new(struct qs_chat_line *l, size_t *from)
     else
         qs_str_addn(&out, s->text + *from, s->text_len - *from);
     qs_cli_write(l->cli, out.data, out.len);
-    fflush(stdout);
+    qs_cli_flush(l->cli);
     *from = s->text_len;
     qs_str_free(&out);
 }
 
-static bool streams(const struct qs_chat_line *l)
+static bool is_data(const struct qs_chat_line *l)
 {
-    return l->n_sides < 2 && !l->cli->json && !l->cli->csv;
+    return l->cli->json || l->cli->csv;
 }
 
-static int stream(struct qs_chat_line *l, struct qs_err *e)
+/* One side goes anywhere as it comes; two, and their marks, to a person. */
+static bool streams(const struct qs_chat_line *l)
 {
-    struct sigaction act, before;
+    return !is_data(l) && (l->n_sides < 2 || isatty(STDOUT_FILENO));
+}
+
+static void put_both(struct qs_chat_line *l, struct qs_chat_stream *text)
+{
+    struct qs_str out = QS_STR_INIT;
+    qs_chat_stream_more(text, l->answer, &out);
+    if (out.len) {
+        qs_cli_write(l->cli, out.data, out.len);
+        qs_cli_flush(l->cli);
+    }
+    qs_str_free(&out);
+}
+
+/* text: of two sides; NULL: there is one. */
+static int stream(struct qs_chat_line *l, struct qs_chat_stream *text, struct qs_err *e)
+{
+    static const int signals[] = { SIGINT };
+    struct qs_interrupt watch;
     size_t shown = 0;
     bool stopped = false;
     int rc = QS_OK;
-    memset(&act, 0, sizeof act);
-    act.sa_handler = on_signal;
-    sigemptyset(&act.sa_mask);
-    interrupts = 0;
-    sigaction(SIGINT, &act, &before);
+    qs_interrupt_begin(&watch, signals, 1);
     for (bool ended = false; !ended && !rc;) {
         ended = qs_chat_wait(l->chat, LOOK_SECONDS);
         rc = qs_chat_look(l->chat, l->answer, e);
-        if (!rc)
+        if (!rc && text)
+            put_both(l, text);
+        else if (!rc)
             put_new(l, &shown);
-        if (interrupts && !stopped) {
+        if (qs_interrupted() && !stopped) {
             stopped = true;
             qs_chat_stop(l->chat);
         }
     }
-    sigaction(SIGINT, &before, NULL);
+    qs_interrupt_end(&watch);
     if (shown)
         qs_cli_write(l->cli, "\n", 1);
-    fflush(stdout);
+    qs_cli_flush(l->cli);
+    return rc;
+}
+
+static int stream_both(struct qs_chat_line *l, struct qs_err *e)
+{
+    struct qs_chat_stream *text = NULL;
+    int rc = qs_chat_stream_new(qs_cli_width(), !qs_locale_utf8(), &text, e);
+    if (rc)
+        qs_chat_stop(l->chat);
+    else
+        rc = stream(l, text, e);
+    qs_chat_stream_free(text);
     return rc;
 }
 
 int qs_chat_line_wait(struct qs_chat_line *l, struct qs_err *e)
 {
+    struct qs_err ending = QS_ERR_INIT;
     int rc = QS_OK;
     if (streams(l))
-        rc = stream(l, e);
+        rc = l->n_sides < 2 ? stream(l, NULL, e) : stream_both(l, e);
     else
         qs_progress_watch(qs_chat_job(l->chat), l->cli->quiet);
-    const int ended = qs_job_wait(qs_chat_job(l->chat), e);
+    const int ended = qs_job_wait(qs_chat_job(l->chat), &ending);
     if (!rc)
         rc = qs_chat_look(l->chat, l->answer, e);
+    if (!rc && e)
+        *e = ending;
     return rc ? rc : ended;
 }
 
 int qs_chat_line_print(struct qs_chat_line *l)
 {
     struct qs_cli *cli = l->cli;
-    const struct qs_chat_report view = { .data = cli->json || cli->csv };
+    const struct qs_chat_report view = { .data = is_data(l) };
     struct qs_str text = QS_STR_INIT;
     int exit_code = QS_EXIT_DONE;
-    if (streams(l))
+    if (streams(l) && l->n_sides < 2)
         return QS_EXIT_DONE;
-    if (!view.data) {
+    if (!streams(l) && !view.data) {
         qs_chat_text(l->answer, qs_cli_width(), !qs_locale_utf8(), &text);
         exit_code = qs_cli_write(cli, text.data, text.len);
         qs_str_free(&text);
     }
-    struct qs_report *r = exit_code == QS_EXIT_DONE ? qs_report_chat(l->answer, &view) : NULL;
-    if (!r) {
-        struct qs_err e = QS_ERR_INIT;
-        qs_fail_mem(&e, 0, "the report");
-        return exit_code == QS_EXIT_DONE ? qs_cli_fail(cli, &e) : exit_code;
-    }
-    exit_code = qs_cli_print(cli, r, "tokens");
-    qs_report_free(r);
-    return exit_code;
+    return exit_code == QS_EXIT_DONE ? qs_cli_show(cli, qs_report_chat(l->answer, &view), "tokens") : exit_code;
+}
+
+/* Who has given --max-tokens knows why the answer is as long as that. */
+static bool limit_was_asked_for(const struct qs_chat_line *l)
+{
+    const char *given = qs_cli_str(l->cli, "max-tokens", NULL);
+    return given && strtoull(given, NULL, 10) == l->talk->settings.max_tokens;
 }
 
 /* What a person should know about how it ended. */
@@ -140,7 +163,10 @@ static void remark(struct qs_chat_line *l)
     const struct qs_answer *a = l->answer;
     if (*a->message && !a->code)
         qs_cli_warn(l->cli, "%s", a->message);
-    else if (a->side[0].stop == QS_STOP_LIMIT)
+    for (size_t k = 0; k < a->n_sides; k++)
+        if (a->side[k].stop == QS_STOP_END && !a->side[k].text_len)
+            qs_cli_warn(l->cli, "%s ended its answer at once", a->n_sides < 2 ? "the model" : a->side[k].label);
+    if (!*a->message && a->side[0].stop == QS_STOP_LIMIT && !limit_was_asked_for(l))
         qs_cli_note(l->cli, "stopped after %zu tokens, as --max-tokens (/set max-tokens) says", a->side[0].n);
 }
 
@@ -148,7 +174,7 @@ static void remark(struct qs_chat_line *l)
 static void remark_template(struct qs_chat_line *l)
 {
     for (size_t k = 0; k < l->n_sides; k++)
-        if (!*l->talk->settings.form && strstr(l->answer->message, "without a template")) {
+        if (l->answer->no_template && qs_side_template_guess(l->side[k])) {
             qs_cli_note(l->cli, "--template %s takes the built-in form, --no-template none; between lines: "
                         "/set template %s",
                         qs_side_template_guess(l->side[k]), qs_side_template_guess(l->side[k]));
@@ -184,7 +210,13 @@ int qs_chat_line_answer(struct qs_chat_line *l, bool *stopped)
     }
     if (!rc)
         remark(l);
-    if (!any || qs_chat_keep(l->chat, l->talk, &e))
+    struct qs_err kept = QS_ERR_INIT;
+    if (!any) {
         take_back(l);
+    } else if (qs_chat_keep(l->chat, l->talk, &kept)) {
+        qs_err_prefix(&kept, "the answer is not a part of the conversation, its message was taken back");
+        exit_code = exit_code == QS_EXIT_DONE ? qs_cli_fail(l->cli, &kept) : exit_code;
+        take_back(l);
+    }
     return exit_code;
 }

@@ -28,10 +28,17 @@ static enum after fails(struct qs_chat_line *l, const struct qs_err *e)
     return GO_ON;
 }
 
+/* "4 messages" */
+static const char *messages(const struct qs_chat_line *l, char *buf, size_t n)
+{
+    snprintf(buf, n, "%zu message%s", l->talk->n, l->talk->n == 1 ? "" : "s");
+    return buf;
+}
+
 static void put(struct qs_chat_line *l, struct qs_str *text)
 {
     qs_cli_write(l->cli, text->data, text->len);
-    fflush(stdout);
+    qs_cli_flush(l->cli);
     qs_str_free(text);
 }
 
@@ -52,12 +59,17 @@ static enum after run_help(struct qs_chat_line *l, const char *rest)
 static enum after run_system(struct qs_chat_line *l, const char *rest)
 {
     struct qs_err e = QS_ERR_INIT;
-    return qs_talk_system(l->talk, rest, strlen(rest), &e) ? fails(l, &e) : GO_ON;
+    if (qs_talk_system(l->talk, rest, strlen(rest), &e))
+        return fails(l, &e);
+    qs_cli_note(l->cli, *rest ? "the system prompt is set" : "no system prompt any more");
+    return GO_ON;
 }
 
 static enum after run_clear(struct qs_chat_line *l, const char *rest)
 {
+    char said[32];
     (void)rest;
+    qs_cli_note(l->cli, "%s forgotten", messages(l, said, sizeof said));
     qs_talk_clear(l->talk);
     return GO_ON;
 }
@@ -86,24 +98,42 @@ static enum after run_edit(struct qs_chat_line *l, const char *rest)
     return qs_talk_say(l->talk, rest, strlen(rest), &e) ? fails(l, &e) : ANSWER;
 }
 
-static enum after run_save(struct qs_chat_line *l, const char *rest)
+static enum after save(struct qs_chat_line *l, const char *path, bool overwrite)
 {
     struct qs_err e = QS_ERR_INIT;
-    if (!*rest)
+    char said[32];
+    if (!*path) {
         qs_fail(&e, QS_EINVAL, "/save needs the name of a file");
-    else if (qs_talk_save(l->talk, rest, false, &e) == QS_OK)
+    } else if (qs_talk_save(l->talk, path, overwrite, &e) == QS_OK) {
+        qs_cli_note(l->cli, "saved %s: %s", path, messages(l, said, sizeof said));
         return GO_ON;
+    }
     e.advice = QS_ADVISE_NONE; /* its words are those of options */
+    if (e.code == QS_EEXISTS)
+        qs_fail(&e, QS_EEXISTS, "%s exists already: /save! %s overwrites it", path, path);
     return fails(l, &e);
+}
+
+static enum after run_save(struct qs_chat_line *l, const char *rest)
+{
+    return save(l, rest, false);
+}
+
+static enum after run_save_over(struct qs_chat_line *l, const char *rest)
+{
+    return save(l, rest, true);
 }
 
 static enum after run_load(struct qs_chat_line *l, const char *rest)
 {
     struct qs_err e = QS_ERR_INIT;
-    if (!*rest)
+    char said[32];
+    if (!*rest) {
         qs_fail(&e, QS_EINVAL, "/load needs the name of a file");
-    else if (qs_talk_load(l->talk, rest, &e) == QS_OK)
+    } else if (qs_talk_load(l->talk, rest, &e) == QS_OK) {
+        qs_cli_note(l->cli, "loaded %s: %s", rest, messages(l, said, sizeof said));
         return GO_ON;
+    }
     return fails(l, &e);
 }
 
@@ -130,10 +160,15 @@ static enum after run_set(struct qs_chat_line *l, const char *rest)
         return list_settings(l);
     snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), rest);
     rest += n + strspn(rest + n, " ");
-    if (!*rest)
+    if (!*rest) {
         qs_fail(&e, QS_EINVAL, "/set needs a name and a value; /set alone lists all");
-    else if (qs_talk_set(l->talk, name, rest, &e) == QS_OK)
+    } else if (qs_talk_set(l->talk, name, rest, &e) == QS_OK) {
+        struct qs_str value = QS_STR_INIT;
+        qs_talk_show(l->talk, name, &value);
+        qs_cli_note(l->cli, "%s is %s", name, value.data ? value.data : "set");
+        qs_str_free(&value);
         return GO_ON;
+    }
     return fails(l, &e);
 }
 
@@ -148,7 +183,7 @@ static enum after run_stats(struct qs_chat_line *l, const char *rest)
     struct qs_report *r = qs_report_chat(l->answer, &(struct qs_chat_report){ .data = false });
     if (r)
         qs_cli_print(l->cli, r, NULL);
-    fflush(stdout);
+    qs_cli_flush(l->cli);
     qs_report_free(r);
     return GO_ON;
 }
@@ -167,6 +202,7 @@ const struct command qs_chat_commands[] = {
     { "regen", "", "answer the last message again, with the next seed", run_regen },
     { "edit", "TEXT", "put TEXT in place of the last message; without TEXT show it", run_edit },
     { "save", "FILE", "keep the conversation as JSON", run_save },
+    { "save!", "FILE", "the same over a file that is there", run_save_over },
     { "load", "FILE", "go on with a kept conversation, or a list of messages", run_load },
     { "set", "NAME VALUE", "change a setting; without NAME list all", run_set },
     { "stats", "", "speed, context and memory of the last answer", run_stats },

@@ -15,9 +15,9 @@ struct qs_chat_line {
     struct qs_answer *answer; /* a copy of the last one */
 };
 
-/* Waits for the answer that runs and copies it. One side: its text goes to standard output as it comes, unless the verb
- * prints data. Two: progress on standard error, where that is a terminal. The first Ctrl-C stops the answer, a second
- * one ends the program. What the job ended with. */
+/* Waits for the answer that runs and copies it. Its text goes to standard output as it comes, that of two sides only
+ * where this is a terminal. Else, and where the verb prints data: progress on standard error, where that is one. The
+ * first Ctrl-C stops the answer, a second one ends the program. What the job ended with. */
 int qs_chat_line_wait(struct qs_chat_line *l, struct qs_err *e);
 /* Answers the last message, prints it, and makes it a part of the conversation. A message that cannot be answered is
  * taken back. QS_EXIT_*; stopped: whether the person did. */

@@ -87,7 +87,8 @@ int qs_cli_job(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, 
 
 /* ---- advice ------------------------------------------------------------------------------------------------- */
 
-/* What goes behind a message, so that the two are one sentence; between the halves goes the option that names the output. */
+/* What goes behind a message, so that the two are one sentence; between the halves goes the option that names the
+ * output. */
 static const struct { const char *text, *more; } advice[] = {
     [QS_ADVISE_NONE] = { "", NULL },
     [QS_ADVISE_OVERWRITE] = { ": --force overwrites it", NULL },
@@ -151,6 +152,13 @@ int qs_cli_write(struct qs_cli *cli, const char *text, size_t n)
     return cli->write_errno == EPIPE ? QS_EXIT_DONE : QS_EXIT_FAILED;
 }
 
+void qs_cli_flush(struct qs_cli *cli)
+{
+    errno = 0;
+    if (fflush(stdout) != 0 && cli->write_errno == 0)
+        cli->write_errno = errno ? errno : EIO;
+}
+
 int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_key)
 {
     struct qs_str text = QS_STR_INIT;
@@ -168,6 +176,18 @@ int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_
         rc = qs_fail(&e, QS_ENOMEM, "out of memory while printing the report");
     int exit_code = rc ? qs_cli_fail(cli, &e) : qs_cli_write(cli, text.data, text.len);
     qs_str_free(&text);
+    return exit_code;
+}
+
+int qs_cli_show(struct qs_cli *cli, struct qs_report *r, const char *csv_key)
+{
+    struct qs_err e = QS_ERR_INIT;
+    if (!r) {
+        qs_fail_mem(&e, 0, "the report");
+        return qs_cli_fail(cli, &e);
+    }
+    const int exit_code = qs_cli_print(cli, r, csv_key);
+    qs_report_free(r);
     return exit_code;
 }
 

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "core/quant/preset.h"
+#include "core/text/chat.h"
 #include "kernels/format.h"
 #include "kernels/level.h"
 #include "src/verb.h"
@@ -107,6 +108,11 @@ static void roff_options(struct qs_str *out, const struct qs_opt *o)
             roff(out, o->choices, "");
             qs_str_addc(out, ')');
         }
+        struct qs_str words = QS_STR_INIT;
+        qs_opt_words(&words, o);
+        roff(out, words.len ? words.data : "", "");
+        out->failed |= words.failed;
+        qs_str_free(&words);
         qs_str_add(out, o->many ? "; may be repeated\n" : "\n");
     }
 }
@@ -173,8 +179,9 @@ static const struct qs_key_doc common_keys[] = {
     { "report", "kind of the report" },
     { "version", "of its keys" },
     { "notes[]", "remarks for people, where there are any" },
-    { "NAME_how", "beside a number that is not exact in itself: how the number NAME was obtained (whole, sampled, predicted, "
-                  "measured); in a table in all rows or in none" },
+    { "NAME_how",
+      "beside a number that is not exact in itself: how the number NAME was obtained (whole, sampled, predicted, "
+      "measured); in a table in all rows or in none" },
     { "NAME_se", "beside a number from a sample: standard error of the number NAME" },
     { "error.code", "instead of all others: format, io, invalid, usage ..." },
     { "error.message", "what standard error says" },
@@ -224,6 +231,44 @@ static void man_presets(struct qs_str *out)
     }
 }
 
+/* Special tokens may have characters beyond ASCII, all of them of three bytes. */
+static void roff_token(struct qs_str *out, const char *token)
+{
+    for (; *token; token++) {
+        const unsigned char *u = (const unsigned char *)token;
+        if (u[0] >= 0xe0 && u[0] < 0xf0) {
+            qs_str_addf(out, "\\[u%04X]", (unsigned)((u[0] & 15) << 12 | (u[1] & 63) << 6 | (u[2] & 63)));
+            token += 2;
+        } else {
+            roff(out, (const char[]){ *token, 0 }, "");
+        }
+    }
+}
+
+static void man_templates(struct qs_str *out)
+{
+    size_t n;
+    const struct qs_chat_builtin *b = qs_chat_builtins(&n);
+    for (size_t i = 0; i < n; i++) {
+        qs_str_add(out, ".TP\n\\fB");
+        roff(out, b[i].name, "");
+        qs_str_add(out, "\\fR\n");
+        roff(out, b[i].help, "");
+        if (b[i].mark) {
+            qs_str_add(out, "; known by \\fB");
+            roff_token(out, b[i].mark);
+            qs_str_add(out, "\\fR");
+        }
+        if (b[i].stop) {
+            qs_str_add(out, "; ends an answer with \\fB");
+            roff_token(out, b[i].stop);
+            qs_str_add(out, "\\fR\n");
+        } else {
+            qs_str_add(out, "; an answer ends with the model\\(aqs end of text\n");
+        }
+    }
+}
+
 static void man_screen(struct qs_str *out)
 {
     struct qs_ui_action t;
@@ -268,7 +313,8 @@ static void man_settings(struct qs_str *out)
 
 static const struct { const char *name; void (*fn)(struct qs_str *); } sections[] = {
     { "version", man_version }, { "verbs", man_verbs }, { "options", man_options }, { "keys", man_keys },
-    { "types", man_types }, { "presets", man_presets }, { "screen", man_screen }, { "settings", man_settings },
+    { "types", man_types }, { "presets", man_presets }, { "templates", man_templates },
+    { "screen", man_screen }, { "settings", man_settings },
 };
 
 #define BEGIN ".\\\" BEGIN "
@@ -321,11 +367,14 @@ static void value_words(struct qs_str *out, const struct qs_opt *o)
         qs_str_add(out, "$types");
     else if (o->kind == QS_OPT_PRESET)
         qs_str_add(out, "$presets");
+    for (size_t i = 0; o->words && o->words(i); i++)
+        qs_str_addf(out, "%s%s", i ? " " : "", o->words(i));
 }
 
 static void header(struct qs_str *out)
 {
-    qs_str_add(out, "# Completion for quantscape(1). Generated from the option tables by src/gen_docs.c; do not edit.\n");
+    qs_str_add(out,
+               "# Completion for quantscape(1). Generated from the option tables by src/gen_docs.c; do not edit.\n");
 }
 
 static void bash_words(struct qs_str *out, const struct qs_opt *o)

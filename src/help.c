@@ -78,6 +78,7 @@ static void options(struct qs_str *out, const char *title, const struct qs_opt *
         qs_str_add(&help, o->help);
         if (o->kind == QS_OPT_CHOICE)
             qs_str_addf(&help, " (%s)", o->choices);
+        qs_opt_words(&help, o);
         if (o->many)
             qs_str_add(&help, "; may be repeated");
         entry(out, label.data, help.data, 28, width);

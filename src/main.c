@@ -108,8 +108,8 @@ static int check_count(struct qs_cli *cli)
     size_t n = cli->args.n_args;
     if (n < v->min_args)
         return qs_cli_usage(cli, "%s%s%s needs %s%s%s; usage: quantscape %s%s%s %s", prefix, gap, v->name,
-                            n ? "one argument more than \"" : "an argument", n ? cli->args.arg[n - 1] : "", n ? "\"" : "", prefix,
-                            gap, v->name, v->args);
+                            n ? "one argument more than \"" : "an argument", n ? cli->args.arg[n - 1] : "",
+                            n ? "\"" : "", prefix, gap, v->name, v->args);
     if (n > v->max_args)
         return qs_cli_usage(cli, "%s%s%s: \"%s\" is one argument too many; usage: quantscape %s%s%s%s%s", prefix, gap,
                             v->name, cli->args.arg[v->max_args], prefix, gap, v->name, *v->args ? " " : "", v->args);
@@ -228,9 +228,7 @@ static int dispatch(struct qs_cli *cli, struct words *w)
 /* Results that did not reach standard output are a failure; a reader that went away on purpose is none. */
 static int close_output(struct qs_cli *cli, int rc)
 {
-    errno = 0;
-    if (fflush(stdout) != 0 && cli->write_errno == 0)
-        cli->write_errno = errno ? errno : EIO;
+    qs_cli_flush(cli);
     if (cli->write_errno != 0 && cli->write_errno != EPIPE) {
         struct qs_err e = QS_ERR_INIT;
         qs_fail_errno(&e, cli->write_errno, "writing to standard output");

@@ -11,7 +11,6 @@
 
 #include "base/mem.h"
 #include "base/near.h"
-#include "base/str.h"
 
 struct parser {
     const struct qs_opt *const *tables;
@@ -41,6 +40,12 @@ static const struct qs_opt *find_letter(const struct parser *p, char letter)
 }
 
 /* ---- slips of the finger ------------------------------------------------------------------------------------ */
+
+void qs_opt_words(struct qs_str *out, const struct qs_opt *o)
+{
+    for (size_t i = 0; o->words && o->words(i); i++)
+        qs_str_addf(out, "%s%s", i ? ", " : ": ", o->words(i));
+}
 
 const char *qs_did_you_mean(const char *word, const char *const *words)
 {

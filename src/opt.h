@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
+#include "base/str.h"
 
 enum qs_opt_kind {
     QS_OPT_FLAG,   /* takes no value */
@@ -43,6 +44,7 @@ struct qs_opt {
     enum qs_opt_kind kind;
     const char *arg;      /* name of the value in help texts; NULL for flags */
     const char *choices;  /* QS_OPT_CHOICE */
+    const char *(*words)(size_t i); /* QS_OPT_STR: names that it may be, for help texts; NULL past the last */
     uint64_t min, max;    /* QS_OPT_NUM, QS_OPT_SIZE */
     const char *help;     /* one line, lower case, no full stop */
 };
@@ -71,6 +73,9 @@ void qs_args_free(struct qs_args *a);
 const struct qs_opt_value *qs_args_find(const struct qs_args *a, const char *name);
 /* The i-th value of a `many` option; NULL past the end. */
 const struct qs_opt_value *qs_args_nth(const struct qs_args *a, const char *name, size_t i);
+
+/* Appends ": a, b, c", the words of an option that has any. */
+void qs_opt_words(struct qs_str *out, const struct qs_opt *o);
 
 /* The candidate closest to `word` when it is close enough to be a slip of the finger, else NULL. `words` ends with
  * NULL. */

@@ -1,12 +1,11 @@
 /* progress.c - watching a job from the command line.
  *
- * Owns the signal handlers while a job runs and one line of the terminal on standard error. Copies the job's status,
+ * Owns one line of the terminal on standard error. Copies the job's status,
  * never holds its lock. One job at a time, one thread.
  */
 #include "src/progress.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,20 +13,10 @@
 
 #include "base/text.h"
 #include "base/unicode.h"
+#include "src/interrupt.h"
 #include "src/terminal.h"
 
 #define REDRAW_SECONDS 0.1
-
-static volatile sig_atomic_t interrupts;
-
-static void on_signal(int sig)
-{
-    interrupts = interrupts + 1;
-    if (interrupts < 2)
-        return;
-    signal(sig, SIG_DFL); /* delivered again, and then deadly, when this handler returns */
-    raise(sig);
-}
 
 /* "3.91" with a decimal prefix: counts of weights and tensors, not bytes. */
 static void add_count(struct qs_str *out, double n)
@@ -87,8 +76,9 @@ static void add_totals(struct qs_str *out, const struct qs_job_status *s, bool u
         add_unit(out, s->unit);
 }
 
-/* "blk.3.ffn_down.weight -> Q6_K 7.17%"; briefly "blk.3.ffn_down Q6_K 7.17%". Of what is longer than `cells` the tensor's
- * own error goes, then the first word, a name, is shortened in the middle. Nothing where there is no room for that. */
+/* "blk.3.ffn_down.weight -> Q6_K 7.17%"; briefly "blk.3.ffn_down Q6_K 7.17%". Of what is longer than `cells` the
+ * tensor's own error goes, then the first word, a name, is shortened in the middle. Nothing where there is no room for
+ * that. */
 static void add_item(struct qs_str *out, const char *item, bool brief, size_t cells, bool ascii)
 {
     static const char suffix[] = ".weight", arrow[] = " -> ";
@@ -241,27 +231,16 @@ static void erase(struct screen *sc)
     fflush(stderr);
 }
 
-static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-#define N_SIGNALS (sizeof signals / sizeof *signals)
-
 void qs_progress_watch(struct qs_job *job, bool quiet)
 {
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
     const char *term = getenv("TERM");
     struct screen sc = { !quiet && isatty(STDERR_FILENO), term && strcmp(term, "dumb") != 0, 0 };
-    struct sigaction act, before[N_SIGNALS];
+    struct qs_interrupt watch;
     bool cancelled = false;
-    memset(&act, 0, sizeof act);
-    act.sa_handler = on_signal;
-    act.sa_flags = SA_RESTART;
-    sigemptyset(&act.sa_mask);
-    interrupts = 0;
-    for (size_t i = 0; i < N_SIGNALS; i++) {
-        sigaction(signals[i], NULL, &before[i]);
-        if (before[i].sa_handler != SIG_IGN) /* nohup stays nohup */
-            sigaction(signals[i], &act, NULL);
-    }
+    qs_interrupt_begin(&watch, signals, sizeof signals / sizeof *signals);
     while (!qs_job_wait_for(job, REDRAW_SECONDS)) {
-        if (interrupts && !cancelled) {
+        if (qs_interrupted() && !cancelled) {
             cancelled = true;
             qs_job_cancel(job);
             erase(&sc);
@@ -273,6 +252,5 @@ void qs_progress_watch(struct qs_job *job, bool quiet)
             draw(&sc, job);
     }
     erase(&sc);
-    for (size_t i = 0; i < N_SIGNALS; i++)
-        sigaction(signals[i], &before[i], NULL);
+    qs_interrupt_end(&watch);
 }

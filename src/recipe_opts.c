@@ -45,12 +45,14 @@ static int check_pins(struct qs_cli *cli)
     return QS_EXIT_DONE;
 }
 
-/* Options that cannot both be meant, alone or with what a recipe file says; the file by itself is judged by its reader. */
+/* Options that cannot both be meant, alone or with what a recipe file says; the file by itself is judged by its reader.
+ */
 static int check_sense(struct qs_cli *cli, const struct qs_recipe *r)
 {
     const bool asked = qs_cli_has(cli, "leave-output") || qs_cli_has(cli, "output-type");
     if (asked && r->leave_output && r->output_type != QS_TYPE_NONE)
-        return qs_cli_usage(cli, "--leave-output keeps the output tensor as it is, --output-type gives it another type: "
+        return qs_cli_usage(cli,
+                            "--leave-output keeps the output tensor as it is, --output-type gives it another type: "
                             "they exclude each other");
     if (qs_cli_has(cli, "pure") && r->preset->base == QS_TYPE_NONE)
         return qs_cli_usage(cli, "--pure gives every tensor the preset's base type, and %s has none: they exclude each "

@@ -14,19 +14,30 @@
       .help = "preset or file type to write: Q4_K_M, IQ4_XS, Q8_0 ... (default: Q4_K_M)" },                            \
     QS_RECIPE_MORE_OPTIONS
 #define QS_RECIPE_MORE_OPTIONS                                                                                         \
-    { .name = "recipe", .letter = 'r', .kind = QS_OPT_FILE, .arg = "FILE",                                             \
+    { .name = "recipe",                                                                                                \
+      .letter = 'r',                                                                                                   \
+      .kind = QS_OPT_FILE,                                                                                             \
+      .arg = "FILE",                                                                                                   \
       .help = "take preset, pins and rules from a recipe file; the options below add to it" },                         \
-    { .name = "pin", .many = true, .kind = QS_OPT_STR, .arg = "NAME=TYPE", .help = "give one tensor a type" },         \
-    { .name = "rule", .many = true, .kind = QS_OPT_STR, .arg = "REGEX=TYPE",                                           \
-      .help = "give all tensors whose name the regular expression finds a type; the first match wins" },               \
-    { .name = "pure", .help = "every tensor the base type: no mix" },                                                  \
-    { .name = "output-type", .kind = QS_OPT_TYPE, .arg = "TYPE", .help = "type of the output tensor" },                \
-    { .name = "token-embd-type", .kind = QS_OPT_TYPE, .arg = "TYPE", .help = "type of the token embeddings" },         \
-    { .name = "leave-output", .help = "keep the output tensor as it is in the source" },                               \
-    { .name = "strict", .help = "fail where a row length forces another type than wanted" },                           \
-    { .name = "steady", .help = "pins and rules leave the types of all other tensors alone" },                         \
-    { .name = "imatrix", .kind = QS_OPT_FILE, .arg = "FILE", .help = "importance matrix (llama.cpp's .dat or .gguf)" }, \
-    { .name = "allow-requantize", .help = "accept a source that is quantized below Q8_0 already" }
+        { .name = "pin", .many = true, .kind = QS_OPT_STR, .arg = "NAME=TYPE", .help = "give one tensor a type" },     \
+        { .name = "rule",                                                                                              \
+          .many = true,                                                                                                \
+          .kind = QS_OPT_STR,                                                                                          \
+          .arg = "REGEX=TYPE",                                                                                         \
+          .help = "give all tensors whose name the regular expression finds a type; the first match wins" },           \
+        { .name = "pure", .help = "every tensor the base type: no mix" },                                              \
+        { .name = "output-type", .kind = QS_OPT_TYPE, .arg = "TYPE", .help = "type of the output tensor" },            \
+        { .name = "token-embd-type", .kind = QS_OPT_TYPE, .arg = "TYPE", .help = "type of the token embeddings" },     \
+        { .name = "leave-output", .help = "keep the output tensor as it is in the source" },                           \
+        { .name = "strict", .help = "fail where a row length forces another type than wanted" },                       \
+        { .name = "steady", .help = "pins and rules leave the types of all other tensors alone" },                     \
+        { .name = "imatrix",                                                                                           \
+          .kind = QS_OPT_FILE,                                                                                         \
+          .arg = "FILE",                                                                                               \
+          .help = "importance matrix (llama.cpp's .dat or .gguf)" },                                                   \
+    {                                                                                                                  \
+        .name = "allow-requantize", .help = "accept a source that is quantized below Q8_0 already"                     \
+    }
 
 /* The recipe these options describe. QS_EXIT_DONE, or the exit code after the message was printed. */
 int qs_cli_recipe(struct qs_cli *cli, struct qs_recipe **out);

@@ -85,12 +85,16 @@ int qs_cli_output(struct qs_cli *cli, const char *path, const char *option, cons
 /* ---- output ---- */
 /* As text fitted to the terminal, --json or --csv. csv_key: which table --csv prints (NULL: the first). QS_EXIT_*. */
 int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_key);
+/* The same, and frees the report; NULL: there was no memory for it, which is said. */
+int qs_cli_show(struct qs_cli *cli, struct qs_report *r, const char *csv_key);
 int qs_cli_write(struct qs_cli *cli, const char *text, size_t n); /* as it is; QS_EXIT_* */
+void qs_cli_flush(struct qs_cli *cli); /* what was written is out; a failure is kept for main */
 unsigned qs_cli_width(void);                                      /* columns of standard output; 0: not a terminal */
 
 /* ---- messages: one line on standard error, "quantscape: ..." ---- */
 int qs_cli_fail(struct qs_cli *cli, const struct qs_err *e);                  /* returns QS_EXIT_FAILED; with advice */
-/* The words of this command line for an advice, to be put behind the message; "" for none. `option` names the output. */
+/* The words of this command line for an advice, to be put behind the message; "" for none. `option` names the output.
+ */
 #define QS_ADVICE_MAX 96
 const char *qs_cli_advice(enum qs_advice a, const char *option, char *buf, size_t n);
 int qs_cli_usage(struct qs_cli *cli, const char *fmt, ...) QS_PRINTF(2, 3);   /* returns QS_EXIT_USAGE */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "core/model/need.h"
 #include "core/quant/candidate.h"
+#include "core/text/chat.h"
 #include "src/chat_line.h"
 #include "src/recipe_opts.h"
 
@@ -54,8 +55,8 @@ static const struct qs_opt options[] = {
     { .name = "rotate-cache", .help = "rotate keys and values before they are stored: less error in Q8_0 and Q4_0" },
     { .name = "precision", .kind = QS_OPT_CHOICE, .arg = "WHICH", .choices = "fast exact",
       .help = "fast: integer products where the types have them; exact: float32 activations" },
-    { .name = "template", .kind = QS_OPT_STR, .arg = "NAME",
-      .help = "a built-in chat template, or a file with Jinja, instead of the model's own" },
+    { .name = "template", .kind = QS_OPT_STR, .arg = "NAME", .words = qs_chat_builtin_name,
+      .help = "instead of the model's own chat template a file with Jinja, or a built-in one" },
     { .name = "no-template", .help = "no template: the model goes on with the text as it is" },
     { .name = "load", .kind = QS_OPT_FILE, .arg = "FILE",
       .help = "go on with a conversation kept by /save, or a list of messages" },
@@ -75,7 +76,7 @@ struct work {
     struct qs_recipe *recipe;
     struct qs_imatrix *imatrix;
     struct qs_plan *plan;
-    struct qs_candidate_model *candidate;
+    struct qs_candidate *candidate;
     struct qs_engine *engine;
     char label[QS_ANSWER_LABEL];
 };
@@ -159,23 +160,72 @@ static int making(struct qs_job *job, void *ctx, struct qs_err *e)
     return qs_candidate_run(w->candidate, w->pool, job, e);
 }
 
-/* Plan and empty candidate, with what it will take said before it is made. */
+static void warn_memory(struct qs_cli *cli, uint64_t private_bytes)
+{
+    char size[24], free[24];
+    const struct qs_machine_memory machine = qs_machine_memory();
+    if (machine.available && private_bytes > machine.available)
+        qs_cli_warn(cli, "%s of memory are needed, and %s are free", qs_fmt_bytes(size, sizeof size, private_bytes),
+                    qs_fmt_bytes(free, sizeof free, machine.available));
+}
+
+/* What both will take, before either is loaded or made. */
+static void tell_need(struct qs_cli *cli, uint64_t private_bytes, uint64_t files, uint64_t shared)
+{
+    char size[24], more[24], both[24];
+    qs_cli_note(cli, "both together take %s of memory and %s of files, %s of it shared by both",
+                qs_fmt_bytes(size, sizeof size, private_bytes), qs_fmt_bytes(more, sizeof more, files),
+                qs_fmt_bytes(both, sizeof both, shared));
+    warn_memory(cli, private_bytes);
+}
+
+/* By their headers. */
+static int tell_files(struct qs_cli *cli, const struct work *w, const char *const path[QS_ANSWER_SIDES],
+                      struct qs_err *e)
+{
+    struct qs_model *m[QS_ANSWER_SIDES] = { NULL };
+    struct qs_chat_need need;
+    int rc = qs_model_open(path[0], &m[0], e);
+    if (!rc)
+        rc = qs_model_open(path[1], &m[1], e);
+    if (!rc) {
+        qs_chat_need_models((const struct qs_model *const[]){ m[0], m[1] }, 2, &w->line.talk->settings, &need);
+        tell_need(cli, need.private_bytes, need.total - need.private_bytes, need.shared.mapped + need.shared.heap);
+    }
+    qs_model_close(m[1]);
+    qs_model_close(m[0]);
+    return rc;
+}
+
+/* Of the model, and of the candidate that is to be made of it. */
+static int tell_candidate(struct qs_cli *cli, struct work *w, struct qs_err *e)
+{
+    struct qs_chat_need need;
+    struct qs_candidate_need made;
+    char scratch[24], heap[24];
+    int rc = qs_candidate_need(w->plan, NULL, qs_pool_threads(w->pool), &made, e);
+    if (!rc)
+        rc = qs_chat_need(w->line.side, 1, &w->line.talk->settings, &need, e);
+    if (rc)
+        return rc;
+    qs_cli_note(cli, "the candidate takes %s of scratch file and, while it is made, %s of memory",
+                qs_fmt_bytes(scratch, sizeof scratch, made.scratch),
+                qs_fmt_bytes(heap, sizeof heap, made.heap + made.working));
+    tell_need(cli, need.private_bytes + need.side[0].cache + made.heap,
+              need.total - need.private_bytes + made.scratch, made.shared);
+    return QS_OK;
+}
+
+/* Plan and empty candidate. */
 static int plan_candidate(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
     const struct qs_plan_args args = { .imatrix = w->imatrix, .allow_requantize = qs_cli_has(cli, "allow-requantize") };
-    struct qs_candidate_need need;
-    char scratch[24], heap[24];
     int rc = qs_plan_make(qs_side_model(w->line.side[0]), w->recipe, &args, &w->plan, e);
     for (size_t i = 0; !rc && i < w->plan->n_warnings; i++)
         qs_cli_warn(cli, "%s", w->plan->warning[i]);
     if (!rc)
-        rc = qs_candidate_need(w->plan, NULL, qs_pool_threads(w->pool), &need, e);
-    if (rc)
-        return rc;
-    qs_cli_note(cli, "the candidate takes %s of scratch file and, while it is made, %s of memory",
-                qs_fmt_bytes(scratch, sizeof scratch, need.scratch),
-                qs_fmt_bytes(heap, sizeof heap, need.heap + need.working));
-    return qs_candidate_new(w->plan, NULL, &w->candidate, e);
+        rc = tell_candidate(cli, w, e);
+    return rc ? rc : qs_candidate_new(w->plan, NULL, &w->candidate, e);
 }
 
 static int open_candidate(struct qs_cli *cli, struct work *w, struct qs_err *e)
@@ -196,30 +246,24 @@ static int open_candidate(struct qs_cli *cli, struct work *w, struct qs_err *e)
     return qs_side_new(w->engine, &args, &w->line.side[1], e);
 }
 
-/* What both will take, before anything is loaded. */
-static int say_need(struct qs_cli *cli, struct work *w, struct qs_err *e)
+/* What a person should know about the models before the first answer. A side that is made of the first one's file has
+ * its tokenizer. */
+static void warn(struct qs_cli *cli, const struct work *w)
 {
+    const struct qs_chat_line *l = &w->line;
     struct qs_chat_need need;
-    char private[24], files[24], shared[24];
-    const struct qs_machine_memory machine = qs_machine_memory();
-    const int rc = qs_chat_need(w->line.side, w->line.n_sides, &w->line.talk->settings, &need, e);
-    if (rc)
-        return rc;
-    qs_fmt_bytes(private, sizeof private, need.private_bytes);
-    for (size_t k = 0; k < w->line.n_sides; k++) {
-        const size_t trained = qs_engine_config(qs_side_engine(w->line.side[k]))->n_ctx_train;
-        if (trained && w->line.talk->settings.n_ctx > trained)
+    if (l->n_sides == 1 && qs_chat_need(l->side, 1, &l->talk->settings, &need, NULL) == QS_OK)
+        warn_memory(cli, need.private_bytes);
+    const bool other = qs_cli_has(cli, "compare") && l->n_sides == 2 &&
+                       qs_side_vocab(l->side[0]) != qs_side_vocab(l->side[1]);
+    for (size_t k = 0; k < l->n_sides; k++) {
+        const size_t trained = qs_engine_config(qs_side_engine(l->side[k]))->n_ctx_train;
+        if (trained && l->talk->settings.n_ctx > trained)
             qs_cli_warn(cli, "%s was trained with a context of %zu tokens: what lies beyond may make no sense",
-                        qs_side_label(w->line.side[k]), trained);
+                        qs_side_label(l->side[k]), trained);
+        for (size_t i = 0; (k == 0 || other) && qs_side_warning(l->side[k], i); i++)
+            qs_cli_warn(cli, "%s: %s", qs_side_label(l->side[k]), qs_side_warning(l->side[k], i));
     }
-    if (machine.available && need.private_bytes > machine.available)
-        qs_cli_warn(cli, "%s of memory are needed, and %s are free", private,
-                    qs_fmt_bytes(files, sizeof files, machine.available));
-    else if (w->line.n_sides == 2)
-        qs_cli_note(cli, "both together take %s of memory and %s of files, %s of it shared by both", private,
-                    qs_fmt_bytes(files, sizeof files, need.total - need.private_bytes),
-                    qs_fmt_bytes(shared, sizeof shared, need.shared.mapped + need.shared.heap));
-    return QS_OK;
 }
 
 static int open_sides(struct qs_cli *cli, struct work *w, struct qs_err *e)
@@ -229,6 +273,8 @@ static int open_sides(struct qs_cli *cli, struct work *w, struct qs_err *e)
     struct qs_side_args args = { .precision = precision(cli) };
     int rc = qs_cli_pool(cli, &w->pool, e);
     args.pool = w->pool;
+    if (!rc && other)
+        rc = tell_files(cli, w, (const char *const[]){ qs_cli_arg(cli, 0), other }, e);
     if (!rc)
         rc = qs_side_open(qs_cli_arg(cli, 0), &args, &l->side[0], e);
     args.beside = l->side[0];
@@ -240,7 +286,9 @@ static int open_sides(struct qs_cli *cli, struct work *w, struct qs_err *e)
             rc = qs_sides_comparable(l->side[0], l->side[1], e);
     }
     l->follow = qs_cli_has(cli, "follow");
-    return rc ? rc : say_need(cli, w, e);
+    if (!rc)
+        warn(cli, w);
+    return rc;
 }
 
 /* ---- one answer ---------------------------------------------------------------------------------------------- */
@@ -393,12 +441,13 @@ static const struct qs_key_doc keys[] = {
     { "chat.seed", "of the random numbers" },
     { "chat.seconds", "from the start to the end of the answer" },
     { "chat.message", "why it stopped, where that needs words" },
-    { "chat.parted", "free: the first token where the sides differ, counted from 0; null: nowhere" },
+    { "chat.parted",
+      "free: the first token where the sides differ, counted from 0 (the text counts from 1); null: nowhere" },
     { "chat.shared_bytes", "bytes of weights that both use and that exist once" },
     { "divergence.tokens", "tokens at which both had seen the same text: in free mode up to the first that differs" },
     { "divergence.mean_kld", "mean of KL(first || second) over them, in nats" },
     { "divergence.max_kld", "the largest" },
-    { "divergence.max_at", "token where that is" },
+    { "divergence.max_at", "token where that is, counted from 0 (the text counts from 1)" },
     { "divergence.same_top", "share of them where the likeliest token is the same" },
     { "sides[].model", "file name, or the candidate" },
     { "sides[].precision", "fast or exact" },
@@ -424,7 +473,7 @@ static const struct qs_key_doc keys[] = {
     { "tokens[].flip", "of side 1: whether the likeliest tokens differ; null where unknown" },
     { "tokens[].seconds", "when it came, since the start" },
     { "best[].side", "0 or 1: the five likeliest tokens at every place" },
-    { "best[].index", "place in the answer" },
+    { "best[].index", "place in the answer, counted from 0" },
     { "best[].rank", "1 to 5" },
     { "best[].id", "token" },
     { "best[].piece", "its text" },
@@ -441,7 +490,8 @@ const struct qs_verb qs_verb_chat = {
     .description =
         "Answers one message (--prompt, or what comes through a pipe), or, on a terminal, line after line; /help "
         "lists the commands there. Ctrl-C stops an answer, a second one ends the program. The model's own chat "
-        "template is used; where it has none, or it fails, the message says so, and --template names a built-in form.\n\n"
+        "template is used; where it has none, or it fails, the message says so, and --template names a built-in "
+        "form.\n\n"
         "With a second model (--compare), or the candidate that a preset or recipe would make of the first (--type, "
         "--recipe), both answer the same message with the same seed. Each writes its own answer, and the first token "
         "where they part is marked; with --follow the second is fed the first one's tokens, and marks below the text "

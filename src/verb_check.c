@@ -78,15 +78,9 @@ static bool headers_sound(const struct qs_gguf *g)
 
 static int show(struct qs_cli *cli, const struct qs_check_args *args)
 {
-    size_t errors;
+    size_t errors = 0;
     struct qs_report *r = qs_report_check(args, &errors);
-    if (!r) {
-        struct qs_err e = QS_ERR_INIT;
-        qs_fail_mem(&e, 0, "the report");
-        return qs_cli_fail(cli, &e);
-    }
-    int exit_code = qs_cli_print(cli, r, "findings");
-    qs_report_free(r);
+    const int exit_code = qs_cli_show(cli, r, "findings");
     return exit_code == QS_EXIT_DONE && errors ? QS_EXIT_FAILED : exit_code;
 }
 

@@ -113,18 +113,6 @@ static int evaluate(struct qs_job *job, void *ctx, struct qs_err *e)
 
 /* ---- the history ---- */
 
-static int show_report(struct qs_cli *cli, struct qs_report *r, const char *csv)
-{
-    struct qs_err e = QS_ERR_INIT;
-    if (!r) {
-        qs_fail_mem(&e, 0, "the report");
-        return qs_cli_fail(cli, &e);
-    }
-    const int exit_code = qs_cli_print(cli, r, csv);
-    qs_report_free(r);
-    return exit_code;
-}
-
 static int run_history(struct qs_cli *cli)
 {
     struct qs_err e = QS_ERR_INIT;
@@ -140,11 +128,11 @@ static int run_history(struct qs_cli *cli)
         return qs_cli_fail(cli, &e);
     int exit_code;
     if (!compare)
-        exit_code = show_report(cli, qs_report_eval_history(h, &view), "runs");
+        exit_code = qs_cli_show(cli, qs_report_eval_history(h, &view), "runs");
     else if (qs_eval_history_find(h, qs_cli_arg(cli, 0), &a, &e) || qs_eval_history_find(h, qs_cli_arg(cli, 1), &b, &e))
         exit_code = qs_cli_fail(cli, &e);
     else
-        exit_code = show_report(cli, qs_report_eval_compare(a, b, &view), "numbers");
+        exit_code = qs_cli_show(cli, qs_report_eval_compare(a, b, &view), "numbers");
     qs_eval_history_free(h);
     return exit_code;
 }
@@ -207,7 +195,7 @@ static int check_sense(struct qs_cli *cli)
     const bool text = qs_cli_has(cli, "text"), reference = qs_cli_has(cli, "against") || qs_cli_has_recipe(cli);
     static const char *const need_text[] = { "tokens", "layers", "calibration", "held-out" };
     if (qs_cli_args(cli) != 1)
-        return qs_cli_usage(cli, "eval needs one model; usage: quantscape eval MODEL --text FILE");
+        return qs_cli_usage(cli, "one MODEL is expected; usage: quantscape eval MODEL --text FILE");
     if (!text && !qs_cli_has(cli, "prompts") && !qs_cli_has(cli, "tasks"))
         return qs_cli_usage(cli, "eval: nothing to measure on: give --text, --prompts or --tasks");
     for (size_t i = 0; i < sizeof need_text / sizeof *need_text; i++)
@@ -259,7 +247,7 @@ static int show(struct qs_cli *cli, const struct qs_evaluation *x)
 {
     const struct qs_eval_view view = { .data = cli->json || cli->csv, .csv = cli->csv };
     const char *csv = x->args.tokens ? "tokens" : x->x ? "numbers" : x->prompts_result ? "prompts" : "tasks";
-    return show_report(cli, qs_report_eval(x, &view), csv);
+    return qs_cli_show(cli, qs_report_eval(x, &view), csv);
 }
 
 static int measure(struct qs_cli *cli, struct work *w)
@@ -308,34 +296,23 @@ const struct qs_verb qs_verb_eval = {
     .summary = "measure a model or a candidate: perplexity, KL divergence, layers, prompts, tasks",
     .description =
         "Measures MODEL, or the candidate that a preset or recipe makes of it in memory, against a reference: "
-        "--against REF, "
-        "or MODEL as it is when there is a recipe. Nothing is written but a line in the history.\n\n"
+        "--against REF, or MODEL as it is when there is a recipe. Nothing is written but a line in the history.\n\n"
         "On a text (--text) it gives perplexity as llama.cpp defines it (windows of --ctx tokens, the second half of "
-        "each is "
-        "scored) with its error; with a reference, in lock-step and without a file of logits: KL divergence (mean with "
-        "error, "
-        "median, percentiles, largest), the change of the right token's probability likewise, the share of equal top "
-        "tokens, "
-        "and the ratio of the perplexities, as llama-perplexity --kl-divergence defines them. A model against itself "
-        "has a "
-        "divergence of exactly 0. --layers adds how far the hidden state is off after each block, --tokens a line for "
-        "every "
-        "token.\n\n"
+        "each is scored) with its error; with a reference, in lock-step and without a file of logits: KL divergence "
+        "(mean with error, median, percentiles, largest), the change of the right token's probability likewise, the "
+        "share of equal top tokens, and the ratio of the perplexities, as llama-perplexity --kl-divergence defines "
+        "them. A model against itself has a divergence of exactly 0. --layers adds how far the hidden state is off "
+        "after each block, --tokens a line for every token.\n\n"
         "--prompts lets both models answer, and the candidate follow the reference's answers: agreement, divergence, "
         "repetition, the worst first, side by side. A file has a prompt on each line, or JSON objects with \"text\" or "
         "\"messages\". --tasks is multiple choice by log-likelihood: JSON objects with \"question\", \"choices\" and "
-        "\"answer\" "
-        "(from 0); accuracy of both with Wilson's interval and McNemar's exact test.\n\n"
+        "\"answer\" (from 0); accuracy of both with Wilson's interval and McNemar's exact test.\n\n"
         "Every number names the precision it was made with. In exact precision (the default) activations are float32. "
-        "What "
-        "the arithmetic alone changes is measured on the first window. Models larger than the memory that is free run "
-        "block "
-        "by block over as many windows as fit, with the same bits; --reference q8_0 takes a stand-in made in memory "
-        "instead "
-        "of the original. The table says which.\n\n"
-        "Each run on a text is a line of evaluations.jsonl in the state folder ($XDG_STATE_HOME/quantscape): --history "
-        "lists "
-        "them, --compare shows two side by side, --json and --csv export them.",
+        "What the arithmetic alone changes is measured on the first window. Models larger than the memory that is free "
+        "run block by block over as many windows as fit, with the same bits; --reference q8_0 takes a stand-in made in "
+        "memory instead of the original. The table says which.\n\n"
+        "Each run on a text is a line of evaluations.jsonl in the state folder ($XDG_STATE_HOME/quantscape): "
+        "--history lists them, --compare shows two side by side, --json and --csv export them.",
     .examples =
         "quantscape eval model.gguf --text wiki.txt\tperplexity\n"
         "quantscape eval model-f16.gguf -t Q4_K_M --text wiki.txt --layers\ta preset against the original, in memory\n"

@@ -13,16 +13,9 @@ static int run(struct qs_cli *cli)
     struct qs_model *m;
     if (qs_model_open(qs_cli_arg(cli, 0), &m, &e) != QS_OK)
         return qs_cli_fail(cli, &e);
-    const struct qs_info_args args = { .data = cli->json || cli->csv, .metadata = qs_cli_has(cli, "metadata"), .memory = qs_machine_memory() };
-    struct qs_report *r = qs_report_info(m, &args);
-    int exit_code;
-    if (r) {
-        exit_code = qs_cli_print(cli, r, args.metadata ? "metadata" : "roles");
-    } else {
-        qs_fail_mem(&e, 0, "the report");
-        exit_code = qs_cli_fail(cli, &e);
-    }
-    qs_report_free(r);
+    const struct qs_info_args args = { .data = cli->json || cli->csv, .metadata = qs_cli_has(cli, "metadata"),
+                                         .memory = qs_machine_memory() };
+    const int exit_code = qs_cli_show(cli, qs_report_info(m, &args), args.metadata ? "metadata" : "roles");
     qs_model_close(m);
     return exit_code;
 }
@@ -104,8 +97,8 @@ const struct qs_verb qs_verb_info = {
         "memory that weights and KV cache need for several lengths of context, and the tokenizer; and whether this "
         "program can run the model or only show and quantize it. Reads the file's headers only, so it is quick for a "
         "model of any size. Any part of a split model stands for all of it.\n\n"
-        "A Hugging Face folder (config.json and safetensors) is named like a file and is shown, here and everywhere, as "
-        "the GGUF file that it would be converted to.\n\n"
+        "A Hugging Face folder (config.json and safetensors) is named like a file and is shown, here and everywhere, "
+        "as the GGUF file that it would be converted to.\n\n"
         "The KV cache is counted as llama.cpp lays it out. Memory that the running program needs for itself comes on "
         "top.",
     .examples = "quantscape info model.gguf\tthe overview\n"

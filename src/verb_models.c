@@ -198,7 +198,8 @@ const struct qs_verb qs_verb_models = {
     .description =
         "Lists the models that were opened last, those of the current folder and one level below, and what the Hugging "
         "Face cache, Ollama, LM Studio and llama.cpp keep. A split model is one line. A folder of safetensors with "
-        "its config.json is one line too, and is opened by the folder's name. Reads the start of each header, no weights.\n\n"
+        "its config.json is one line too, and is opened by the folder's name. Reads the start of each header, no "
+        "weights.\n\n"
         "Environment: HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME, OLLAMA_MODELS and LLAMA_CACHE name other places, as for "
         "the programs they belong to. At most 10,000 models are listed and 200,000 names of a place looked at; what "
         "was left out, or could not be read, is said below the table.",

@@ -11,10 +11,15 @@
 
 static const struct qs_opt options[] = {
     QS_RECIPE_OPTIONS,
-    { .name = "split-max-size", .kind = QS_OPT_SIZE, .arg = "SIZE", .min = 1, .help = "parts of at most SIZE (4GiB, 800MiB)" },
+    { .name = "split-max-size",
+      .kind = QS_OPT_SIZE,
+      .arg = "SIZE",
+      .min = 1,
+      .help = "parts of at most SIZE (4GiB, 800MiB)" },
     { .name = "changes-only", .help = "list only the tensors that are converted" },
-    { .name = "measure", .help = "measure first: the error of each tensor at its type on a sample of rows, its kurtosis "
-                                 "and outliers on all weights" },
+    { .name = "measure",
+      .help = "measure first: the error of each tensor at its type on a sample of rows, its kurtosis "
+              "and outliers on all weights" },
     { .name = "no-cache", .help = "with --measure: measure afresh and store nothing" },
     { .name = NULL }
 };
@@ -56,7 +61,8 @@ static int foretell(struct qs_cli *cli, struct qs_plan *plan, const char *path, 
     const int rc = qs_writer_forecast(plan, &args, cli->threads ? cli->threads : qs_cpu_count(), f, e);
     if (rc || !f->refusal.code)
         return rc;
-    return qs_plan_warn(plan, e, "quantize without -o would stop: %s%s", f->refusal.msg, advice_words(f->refusal.advice));
+    return qs_plan_warn(plan, e, "quantize without -o would stop: %s%s", f->refusal.msg,
+                        advice_words(f->refusal.advice));
 }
 
 static int measure(struct qs_job *job, void *ctx, struct qs_err *e)
@@ -109,16 +115,8 @@ static int make(struct qs_cli *cli, struct work *w, struct qs_writer_forecast *f
 
 static int show(struct qs_cli *cli, const struct work *w, const struct qs_writer_forecast *f)
 {
-    struct qs_err e = QS_ERR_INIT;
     const struct qs_choice_view view = { .survey = w->survey, .changes_only = qs_cli_has(cli, "changes-only") };
-    struct qs_report *r = qs_report_plan(w->plan, &view, f);
-    if (!r) {
-        qs_fail_mem(&e, 0, "the report");
-        return qs_cli_fail(cli, &e);
-    }
-    const int rc = qs_cli_print(cli, r, "tensors");
-    qs_report_free(r);
-    return rc;
+    return qs_cli_show(cli, qs_report_plan(w->plan, &view, f), "tensors");
 }
 
 static int run(struct qs_cli *cli)
@@ -161,8 +159,9 @@ static const struct qs_key_doc keys[] = {
     { "tensors[].to", "type in the result" },
     { "tensors[].bytes", "bytes in the result" },
     { "tensors[].bpw", "bits per weight in the result" },
-    { "tensors[].error", "relative RMS error in that type, with error_how and, where sampled, error_se; null: copied as it "
-                         "is, or cannot be measured. Only with --measure, like kurtosis and outliers" },
+    { "tensors[].error",
+      "relative RMS error in that type, with error_how and, where sampled, error_se; null: copied as it "
+      "is, or cannot be measured. Only with --measure, like kurtosis and outliers" },
     { "tensors[].kurtosis", "fourth moment of the weights over squared variance: 3 for a Gaussian" },
     { "tensors[].outliers", "rows and columns whose largest weight is 4 times that of the median one, or more" },
     { "tensors[].why", "base, preset, pin, rule, option, kept, same or copy" },
@@ -186,12 +185,13 @@ const struct qs_verb qs_verb_plan = {
     .summary = "show what quantize would do with every tensor, and what it would need",
     .description =
         "Applies a preset or a recipe to a model and prints type, bytes and reason of every tensor, with the size of "
-        "the result, the memory and the disk it needs, and whatever should be minded: also what would keep quantize from "
-        "starting (missing importance weights, a source that is quantized already, a pin or rule that cannot be), as a "
-        "warning. Nothing is written; only headers are read, so weights that are NaN show up in check and quantize only.\n\n"
-        "With --measure the weights are read too, and the table has what the screen shows of each tensor: the relative RMS "
-        "error of its type, sampled (marked ~), its kurtosis and its outliers. They come from the same cache as those of "
-        "quantscape survey.\n\n"
+        "the result, the memory and the disk it needs, and whatever should be minded: also what would keep quantize "
+        "from starting (missing importance weights, a source that is quantized already, a pin or rule that cannot be), "
+        "as a warning. Nothing is written; only headers are read, so weights that are NaN show up in check and "
+        "quantize only.\n\n"
+        "With --measure the weights are read too, and the table has what the screen shows of each tensor: the relative "
+        "RMS error of its type, sampled (marked ~), its kurtosis and its outliers. They come from the same cache as "
+        "those of quantscape survey.\n\n"
         "Presets follow llama.cpp's choice tensor by tensor. Pins beat the options for output and embeddings, these "
         "beat rules, rules beat the preset.",
     .examples = "quantscape plan model.gguf -t Q4_K_M\twhat the preset gives\n"

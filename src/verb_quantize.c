@@ -15,13 +15,23 @@
 #include "src/recipe_opts.h"
 
 static const struct qs_opt options[] = {
-    { .name = "output", .letter = 'o', .kind = QS_OPT_FILE, .arg = "FILE",
+    { .name = "output",
+      .letter = 'o',
+      .kind = QS_OPT_FILE,
+      .arg = "FILE",
       .help = "file to write (default: MODEL.TYPE.gguf beside the model)" },
     QS_RECIPE_OPTIONS,
     { .name = "force", .letter = 'f', .help = "overwrite an existing output" },
     { .name = "restart", .help = "discard what an earlier, unfinished run left" },
-    { .name = "split-max-size", .kind = QS_OPT_SIZE, .arg = "SIZE", .min = 1, .help = "write parts of at most SIZE (4GiB, 800MiB)" },
-    { .name = "override-kv", .many = true, .kind = QS_OPT_STR, .arg = "KEY=TYPE:VALUE",
+    { .name = "split-max-size",
+      .kind = QS_OPT_SIZE,
+      .arg = "SIZE",
+      .min = 1,
+      .help = "write parts of at most SIZE (4GiB, 800MiB)" },
+    { .name = "override-kv",
+      .many = true,
+      .kind = QS_OPT_STR,
+      .arg = "KEY=TYPE:VALUE",
       .help = "set metadata; TYPE: int, float, bool, str, or u8 ... f64" },
     { .name = "remove-kv", .many = true, .kind = QS_OPT_STR, .arg = "KEY", .help = "leave metadata out" },
     { .name = "modelfile", .help = "write an Ollama Modelfile beside the output" },
@@ -106,11 +116,14 @@ static int check_edits(struct qs_cli *cli)
         if (i < n_set && qs_gguf_meta_override(m, text, &e) != QS_OK)
             exit_code = e.code == QS_ENOMEM ? qs_cli_fail(cli, &e) : qs_cli_usage(cli, "--override-kv %s", e.msg);
         for (size_t k = 0; k < i && exit_code == QS_EXIT_DONE; k++) {
-            const char *before = k < n_set ? qs_cli_nth(cli, "override-kv", k) : qs_cli_nth(cli, "remove-kv", k - n_set);
+            const char *before =
+                k < n_set ? qs_cli_nth(cli, "override-kv", k) : qs_cli_nth(cli, "remove-kv", k - n_set);
             if ((int)(k < n_set ? strcspn(before, "=") : strlen(before)) == len && !strncmp(before, text, (size_t)len))
-                exit_code = qs_cli_usage(cli, i < n_set   ? "--override-kv sets %.*s twice"
-                                              : k < n_set ? "%.*s is both set by --override-kv and left out by --remove-kv"
-                                                          : "--remove-kv names %.*s twice", len, text);
+                exit_code = qs_cli_usage(cli,
+                                         i < n_set   ? "--override-kv sets %.*s twice"
+                                         : k < n_set ? "%.*s is both set by --override-kv and left out by --remove-kv"
+                                                     : "--remove-kv names %.*s twice",
+                                         len, text);
         }
     }
     qs_gguf_meta_free(m);
@@ -153,16 +166,8 @@ static int print(struct qs_cli *cli, const struct work *w)
 {
     if (cli->quiet && !cli->json && !cli->csv)
         return QS_EXIT_DONE;
-    struct qs_err e = QS_ERR_INIT;
     const bool tensors = cli->json || cli->csv || qs_cli_has(cli, "tensors");
-    struct qs_report *r = qs_report_quantize(w->plan, w->result, tensors);
-    if (!r) {
-        qs_fail_mem(&e, 0, "the report");
-        return qs_cli_fail(cli, &e);
-    }
-    const int rc = qs_cli_print(cli, r, "tensors");
-    qs_report_free(r);
-    return rc;
+    return qs_cli_show(cli, qs_report_quantize(w->plan, w->result, tensors), "tensors");
 }
 
 static int run(struct qs_cli *cli)
@@ -222,22 +227,24 @@ const struct qs_verb qs_verb_quantize = {
     .max_args = 2,
     .summary = "write a quantized GGUF",
     .description =
-        "Applies a preset or a recipe to a model and writes the result. Reading, encoding on all cores and writing overlap.\n\n"
+        "Applies a preset or a recipe to a model and writes the result. Reading, encoding on all cores and writing "
+        "overlap.\n\n"
         "From a Hugging Face folder it makes a GGUF file beside the folder; preset F16, BF16 or F32 converts it and no "
         "more.\n\n"
-        "Until it is whole the output is called OUT.part, with a journal OUT.part.journal beside it. A run that was cancelled, "
-        "killed or met a full disk goes on where it stopped when the same command is given again, and ends with the same "
-        "bytes. The source is never written to; an existing output is kept unless --force is given, "
-        "and a file that is read is never written over.\n\n"
+        "Until it is whole the output is called OUT.part, with a journal OUT.part.journal beside it. A run that was "
+        "cancelled, killed or met a full disk goes on where it stopped when the same command is given again, and ends "
+        "with the same bytes. The source is never written to; an existing output is kept unless --force is given, and "
+        "a file that is read is never written over.\n\n"
         "Weights that are NaN or infinite, and weights so large that they would become so, are an error that names the "
         "tensor: a model with such weights computes NaN.\n\n"
         "Types that need an importance matrix are refused without one, before anything is written. A source that is "
-        "quantized already is copied where the type stays the same; from Q8_0 it is converted with a warning, from lower "
-        "types only with --allow-requantize. Errors are always against the source file.",
-    .examples = "quantscape quantize model-f16.gguf -t Q4_K_M\twrites model-f16.Q4_K_M.gguf\n"
-                "quantscape quantize Qwen3-0.6B -t Q4_K_M\tfrom a folder: writes Qwen3-0.6B.Q4_K_M.gguf\n"
-                "quantscape quantize model-f16.gguf -t IQ3_M --imatrix m.imatrix -o small.gguf\twith importance weights\n"
-                "quantscape quantize model-f16.gguf --recipe my.recipe --split-max-size 4GiB\tin parts\n",
+        "quantized already is copied where the type stays the same; from Q8_0 it is converted with a warning, from "
+        "lower types only with --allow-requantize. Errors are always against the source file.",
+    .examples =
+        "quantscape quantize model-f16.gguf -t Q4_K_M\twrites model-f16.Q4_K_M.gguf\n"
+        "quantscape quantize Qwen3-0.6B -t Q4_K_M\tfrom a folder: writes Qwen3-0.6B.Q4_K_M.gguf\n"
+        "quantscape quantize model-f16.gguf -t IQ3_M --imatrix m.imatrix -o small.gguf\twith importance weights\n"
+        "quantscape quantize model-f16.gguf --recipe my.recipe --split-max-size 4GiB\tin parts\n",
     .opts = options,
     .keys = keys,
     .run = run,

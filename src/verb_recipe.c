@@ -20,15 +20,6 @@ static int no_memory(struct qs_cli *cli, const char *what)
     return qs_cli_fail(cli, &e);
 }
 
-static int print_report(struct qs_cli *cli, struct qs_report *r, const char *csv_key)
-{
-    if (!r)
-        return no_memory(cli, "the report");
-    int rc = qs_cli_print(cli, r, csv_key);
-    qs_report_free(r);
-    return rc;
-}
-
 static int load(struct qs_cli *cli, size_t arg, struct qs_recipe **out)
 {
     struct qs_err e = QS_ERR_INIT;
@@ -139,7 +130,7 @@ static int run_check(struct qs_cli *cli)
     if (rc != QS_EXIT_DONE)
         return rc;
     if (cli->json)
-        rc = print_report(cli, qs_report_recipe(r), "items");
+        rc = qs_cli_show(cli, qs_report_recipe(r), "items");
     else
         rc = say_good(cli, r);
     qs_recipe_free(r);
@@ -151,7 +142,7 @@ static int run_show(struct qs_cli *cli)
     struct qs_recipe *r = NULL;
     int rc = load(cli, 0, &r);
     if (rc == QS_EXIT_DONE)
-        rc = print_report(cli, qs_report_recipe(r), "items");
+        rc = qs_cli_show(cli, qs_report_recipe(r), "items");
     qs_recipe_free(r);
     return rc;
 }
@@ -217,7 +208,7 @@ static int run_resolve(struct qs_cli *cli)
         rc = qs_cli_fail(cli, &e);
     }
     if (rc == QS_EXIT_DONE)
-        rc = print_report(cli, qs_report_recipe_resolved(r, m, x), "tensors");
+        rc = qs_cli_show(cli, qs_report_recipe_resolved(r, m, x), "tensors");
     qs_resolved_free(x);
     qs_model_close(m);
     qs_recipe_free(r);
@@ -274,7 +265,7 @@ static int print_export(struct qs_cli *cli, const struct qs_str *file, const str
         struct qs_section *s = qs_report_facts(rep, "export", "For llama.cpp");
         qs_fact_str(s, "rules", "rules", file->data);
         qs_fact_str(s, "arguments", "arguments", args->data);
-        int rc = print_report(cli, rep, NULL);
+        int rc = qs_cli_show(cli, rep, NULL);
         return rc == QS_EXIT_DONE && qs_cli_has(cli, "output") ? write_text(cli, file) : rc;
     }
     int rc = write_text(cli, file);
@@ -369,7 +360,7 @@ static int run_diff(struct qs_cli *cli)
     if (rc == QS_EXIT_DONE && p.m)
         rc = resolve_pair(cli, &p);
     if (rc == QS_EXIT_DONE)
-        rc = print_report(cli, qs_report_recipe_diff(p.r[0], p.r[1], p.m, p.x[0], p.x[1], &same),
+        rc = qs_cli_show(cli, qs_report_recipe_diff(p.r[0], p.r[1], p.m, p.x[0], p.x[1], &same),
                           p.m ? "tensors" : "changes");
     if (rc == QS_EXIT_DONE && same)
         qs_cli_note(cli, "the two recipes say the same");

@@ -1,6 +1,6 @@
 /* verb_tokenize.c - `tokenize`: the ids and pieces of a text, or of a chat after its template. Reads headers only.
  *
- * Owns the text, the messages and the vocabulary while it runs. A chat gets no BOS from here: the template writes it.
+ * Owns the text, the messages and the vocabulary while it runs.
  */
 #include <string.h>
 #include <time.h>
@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "core/model/model.h"
+#include "core/model/vocabulary.h"
 #include "core/report/report_tokens.h"
 #include "core/text/chat.h"
 #include "core/text/vocab.h"
@@ -27,8 +27,8 @@ static const struct qs_opt options[] = {
     { .name = "system", .kind = QS_OPT_STR, .arg = "TEXT", .help = "a system message before it (with --chat)" },
     { .name = "messages", .kind = QS_OPT_FILE, .arg = "FILE",
       .help = "a whole chat instead: JSON, an array of {\"role\", \"content\"}" },
-    { .name = "template", .kind = QS_OPT_STR, .arg = "NAME",
-      .help = "a built-in chat template instead of the model's (chatml, llama3, gemma ...)" },
+    { .name = "template", .kind = QS_OPT_STR, .arg = "NAME", .words = qs_chat_builtin_name,
+      .help = "a built-in chat template instead of the model's own" },
     { .name = NULL }
 };
 
@@ -37,6 +37,7 @@ struct work {
     char *text;
     size_t n;
     bool chat;
+    struct qs_chat_template *template; /* the one asked for, or the model's */
     struct qs_tokens tokens;
 };
 
@@ -54,17 +55,12 @@ static int read_text(struct qs_cli *cli, struct work *w, struct qs_err *e)
 static int read_vocab(const char *path, struct qs_vocab **out, struct qs_err *e)
 {
     struct qs_model *m;
-    struct qs_vocab_data *d;
-    size_t n;
     int rc = qs_model_open(path, &m, e);
     if (rc != QS_OK)
         return rc;
-    const struct qs_kv *kv = qs_model_metadata(m, &n);
-    rc = qs_vocab_data_kv(kv, n, &d, e);
-    if (rc == QS_OK)
-        rc = qs_vocab_new(d, out, e);
+    rc = qs_model_vocab(m, out, e);
     qs_model_close(m);
-    return rc == QS_OK ? rc : qs_err_prefix(e, "%s", path);
+    return rc;
 }
 
 /* ---- chats ---------------------------------------------------------------------------------------------------- */
@@ -74,24 +70,29 @@ static bool has_token(const void *vocabulary, const char *token)
     return qs_vocab_find(vocabulary, token, strlen(token)) >= 0;
 }
 
-static const char *token_text(const struct qs_vocab *v, enum qs_special s)
-{
-    int32_t id = qs_vocab_special(v, s);
-    return id >= 0 ? qs_vocab_source(v)->token[id].text : NULL;
-}
-
 /* The template to take; what a person can do where there is none, or a bad one, is part of the message. */
-static int find_template(struct qs_cli *cli, const struct work *w, struct qs_chat_template **out, struct qs_err *e)
+static int find_template(struct work *w, struct qs_err *e)
 {
-    const char *name = qs_cli_str(cli, "template", NULL), *source = qs_vocab_source(w->vocab)->chat_template;
-    *out = NULL;
-    if (name)
-        return qs_chat_template_builtin(name, out, e);
+    const char *source = qs_vocab_source(w->vocab)->chat_template;
+    if (w->template)
+        return QS_OK;
     const char *fits = qs_chat_template_guess(has_token, w->vocab);
     if (!source)
-        return qs_fail(e, QS_ENOTFOUND, "the model has no chat template: name a built-in one (--template %s fits)", fits);
-    int rc = qs_chat_template_new(source, strlen(source), out, e);
-    return rc == QS_OK ? rc : qs_fail(e, (enum qs_code)rc, "%s (--template %s goes on with a built-in one)", e->msg, fits);
+        return qs_fail(e, QS_ENOTFOUND, "the model has no chat template: name a built-in one (--template %s fits)",
+                       fits);
+    int rc = qs_chat_template_new(source, strlen(source), &w->template, e);
+    return rc == QS_OK ? rc
+                       : qs_fail(e, (enum qs_code)rc, "%s (--template %s goes on with a built-in one)", e->msg, fits);
+}
+
+/* What every template needs. A message with more than a role (calls of tools ...) may do without content. */
+static int check_message(const struct qs_json *m, size_t number, struct qs_err *e)
+{
+    if (!qs_json_str(qs_json_get(m, "role"), NULL))
+        return qs_fail(e, QS_EFORMAT, "message %zu is no object with a \"role\"", number);
+    if (!qs_json_get(m, "content") && qs_json_len(m) == 1)
+        return qs_fail(e, QS_EFORMAT, "content of message %zu is missing", number);
+    return QS_OK;
 }
 
 /* The array of messages out of a file: itself, or the member "messages" of an object. */
@@ -105,32 +106,29 @@ static int read_messages(const char *path, struct qs_json **root, const struct q
     rc = qs_json_parse(data, n, root, e);
     qs_free(data);
     *list = qs_json_type(*root) == QS_JSON_OBJECT ? qs_json_get(*root, "messages") : *root;
-    if (rc == QS_OK && (qs_json_type(*list) != QS_JSON_ARRAY || qs_json_len(*list) == 0))
+    if (rc == QS_OK && qs_json_type(*list) != QS_JSON_ARRAY)
         rc = qs_fail(e, QS_EFORMAT, "no array of messages");
+    else if (rc == QS_OK && qs_json_len(*list) == 0)
+        rc = qs_fail(e, QS_EFORMAT, "the array of messages is empty");
     for (size_t i = 0; rc == QS_OK && i < qs_json_len(*list); i++)
-        if (!qs_json_str(qs_json_get(qs_json_at(*list, i), "role"), NULL))
-            rc = qs_fail(e, QS_EFORMAT, "message %zu is no object with a \"role\"", i + 1);
+        rc = check_message(qs_json_at(*list, i), i + 1, e);
     return rc == QS_OK ? rc : qs_err_prefix(e, "%s", path);
 }
 
-/* Puts what the template makes of the messages in the place of the text. */
-static int apply_template(struct qs_cli *cli, struct work *w, struct qs_err *e)
+/* The tokens of a chat; what the template makes of the messages takes the place of the text. */
+static int tokenize_chat(struct qs_cli *cli, struct work *w, unsigned flags, struct qs_err *e)
 {
     const char *file = qs_cli_str(cli, "messages", NULL), *system = qs_cli_str(cli, "system", NULL);
     const struct qs_chat_message two[2] = { { "system", system }, { "user", w->text } };
-    struct qs_chat_template *t = NULL;
     struct qs_json *root = NULL;
     struct qs_str text = QS_STR_INIT;
     struct qs_chat_args args = { .messages = system ? two : two + 1, .n_messages = system ? 2 : 1,
-                                 .add_generation_prompt = true, .now = (int64_t)time(NULL),
-                                 .bos_token = token_text(w->vocab, QS_SPECIAL_BOS),
-                                 .eos_token = token_text(w->vocab, QS_SPECIAL_EOS) };
+                                 .add_generation_prompt = true, .now = (int64_t)time(NULL) };
     int rc = file ? read_messages(file, &root, &args.messages_json, e) : QS_OK;
     if (rc == QS_OK)
-        rc = find_template(cli, w, &t, e);
+        rc = find_template(w, e);
     if (rc == QS_OK)
-        rc = qs_chat_render(t, &args, &text, e);
-    qs_chat_template_free(t);
+        rc = qs_chat_tokens(w->template, &args, w->vocab, flags, &text, &w->tokens, e);
     qs_json_free(root);
     if (rc == QS_OK) {
         qs_free(w->text);
@@ -180,33 +178,25 @@ static int print_ids(struct qs_cli *cli, const struct qs_tokens *t)
 
 static int print(struct qs_cli *cli, const struct work *w)
 {
-    struct qs_err e = QS_ERR_INIT;
     if (qs_cli_has(cli, "ids"))
         return print_ids(cli, &w->tokens);
-    struct qs_report *r = qs_report_tokens(&(struct qs_tokens_report_args){
-        .path = qs_cli_arg(cli, 0), .vocab = w->vocab, .tokens = &w->tokens, .bytes = w->n,
-        .chat = w->chat ? w->text : NULL });
-    if (!r) {
-        qs_fail_mem(&e, 0, "the report");
-        return qs_cli_fail(cli, &e);
-    }
-    int exit_code = qs_cli_print(cli, r, "tokens");
-    qs_report_free(r);
-    return exit_code;
+    const struct qs_tokens_report_args args = { .path = qs_cli_arg(cli, 0), .vocab = w->vocab, .tokens = &w->tokens,
+                                                .bytes = w->n, .chat = w->chat ? w->text : NULL };
+    return qs_cli_show(cli, qs_report_tokens(&args), "tokens");
 }
 
 static int tokenize(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
-    unsigned flags = (w->chat || qs_cli_has(cli, "no-bos") ? 0 : QS_TOKENIZE_ADD_SPECIAL) |
+    unsigned flags = (qs_cli_has(cli, "no-bos") ? 0 : QS_TOKENIZE_ADD_SPECIAL) |
                      (qs_cli_has(cli, "no-parse-special") ? 0 : QS_TOKENIZE_PARSE_SPECIAL);
     int rc = read_vocab(qs_cli_arg(cli, 0), &w->vocab, e);
     for (size_t i = 0; rc == QS_OK && qs_vocab_warning(w->vocab, i); i++)
         qs_cli_warn(cli, "%s", qs_vocab_warning(w->vocab, i));
     if (rc == QS_OK && !qs_cli_has(cli, "messages"))
         rc = read_text(cli, w, e);
-    if (rc == QS_OK && w->chat)
-        rc = apply_template(cli, w, e);
-    return rc == QS_OK ? qs_tokenize(w->vocab, w->text, w->n, flags, &w->tokens, e) : rc;
+    if (rc != QS_OK)
+        return rc;
+    return w->chat ? tokenize_chat(cli, w, flags, e) : qs_tokenize(w->vocab, w->text, w->n, flags, &w->tokens, e);
 }
 
 static int run(struct qs_cli *cli)
@@ -216,8 +206,11 @@ static int run(struct qs_cli *cli)
     const char *against = contradiction(cli);
     if (against)
         return qs_cli_usage(cli, "%s", against);
+    if (qs_cli_has(cli, "template") && qs_chat_template_builtin(qs_cli_str(cli, "template", ""), &w.template, &e))
+        return e.code == QS_ENOMEM ? qs_cli_fail(cli, &e) : qs_cli_usage(cli, "--template: %s", e.msg);
     int exit_code = tokenize(cli, &w, &e) == QS_OK ? print(cli, &w) : qs_cli_fail(cli, &e);
     qs_tokens_free(&w.tokens);
+    qs_chat_template_free(w.template);
     qs_vocab_free(w.vocab);
     qs_free(w.text);
     return exit_code;
@@ -250,8 +243,8 @@ const struct qs_verb qs_verb_tokenize = {
         "Control tokens such as <|im_end|> that stand in the text become their ids, unless --no-parse-special "
         "is given.\n\n"
         "With --chat the text is a person's prompt: it goes through the model's chat template first, up to where the "
-        "answer begins, as it would in a chat. No BOS is put before it, for the template writes one where the model "
-        "wants it. --messages takes a whole chat from a file.",
+        "answer begins, as it would in a chat; BOS stands before it once where the model wants one, whether the "
+        "template writes it or not. --messages takes a whole chat from a file.",
     .examples = "quantscape tokenize model.gguf 'Hello world'\tids and pieces\n"
                 "quantscape tokenize model.gguf --ids --file prompt.txt\tids alone\n"
                 "quantscape tokenize model.gguf --no-bos --csv < text.txt\tas CSV, no BOS before it\n"

@@ -50,15 +50,20 @@ static bool writing(struct qs_app *a)
     return false;
 }
 
-/* What a person would lose, as sentences; empty: nothing. */
-static void at_stake(struct qs_app *a, bool jobs, struct qs_str *out)
+/* What a person would lose, as sentences; empty: nothing. Jobs and what screens keep go on where a model is opened. */
+static void at_stake(struct qs_app *a, bool quits, struct qs_str *out)
 {
     const struct qs_doc *d = qs_app_doc(a);
-    if (jobs && writing(a))
+    if (quits && writing(a))
         qs_str_add(out, "A file is being written. Quitting stops it; what is finished is kept, and writing the same file again goes "
                    "on from there.\n");
     if (d && d->recipe_changed)
         qs_str_add(out, "The recipe was changed and is not saved (:recipe-save FILE keeps it).\n");
+    for (size_t i = 0; quits && qs_screens[i]; i++) {
+        const char *lost = qs_screens[i]->unsaved ? qs_screens[i]->unsaved(a) : NULL;
+        if (lost)
+            qs_str_addf(out, "%s\n", lost);
+    }
 }
 
 static void quit_answered(struct qs_app *a, size_t answer, void *ctx)

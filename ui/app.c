@@ -166,12 +166,17 @@ static const char *advice_text(enum qs_advice advice)
     return (size_t)advice < sizeof text / sizeof *text && text[advice] ? text[advice] : "";
 }
 
-void qs_app_fail(struct qs_app *a, const struct qs_err *e)
+void qs_app_tell_failed(struct qs_app *a, const struct qs_err *e)
 {
     char text[QS_ERR_MAX + 96];
     const char *advice = advice_text(e->advice);
     snprintf(text, sizeof text, "%s%s%s", e->msg, *advice ? ": " : "", advice);
     message(a, QS_LOG_ERROR, text);
+}
+
+void qs_app_fail(struct qs_app *a, const struct qs_err *e)
+{
+    qs_app_tell_failed(a, e);
     qs_log_add(qs_workbench_log(a->bench), QS_LOG_ERROR, "%s", e->msg);
 }
 

@@ -71,6 +71,8 @@ struct qs_screen {
     /* What is typed goes into a field: the keys that mean something there, for the footer; NULL: keys act. May be NULL */
     const char *(*typing)(struct qs_app *a);
     bool (*busy)(struct qs_app *a);                               /* work runs that the workbench does not know; may be NULL */
+    /* What a person would lose with the program's end, as a sentence; NULL: nothing. May be NULL */
+    const char *(*unsaved)(struct qs_app *a);
 };
 
 extern const struct qs_screen *const qs_screens[]; /* in the order of the number keys, ended by NULL */
@@ -139,6 +141,7 @@ void qs_app_wants(struct qs_app *a, enum qs_app_wish wish, const char *clipboard
 void qs_app_say(struct qs_app *a, const char *fmt, ...) QS_PRINTF(2, 3);
 void qs_app_warn(struct qs_app *a, const char *fmt, ...) QS_PRINTF(2, 3);
 void qs_app_fail(struct qs_app *a, const struct qs_err *e);
+void qs_app_tell_failed(struct qs_app *a, const struct qs_err *e); /* of a job, whose failure the log has already */
 
 /* Runs "NAME ARG" as typed after ':' (the current screen's actions first, then global ones, then other screens': those go
  * to their screen). False: said why not. */

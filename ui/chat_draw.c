@@ -27,17 +27,27 @@ static bool parts_at(const struct qs_answer *x, size_t token)
     return !x->follow && x->n_sides > 1 && x->parted == token;
 }
 
-/* Where a divergence lies between the lower ends of the first and the last class that have a colour, on a log scale: the
- * ramp shows more steps than there are marks. */
+/* Where a divergence lies between the lower ends of the first and the last class that have a colour, on a log scale:
+ * the ramp shows more steps than there are marks. */
 static double heat_of(double kld)
 {
     const double low = qs_divergence_from(1), high = qs_divergence_from(QS_DIVERGENCE_CLASSES - 1);
     return fmin(1, fmax(0, log(kld / low) / log(high / low)));
 }
 
-struct qs_style chat_token_style(struct qs_app *a, int side, size_t token)
+struct qs_style chat_divergence_style(struct qs_app *a, double kld)
 {
     static const unsigned mono[QS_DIVERGENCE_CLASSES] = { 0, 0, QS_UNDERLINE, QS_UNDERLINE | QS_BOLD, QS_REVERSE };
+    struct qs_style style = qs_app_look(a, QS_LOOK_TEXT);
+    const int class = qs_divergence_class(kld);
+    if (class > 0 && is_colored(a))
+        return qs_theme_heat(qs_app_theme(a), heat_of(kld));
+    style.attr |= class > 0 ? mono[class] : 0;
+    return style;
+}
+
+struct qs_style chat_token_style(struct qs_app *a, int side, size_t token)
+{
     const struct chat *c = chat_of(a);
     const struct qs_answer *x = c->answer;
     const struct qs_answer_token *t = &x->side[side].token[token];
@@ -49,11 +59,8 @@ struct qs_style chat_token_style(struct qs_app *a, int side, size_t token)
         style.attr |= QS_REVERSE;
         return style;
     }
-    const int class = side == 1 ? qs_divergence_class(t->kld) : -1;
-    if (class > 0 && is_colored(a))
-        style = qs_theme_heat(qs_app_theme(a), heat_of(t->kld));
-    else if (class > 0)
-        style.attr |= mono[class];
+    if (side == 1)
+        style = chat_divergence_style(a, t->kld);
     if (side == 1 && t->flip)
         style.attr |= QS_BOLD | QS_UNDERLINE;
     return style;
@@ -120,12 +127,14 @@ static void draw_tokens(struct qs_app *a, const struct qs_canvas *c, int y, cons
 
 /* ---- rows ---- */
 
-static void draw_plain(const struct qs_canvas *c, int y, struct qs_style style, const struct chat_row *r, int side)
+static void draw_plain(const struct qs_canvas *c, int y, struct qs_style style, const struct chat *x,
+                       const struct chat_row *r, int side)
 {
+    const char *text = chat_row_text(x, r, side);
     const size_t to = r->of[side].at + r->of[side].n;
-    int x = 0, cells;
-    for (size_t at = r->of[side].at; at < to; x += cells)
-        at += draw_char(c, y, x, style, r->of[side].text + at, to - at, &cells);
+    int col = 0, cells;
+    for (size_t at = r->of[side].at; at < to; col += cells)
+        at += draw_char(c, y, col, style, text + at, to - at, &cells);
 }
 
 /* In the margin: where the answers part, and where the likeliest token flips. */
@@ -136,7 +145,7 @@ static const char *margin_of(const struct chat *c, const struct chat_row *r, int
     if (x->n_sides < 2 || !r->of[side].there)
         return "";
     if (x->parted != QS_ANSWER_NONE && !x->follow && chat_row_has(c, r, side, x->parted))
-        return ">";
+        return "^";
     size_t token = qs_answer_at(s, r->of[side].at);
     for (; side == 1 && token < s->n && s->token[token].text_end <= r->of[side].at + r->of[side].n; token++)
         if (s->token[token].flip)
@@ -148,11 +157,18 @@ static const struct { enum qs_look look; const char *sign; } kinds[] = {
     [CHAT_BLANK] = { QS_LOOK_TEXT, "" },    [CHAT_SYSTEM] = { QS_LOOK_MUTED, "#" },
     [CHAT_PROMPT] = { QS_LOOK_TITLE, ">" }, [CHAT_WORDS] = { QS_LOOK_TEXT, "" },
     [CHAT_TOKENS] = { QS_LOOK_TEXT, "" },   [CHAT_NOTE] = { QS_LOOK_WARNING, "!" },
+    [CHAT_HOW] = { QS_LOOK_HINT, "" },
 };
 
 static int row_height(const struct chat *c, const struct chat_row *r)
 {
     return c->marks && r->kind == CHAT_TOKENS ? 2 : 1;
+}
+
+/* Where a model came beside an answer that was made without it. */
+static void draw_hint_beside(struct qs_app *a, const struct qs_canvas *c, int y, int width)
+{
+    qs_draw_fit(c, y, 2 * MARGIN + width + 1, qs_app_look(a, QS_LOOK_HINT), "r: both answer", width, QS_FIT_LEFT);
 }
 
 static void draw_row(struct qs_app *a, const struct qs_canvas *c, int y, const struct chat_row *r, bool two, int width)
@@ -163,13 +179,15 @@ static void draw_row(struct qs_app *a, const struct qs_canvas *c, int y, const s
         const int left = side ? MARGIN + width + 1 : 0;
         const struct qs_canvas pane =
             qs_canvas_part(c, (struct qs_rect){ y, left + MARGIN, row_height(x, r),
-                                                r->of[1].text || side ? width : qs_canvas_cols(c) - MARGIN });
+                                                r->apart || side ? width : qs_canvas_cols(c) - MARGIN });
         if (!r->of[side].there && !(r->first && side == 0))
             continue;
         if (r->kind == CHAT_TOKENS)
             draw_tokens(a, &pane, 0, r, side, x->marks);
         else
-            draw_plain(&pane, 0, style, r, side);
+            draw_plain(&pane, 0, style, x, r, side);
+        if (r->kind == CHAT_TOKENS && two && !r->apart && r->first && !chat_runs(chat_of(a)))
+            draw_hint_beside(a, c, y, width);
         if (r->kind == CHAT_TOKENS)
             qs_draw_text(c, y, left, qs_app_look(a, QS_LOOK_MARK), margin_of(x, r, side), 1);
         else if (r->first && side == 0)
@@ -268,6 +286,8 @@ static const char *hint_of(struct qs_app *a)
     const struct chat *c = chat_of(a);
     if (c->wanted)
         return "the answer begins as soon as the models are there";
+    if (c->typing && c->editing)
+        return "the message in place of the last one; Esc leaves that as it is";
     if (c->typing)
         return "a message, or / and a command";
     if (chat_runs(chat_of(a)))

@@ -112,6 +112,23 @@ static void draw_side(struct qs_app *a, const struct qs_canvas *c, const struct 
     qs_str_free(&second);
 }
 
+/* What colours (attributes) and marks of tokens mean, over the line above, where half of it stays. */
+static void draw_legend(struct qs_app *a, const struct qs_canvas *c)
+{
+    enum { COLS = 30 };
+    char one[32];
+    int x = qs_canvas_cols(c) - COLS - 1;
+    if (x < COLS)
+        return;
+    x += qs_draw_text(c, 0, x, qs_app_look(a, QS_LOOK_MUTED), " KLD", -1);
+    for (int k = 1; k < QS_DIVERGENCE_CLASSES; k++) {
+        x += qs_draw_text(c, 0, x, qs_app_look(a, QS_LOOK_TEXT), " ", -1);
+        (void)snprintf(one, sizeof one, "%c %g", qs_divergence_mark(k), qs_divergence_from(k));
+        x += qs_draw_text(c, 0, x, chat_divergence_style(a, qs_divergence_from(k)), one, -1);
+    }
+    (void)qs_draw_text(c, 0, x, qs_app_look(a, QS_LOOK_TEXT), " ", -1);
+}
+
 void chat_facts_draw(struct qs_app *a, const struct qs_canvas *c)
 {
     const struct qs_answer *x = chat_of(a)->answer;
@@ -119,6 +136,8 @@ void chat_facts_draw(struct qs_app *a, const struct qs_canvas *c)
     const int rows = qs_canvas_rows(c), cols = qs_canvas_cols(c), width = two ? (cols - 5) / 2 : cols - 3;
     const int per_side = rows - (two ? 2 : 1);
     qs_draw_hline(c, 0, 0, cols, qs_app_look(a, QS_LOOK_FRAME));
+    if (two && (x->follow || x->sum.n))
+        draw_legend(a, c);
     for (int i = 0; i < (two ? QS_ANSWER_SIDES : 1); i++) {
         const struct qs_canvas side = qs_canvas_part(c, (struct qs_rect){ 1, i ? width + 5 : 2, per_side, width });
         draw_side(a, &side, &x->side[i]);
@@ -143,12 +162,21 @@ int chat_token_rows(struct qs_app *a)
     return c->token != QS_ANSWER_NONE && has_facts(c) ? 2 + QS_ANSWER_BEST : 0;
 }
 
-/* Its text between quotes, with everything that cannot be seen as escapes. */
+/* Its text between quotes that are not in it, with everything that cannot be seen as escapes. */
 static void add_piece(struct qs_app *a, struct qs_str *out, uint32_t piece)
 {
-    qs_str_addc(out, '"');
-    qs_text_clean(out, qs_answer_piece(chat_of(a)->answer, piece), qs_app_ascii(a));
-    qs_str_addc(out, '"');
+    const char *text = qs_answer_piece(chat_of(a)->answer, piece);
+    const char quote = strchr(text, '"') && !strchr(text, '\'') ? '\'' : '"';
+    struct qs_str clean = QS_STR_INIT;
+    qs_text_clean(&clean, text, qs_app_ascii(a));
+    qs_str_addc(out, quote);
+    for (size_t i = 0; i < clean.len && !clean.failed; i++) {
+        if (clean.data[i] == quote)
+            qs_str_addc(out, '\\');
+        qs_str_addc(out, clean.data[i]);
+    }
+    qs_str_addc(out, quote);
+    qs_str_free(&clean);
 }
 
 static void draw_best(struct qs_app *a, const struct qs_canvas *c, const struct qs_answer_token *t)

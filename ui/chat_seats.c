@@ -20,13 +20,13 @@ struct chat_load {
     enum qs_precision precision;
     const struct qs_model *model;      /* of the document; NULL: `path` */
     char *path, label[QS_ANSWER_LABEL];
-    struct qs_candidate_model *made;   /* to be put into the engine; NULL: the model's own weights */
+    struct qs_candidate *made;   /* to be put into the engine; NULL: the model's own weights */
     struct qs_side *beside;
     struct qs_engine *engine;          /* what came of it */
     struct qs_side *side;
     int rc;
     struct qs_err err;
-    bool stale;                        /* of a document that is not open any more */
+    bool stale;                        /* not wanted any more as it was started: it is thrown away when it has ended */
 };
 
 static int load_engine(struct chat_load *l, struct qs_err *e)
@@ -72,9 +72,10 @@ static int load_fill(struct qs_app *a, int seat, struct chat_load *l, struct qs_
     l->precision = c->precision;
     l->beside = seat != CHAT_ORIGINAL ? c->seat[CHAT_ORIGINAL].side : NULL;
     chat_seat_name(a, seat, l->label, sizeof l->label);
+    if (seat < CHAT_FILES || l->beside)
+        s->held = qs_workbench_hold(qs_app_bench(a)); /* a file may turn out to be the document's own */
     if (seat >= CHAT_FILES)
         return (l->path = qs_strdup(s->path)) ? QS_OK : qs_fail_mem(e, strlen(s->path), "a file name");
-    s->held = qs_workbench_hold(qs_app_bench(a));
     l->model = qs_held_model(s->held);
     if (seat == CHAT_CANDIDATE)
         l->made = qs_candidate_ref(dc->candidate);
@@ -94,6 +95,7 @@ static void start_load(struct qs_app *a, int seat)
     }
     qs_str_free(&title);
     if (rc) {
+        qs_log_add(qs_workbench_log(qs_app_bench(a)), QS_LOG_ERROR, "%s", s->err.msg); /* no job has told it */
         load_free(l);
         qs_workbench_let_go(s->held);
         s->held = NULL;
@@ -106,6 +108,17 @@ static bool has_ended(struct qs_app *a, unsigned job)
 {
     const struct qs_work *w = qs_workbench_job_by_id(qs_app_bench(a), job);
     return !w || w->status.state > QS_JOB_PAUSED; /* only ended ones can leave the list */
+}
+
+/* What the tokenizer cannot do as the model's makers meant it: once for a model. */
+static void warn(struct qs_app *a, struct chat_seat *s)
+{
+    for (size_t i = 0; !s->warned && qs_side_warning(s->side, i); i++) {
+        qs_app_warn(a, "%s: %s", qs_side_label(s->side), qs_side_warning(s->side, i));
+        qs_log_add(qs_workbench_log(qs_app_bench(a)), QS_LOG_WARNING, "%s: %s", qs_side_label(s->side),
+                   qs_side_warning(s->side, i));
+    }
+    s->warned = true;
 }
 
 static void take_in(struct chat_seat *s)
@@ -126,6 +139,10 @@ static void take_in(struct chat_seat *s)
     l->side = NULL;
     l->engine = NULL;
     l->made = NULL;
+    if (s->held && qs_side_model(s->side) != qs_held_model(s->held)) {
+        qs_workbench_let_go(s->held);
+        s->held = NULL;
+    }
     load_free(l);
 }
 
@@ -136,12 +153,25 @@ bool chat_seats_poll(struct qs_app *a)
     for (int i = 0; i < CHAT_SEATS; i++)
         if (c->seat[i].load && has_ended(a, c->seat[i].load->job)) {
             take_in(&c->seat[i]);
+            if (c->seat[i].side && i != CHAT_CANDIDATE) /* which has the original's */
+                warn(a, &c->seat[i]);
             changed = true;
         }
     return changed;
 }
 
 /* ---- leaving ---- */
+
+static void agreed(struct qs_app *a, size_t answer, void *ctx);
+
+/* The question about two models is about others now. */
+static void unask(struct qs_app *a)
+{
+    struct chat *c = chat_of(a);
+    if (c->asked)
+        qs_app_unask(a, agreed, NULL);
+    c->asked = false;
+}
 
 static void seat_free(struct chat_seat *s)
 {
@@ -157,6 +187,8 @@ void chat_seat_retire(struct qs_app *a, int seat)
 {
     struct chat *c = chat_of(a);
     struct chat_seat *s = &c->seat[seat];
+    if (s->load)
+        s->load->stale = true;
     if (!s->side || !qs_grow(&c->retired, &c->cap_retired, c->n_retired + 1, sizeof *c->retired))
         return;
     c->retired[c->n_retired++] = (struct chat_seat){ .held = s->held, .made = s->made, .engine = s->engine,
@@ -195,12 +227,11 @@ void chat_seats_free(struct chat *c)
 void chat_seats_document(struct qs_app *a)
 {
     struct chat *c = chat_of(a);
-    c->wanted = c->asked = false;
+    c->wanted = false;
+    unask(a);
     qs_chat_stop(c->run);
     for (int i = 0; i < CHAT_FILES; i++) {
-        if (c->seat[i].load)
-            c->seat[i].load->stale = true;
-        c->seat[i].agreed = false;
+        c->seat[i].agreed = c->seat[i].warned = false;
         chat_seat_retire(a, i);
     }
 }
@@ -211,8 +242,6 @@ void chat_seats_alone(struct qs_app *a)
     if (chat_two(c) || c->at[0] == CHAT_CANDIDATE || !qs_app_doc(a))
         return;
     c->seat[CHAT_CANDIDATE].agreed = false;
-    if (c->seat[CHAT_CANDIDATE].load)
-        c->seat[CHAT_CANDIDATE].load->stale = true;
     chat_seat_retire(a, CHAT_CANDIDATE);
     (void)qs_workbench_candidate_want(qs_app_bench(a), false, NULL);
 }
@@ -337,7 +366,8 @@ static void agreed(struct qs_app *a, size_t answer, void *ctx)
     (void)ctx;
     c->asked = false;
     for (int i = 0; i < QS_ANSWER_SIDES && answer == 0; i++)
-        c->seat[c->at[i]].agreed = true;
+        if (c->at[i] != CHAT_NOBODY)
+            c->seat[c->at[i]].agreed = true;
     if (answer == 1)
         c->at[1] = CHAT_NOBODY;
     qs_app_go(a, &qs_screen_chat);
@@ -420,7 +450,8 @@ static int seat_ready(struct qs_app *a, int seat)
     if (s->err.code) {
         const struct qs_err e = s->err;
         s->err = (struct qs_err)QS_ERR_INIT; /* the next time it is tried again */
-        return not_there(a, &e);
+        qs_app_tell_failed(a, &e);
+        return -1;
     }
     start_load(a, seat);
     return s->load ? 0 : seat_ready(a, seat);
@@ -431,11 +462,12 @@ static int give_up(struct qs_app *a, int side)
 {
     struct chat *c = chat_of(a);
     struct chat_seat *s = &c->seat[c->at[side]];
+    unask(a);
     if (c->at[side] >= CHAT_FILES) {
         chat_seat_retire(a, c->at[side]);
         qs_free(s->path);
         s->path = NULL;
-        s->agreed = false;
+        s->agreed = s->warned = false;
     }
     c->at[side] = side ? CHAT_NOBODY : CHAT_ORIGINAL;
     if (c->at[0] == c->at[1])
@@ -484,7 +516,10 @@ void chat_seats_state(struct qs_app *a, char *buf, size_t n)
     const struct chat *c = chat_of(a);
     const struct qs_doc_candidate *dc = qs_workbench_candidate(qs_app_bench(a));
     const struct qs_work *w = dc && dc->job ? qs_workbench_job_by_id(qs_app_bench(a), dc->job) : NULL;
+    const struct qs_work *answer = c->job ? qs_workbench_job_by_id(qs_app_bench(a), c->job) : NULL;
     buf[0] = 0;
+    if (answer && answer->status.state == QS_JOB_PAUSED)
+        (void)snprintf(buf, n, "paused");
     for (int i = 0; i < CHAT_SEATS; i++)
         if (c->seat[i].load)
             (void)snprintf(buf, n, "loading %s ...", c->seat[i].load->label);

@@ -1,4 +1,4 @@
-/* chat_talk.c - what is said and answered: messages and commands, the answer that runs and its end, settings.
+/* chat_talk.c - what is said and answered: messages and commands, the answer that runs and its end.
  *
  * An answer that is wanted starts as soon as those who answer are there (chat_seats.c); polls look after both.
  * Nothing here waits.
@@ -15,6 +15,20 @@ bool chat_runs(struct chat *c)
 }
 
 /* ---- answers ---- */
+
+void chat_job_leaves(struct qs_app *a)
+{
+    qs_workbench_unwatch(qs_app_bench(a), chat_of(a)->job);
+    chat_of(a)->job = 0;
+}
+
+void chat_job_stands(struct qs_app *a, const char *word)
+{
+    struct chat *c = chat_of(a);
+    struct qs_err e = QS_ERR_INIT;
+    if (qs_workbench_watch(qs_app_bench(a), word, qs_chat_job(c->run), &c->job, &e))
+        qs_app_fail(a, &e);
+}
 
 /* Without a template of its own a model has to be spoken to in another form, and a person knows which. */
 static void form_chosen(struct qs_app *a, size_t answer, void *ctx)
@@ -50,6 +64,12 @@ static bool ask_form(struct qs_app *a, const struct qs_side *side)
     return true;
 }
 
+void chat_note(struct chat *c, const char *text)
+{
+    (void)snprintf(c->note, sizeof c->note, "%s", text);
+    c->rows_talk = UINT64_MAX;
+}
+
 static void start(struct qs_app *a)
 {
     struct chat *c = chat_of(a);
@@ -58,10 +78,17 @@ static void start(struct qs_app *a)
     c->wanted = false;
     if (ask_form(a, side[0]))
         return;
+    if (chat_too_much(a, side, chat_two(c) ? 2 : 1, &e)) {
+        chat_note(c, e.msg);
+        qs_app_fail(a, &e);
+        return;
+    }
+    chat_job_leaves(a);
     if (qs_chat_start(c->run, c->talk, side, chat_two(c) ? 2 : 1, chat_two(c) && c->follow, qs_app_wake_fd(a), &e)) {
         qs_app_fail(a, &e);
         return;
     }
+    chat_job_stands(a, "answering");
     c->replay = false;
     c->answer_at = c->talk->n;
     c->token = QS_ANSWER_NONE;
@@ -74,7 +101,24 @@ void chat_want(struct qs_app *a)
     c->wanted = true;
     c->replay = false;
     c->behind = false;
+    chat_note(c, "");
     (void)chat_poll(a);
+}
+
+/* A template that is missing or fails: which one to take, in the words of this screen. */
+static void tell_template(struct qs_app *a)
+{
+    struct chat *c = chat_of(a);
+    const struct qs_answer *x = c->answer;
+    const bool failed = x->no_template || (x->code && x->code != QS_ENOMEM && !x->side[0].prompt &&
+                                           strcmp(c->talk->settings.form, "file") == 0);
+    const struct qs_side *side = c->seat[c->at[0]].side;
+    char text[256];
+    if (!failed || !side)
+        return;
+    (void)snprintf(text, sizeof text, "To go on: /set template %s (/set template none: raw text), then r answers. "
+                   "p lists all templates.", qs_side_template_guess(side));
+    chat_note(c, text);
 }
 
 /* What has ended becomes part of the conversation, once. */
@@ -90,9 +134,15 @@ static void take_answer(struct qs_app *a)
         struct qs_err told = { .code = x->code ? x->code : QS_EINVAL };
         (void)snprintf(told.msg, sizeof told.msg, "%s", x->message);
         qs_app_fail(a, &told);
+        tell_template(a);
     }
-    if (c->answer_at != c->talk->n || qs_chat_keep(c->run, c->talk, &e))
-        c->answer_at = c->answer_at < c->talk->n ? c->answer_at : SIZE_MAX;
+    if (c->answer_at == c->talk->n && !qs_chat_keep(c->run, c->talk, &e))
+        return;
+    if (e.code && (x->side[0].n || x->side[1].n)) { /* what has no token was told above */
+        qs_err_prefix(&e, "the answer is not a part of the conversation");
+        qs_app_fail(a, &e);
+    }
+    c->answer_at = c->answer_at < c->talk->n ? c->answer_at : SIZE_MAX;
 }
 
 bool chat_poll(struct qs_app *a)
@@ -150,11 +200,14 @@ void chat_send(struct qs_app *a, const char *text)
         qs_edit_set(&c->edit, text);
         return;
     }
-    if (qs_talk_say(c->talk, text, strlen(text), &e)) {
+    const bool again = c->editing && c->editing == c->talk->said;
+    if (again ? qs_talk_say_again(c->talk, text, strlen(text), &e) : qs_talk_say(c->talk, text, strlen(text), &e)) {
         qs_app_fail(a, &e);
         qs_edit_set(&c->edit, text);
         return;
     }
+    c->editing = 0;
+    c->answer_at = c->answer_at < c->talk->n ? c->answer_at : SIZE_MAX;
     chat_want(a);
 }
 
@@ -164,6 +217,20 @@ static void offer_settings(struct qs_candidates *out, const char *typed)
     for (size_t i = 0; qs_talk_setting_at(i, &s); i++)
         if (strncmp(s.name, typed, strlen(typed)) == 0)
             qs_candidates_add(out, s.name, s.help);
+}
+
+/* Names, and behind a name its values. */
+static void offer_setting(struct qs_candidates *out, const char *line, size_t at)
+{
+    char name[64];
+    const size_t n = strcspn(line + at, " "), value = at + n + strspn(line + at + n, " ");
+    if (!line[at + n]) {
+        offer_settings(out, line + at);
+        return;
+    }
+    (void)snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), line + at);
+    out->start = value;
+    chat_offer_values(name, line + value, out);
 }
 
 static void offer_commands(struct qs_candidates *out, const char *typed)
@@ -200,92 +267,9 @@ void chat_complete(void *ctx, const char *text, size_t at, struct qs_candidates 
         if (!typed.data[1 + n])
             offer_commands(out, typed.data + 1);
         else if (t && strcmp(t->name, "chat-set") == 0)
-            offer_settings(out, typed.data + skip);
+            offer_setting(out, typed.data, skip);
         else if (t)
             qs_app_complete_argument(a, t, typed.data + skip, skip, out);
     }
     qs_str_free(&typed);
-}
-
-/* ---- settings ---- */
-
-const char *chat_set_refused(struct qs_app *a)
-{
-    return chat_runs(chat_of(a)) ? "an answer is being written: x stops it" : NULL;
-}
-
-void chat_set(struct qs_app *a, const char *arg)
-{
-    struct chat *c = chat_of(a);
-    char name[64];
-    struct qs_err e = QS_ERR_INIT;
-    struct qs_str shown = QS_STR_INIT;
-    const size_t n = strcspn(arg, " =");
-    const char *value = arg + n + strspn(arg + n, " =");
-    (void)snprintf(name, sizeof name, "%.*s", (int)n, arg);
-    if (*value && qs_talk_set(c->talk, name, value, &e)) {
-        qs_app_fail(a, &e);
-        return;
-    }
-    qs_talk_show(c->talk, name, &shown);
-    qs_app_say(a, "%s = %s", name, shown.len ? shown.data : "(nothing)");
-    qs_str_free(&shown);
-}
-
-static void setting_item(struct qs_app *a, size_t i, struct qs_app_item *out, void *ctx)
-{
-    struct qs_talk_setting s;
-    struct qs_str value = QS_STR_INIT;
-    (void)ctx;
-    if (!qs_talk_setting_at(i, &s))
-        return;
-    qs_talk_show(chat_of(a)->talk, s.name, &value);
-    (void)snprintf(out->label, sizeof out->label, "%s", s.name);
-    (void)snprintf(out->detail[0], sizeof out->detail[0], "%s", value.len ? value.data : "-");
-    (void)snprintf(out->detail[1], sizeof out->detail[1], "%s", s.help);
-    qs_str_free(&value);
-}
-
-static void pick_setting(struct qs_app *a, size_t first);
-
-static void setting_typed(struct qs_app *a, const char *text, void *ctx)
-{
-    const size_t i = (size_t)(uintptr_t)ctx;
-    struct qs_talk_setting s;
-    struct qs_err e = QS_ERR_INIT;
-    if (qs_talk_setting_at(i, &s) && qs_talk_set(chat_of(a)->talk, s.name, text, &e))
-        qs_app_fail(a, &e);
-    pick_setting(a, i);
-}
-
-static void setting_picked(struct qs_app *a, size_t i, void *ctx)
-{
-    char label[64];
-    struct qs_talk_setting s;
-    struct qs_str value = QS_STR_INIT;
-    (void)ctx;
-    if (!qs_talk_setting_at(i, &s))
-        return;
-    qs_talk_show(chat_of(a)->talk, s.name, &value);
-    (void)snprintf(label, sizeof label, "%s: ", s.name);
-    qs_app_prompt(a, label, value.data, QS_ARG_TEXT, NULL, setting_typed, (void *)(uintptr_t)i);
-    qs_str_free(&value);
-}
-
-static void pick_setting(struct qs_app *a, size_t first)
-{
-    struct qs_talk_setting s;
-    size_t n = 0;
-    while (qs_talk_setting_at(n, &s))
-        n++;
-    qs_app_pick(a, &(struct qs_app_list){ .title = "Settings of the conversation", .n = n, .first = first,
-                                          .label_head = "setting", .head = { "value", "what it does" },
-                                          .keep_order = true },
-                setting_item, setting_picked, NULL);
-}
-
-void chat_settings(struct qs_app *a, const char *arg)
-{
-    (void)arg;
-    pick_setting(a, 0);
 }

@@ -89,6 +89,7 @@ void chat_marks(struct qs_app *a, const char *arg)
 bool chat_click(struct qs_app *a, const struct qs_event *ev)
 {
     struct chat *c = chat_of(a);
+    chat_rows_again(a);
     for (int side = 0; side < QS_ANSWER_SIDES; side++) {
         if (!qs_rect_has(c->pane[side], ev->row, ev->col) || (size_t)side >= c->answer->n_sides)
             continue;
@@ -97,7 +98,7 @@ bool chat_click(struct qs_app *a, const struct qs_event *ev)
             const struct chat_row *row = &c->rows.row[r];
             const int height = c->marks && row->kind == CHAT_TOKENS ? 2 : 1;
             if (ev->row < y + height && row->kind == CHAT_TOKENS && row->of[side].there) {
-                const size_t at = chat_row_byte(row, side, ev->col - c->pane[side].x);
+                const size_t at = chat_row_byte(c, row, side, ev->col - c->pane[side].x);
                 const size_t token = qs_answer_at(&c->answer->side[side], at);
                 if (token != QS_ANSWER_NONE)
                     to_token(a, token);

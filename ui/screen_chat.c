@@ -67,20 +67,25 @@ static bool passes(uint32_t key)
            (key >= QS_KEY_F1 && key <= QS_KEY_F12);
 }
 
+/* What is typed stays there, but for a message that was only to be said otherwise. */
+static void leave_field(struct chat *c)
+{
+    if (c->editing)
+        qs_edit_set(&c->edit, "");
+    c->editing = 0;
+    c->typing = false;
+}
+
 static bool typed(struct qs_app *a, const struct qs_event *ev)
 {
     struct chat *c = chat_of(a);
     if (ev->kind == QS_EVENT_KEY && passes(ev->key))
         return false;
-    if (ev->kind == QS_EVENT_KEY && ev->key == (QS_CTRL | 'c') && !not_running(a)) {
-        stop(a, NULL);
-        return true;
-    }
     if (ev->kind == QS_EVENT_KEY && (ev->key & ~QS_SHIFT) == QS_KEY_TAB && c->edit.text[0] != '/')
         return false; /* the next screen */
     switch (qs_edit_event(&c->edit, ev)) {
     case QS_EDIT_ACCEPTED: accept(a); break;
-    case QS_EDIT_CANCELLED: c->typing = false; break;
+    case QS_EDIT_CANCELLED: leave_field(c); break;
     case QS_EDIT_GOES_ON:
     case QS_EDIT_IGNORED: break;
     }
@@ -95,6 +100,7 @@ static void move(struct qs_app *a, enum qs_list_move m)
     const size_t page = c->shown > 1 ? c->shown - 1 : 1, half = c->shown > 1 ? c->shown / 2 : 1;
     const size_t up[] = { [QS_LIST_UP] = 1, [QS_LIST_HALF_UP] = half, [QS_LIST_PAGE_UP] = page };
     c->token = QS_ANSWER_NONE;
+    chat_rows_again(a);
     switch (m) {
     case QS_LIST_UP:
     case QS_LIST_HALF_UP:
@@ -149,22 +155,29 @@ static void regenerate(struct qs_app *a, const char *arg)
     chat_want(a);
 }
 
+/* Nothing is lost by it: the message and its answer go when the new one is sent. */
 static void edit_last(struct qs_app *a, const char *arg)
 {
     struct chat *c = chat_of(a);
-    char *text = NULL;
-    struct qs_err e = QS_ERR_INIT;
+    const struct qs_talk_message *last = qs_talk_last(c->talk, QS_TALK_USER);
+    struct qs_str text = QS_STR_INIT;
     (void)arg;
-    if (qs_talk_take_back(c->talk, &text, &e)) {
-        qs_app_fail(a, &e);
+    if (!last) {
+        qs_app_warn(a, "there is no message to edit");
         return;
     }
-    qs_edit_set(&c->edit, text);
-    qs_free(text);
-    c->answer_at = c->answer_at < c->talk->n ? c->answer_at : SIZE_MAX;
-    c->token = QS_ANSWER_NONE;
-    c->typing = true;
-    c->wanted = c->replay = false;
+    qs_str_add(&text, last->text[0] == '/' ? "/" : ""); /* as it is typed, so that it is no command */
+    qs_str_add(&text, last->text);
+    if (text.failed) {
+        qs_app_warn(a, "out of memory");
+    } else {
+        qs_edit_set(&c->edit, text.data);
+        c->editing = c->talk->said;
+        c->token = QS_ANSWER_NONE;
+        c->typing = true;
+        c->wanted = c->replay = false;
+    }
+    qs_str_free(&text);
 }
 
 static void system_typed(struct qs_app *a, const char *text, void *ctx)
@@ -190,6 +203,7 @@ static void clear_answered(struct qs_app *a, size_t answer, void *ctx)
     struct chat *c = chat_of(a);
     (void)answer, (void)ctx;
     qs_talk_clear(c->talk);
+    chat_note(c, "");
     c->answer_at = SIZE_MAX;
     c->token = QS_ANSWER_NONE;
     c->wanted = c->replay = c->behind = false;
@@ -308,6 +322,10 @@ static bool event(struct qs_app *a, const struct qs_event *ev)
                 move(a, ev->mouse == QS_MOUSE_WHEEL_UP ? QS_LIST_UP : QS_LIST_DOWN);
         return ev->mouse == QS_MOUSE_PRESS && ev->button == 1 ? chat_click(a, ev) : true;
     }
+    if (ev->kind == QS_EVENT_KEY && ev->key == (QS_CTRL | 'c') && !not_running(a)) {
+        stop(a, NULL); /* it means quit, or leave the field, when nothing runs */
+        return true;
+    }
     if (ev->kind == QS_EVENT_PASTE)
         c->typing = true; /* it can only be meant for the field */
     return c->typing && typed(a, ev);
@@ -322,7 +340,8 @@ static bool matches(void *ctx, size_t line)
     const struct chat_find *f = ctx;
     const struct chat_row *r = &f->c->rows.row[line];
     for (int i = 0; i < QS_ANSWER_SIDES; i++)
-        if (r->of[i].there && qs_regex_find(f->re, r->of[i].text + r->of[i].at, r->of[i].n, 0, NULL, NULL) == 1)
+        if (r->of[i].there &&
+            qs_regex_find(f->re, chat_row_text(f->c, r, i) + r->of[i].at, r->of[i].n, 0, NULL, NULL) == 1)
             return true;
     return false;
 }
@@ -330,6 +349,7 @@ static bool matches(void *ctx, size_t line)
 static bool find(struct qs_app *a, const struct qs_regex *re, int step)
 {
     struct chat *c = chat_of(a);
+    chat_rows_again(a);
     struct qs_list l = { .n = c->rows.n, .cursor = c->top, .top = c->top, .shown = 1 };
     if (!c->rows.n || !qs_list_find(&l, step, matches, &(struct chat_find){ c, re }))
         return false;
@@ -366,18 +386,20 @@ static void done(void *state)
     qs_chat_free(c->run);
     chat_seats_free(c);
     qs_talk_free(c->talk);
-    qs_talk_free(c->loaded_talk);
     qs_answer_free(c->answer);
-    qs_answer_free(c->loaded);
+    chat_file_free(c->loading);
+    chat_file_free(c->saving);
+    qs_free(c->to_load);
     qs_edit_free(&c->edit);
     qs_typed_free(&c->said);
     qs_free(c->rows.row);
-    qs_free(c->file);
 }
 
 static const char *typing(struct qs_app *a)
 {
     return !chat_of(a)->typing ? NULL
+           : chat_of(a)->editing && not_running(a)
+               ? "Enter send in place of the last one  Ctrl-J new line  Esc leave it as it is"
            : not_running(a)    ? "Enter send  Ctrl-J new line  / commands  Up earlier  PgUp PgDn scroll  Esc keys"
                                : "Ctrl-C stop  PgUp PgDn scroll  / commands  Esc keys";
 }
@@ -389,16 +411,22 @@ static bool busy(struct qs_app *a)
     return chat_runs(chat_of(a)) || (state != QS_ANSWER_EMPTY && state != QS_ANSWER_ENDED);
 }
 
+static const char *unsaved(struct qs_app *a)
+{
+    return chat_unsaved(chat_of(a)) ? "The conversation is not saved (:chat-save FILE keeps it)." : NULL;
+}
+
 static const struct qs_action actions[] = {
     { .name = "chat-write", .keys = "Enter i", .brief = "write", .rank = 1,
       .help = "write a message (Esc: back to the keys)", .run = write_message },
     { .name = "chat-send", .arg = QS_ARG_TEXT, .help = "send this message", .run = send },
     { .name = "chat-stop", .keys = "x", .brief = "stop", .rank = 1,
-      .help = "stop the answer; what is there stays", .refuse = not_running, .run = stop },
+      .help = "stop the answer; what is there stays (Ctrl-C too, while one runs)", .refuse = not_running, .run = stop },
     { .name = "chat-regenerate", .keys = "r", .brief = "again", .rank = 3,
       .help = "answer the last message again, with the next seed", .refuse = nothing_said, .run = regenerate },
     { .name = "chat-edit", .keys = "e", .brief = "edit", .rank = 4,
-      .help = "take back the last message and edit it", .refuse = nothing_said, .run = edit_last },
+      .help = "edit the last message: sent, it takes its place and that of its answer",
+      .refuse = nothing_said, .run = edit_last },
     { .name = "chat-system", .keys = "S", .arg = QS_ARG_TEXT, .arg_optional = true,
       .help = "the system prompt", .refuse = running, .run = system_prompt },
     { .name = "chat-settings", .keys = "p", .brief = "settings", .rank = 5,
@@ -464,4 +492,5 @@ const struct qs_screen qs_screen_chat = {
     .poll = chat_poll,
     .typing = typing,
     .busy = busy,
+    .unsaved = unsaved,
 };

@@ -7,12 +7,6 @@
 #include "base/mem.h"
 #include "core/chat/answer_internal.h"
 
-const char *qs_answer_state_name(enum qs_answer_state s)
-{
-    static const char *const name[] = { "empty", "waiting", "prefill", "decoding", "ended" };
-    return (size_t)s < sizeof name / sizeof *name ? name[s] : "?";
-}
-
 const char *qs_answer_stop_name(enum qs_answer_stop s)
 {
     static const char *const name[] = { "none", "end", "limit", "context", "cancelled", "nan", "failed" };
@@ -175,6 +169,22 @@ int qs_answer_update(const struct qs_answer *from, struct qs_answer *to, struct 
     to->pieces = old.pieces;
     to->pieces_cap = old.pieces_cap;
     return QS_OK;
+}
+
+/* What a fresh one becomes when it is brought up to date. */
+int qs_answer_copy(const struct qs_answer *from, struct qs_answer **out, struct qs_err *e)
+{
+    struct qs_answer *copy = NULL;
+    int rc = qs_answer_new(&copy, e);
+    if (rc)
+        return rc;
+    copy->number = from->number + 1; /* another one, in any case */
+    rc = qs_answer_update(from, copy, e);
+    if (rc)
+        qs_answer_free(copy);
+    else
+        *out = copy;
+    return rc;
 }
 
 /* ---- looking ------------------------------------------------------------------------------------------------- */

@@ -35,7 +35,6 @@ enum qs_answer_stop {
     QS_STOP_NAN,       /* logits are NaN or infinite; `message` names them */
     QS_STOP_FAILED,    /* an error; `message` */
 };
-const char *qs_answer_state_name(enum qs_answer_state s); /* "prefill" ... */
 const char *qs_answer_stop_name(enum qs_answer_stop s);   /* "end", "limit", "context", "cancelled", "nan", "failed" */
 
 struct qs_answer_candidate {
@@ -102,12 +101,14 @@ struct qs_answer {
     char *pieces;          /* terminated strings */
     size_t pieces_len, pieces_cap;
     enum qs_code code;     /* of the failure, with `message` */
+    bool no_template;      /* it failed since a model's own template could not be used; not kept in files */
     char message[QS_ERR_MAX]; /* why it stopped, where that needs words; "" else */
     struct qs_answer_memory shared; /* parts of the sides' memory that are counted in both and exist once */
 };
 
 int qs_answer_new(struct qs_answer **out, struct qs_err *e); /* empty */
 void qs_answer_free(struct qs_answer *a);                    /* NULL allowed */
+int qs_answer_copy(const struct qs_answer *from, struct qs_answer **out, struct qs_err *e);
 const char *qs_answer_piece(const struct qs_answer *a, uint32_t piece);
 /* Text that token i of a side added: *n bytes at the result, 0 for half a character. */
 const char *qs_answer_text(const struct qs_answer_side *s, size_t i, size_t *n);

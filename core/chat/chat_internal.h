@@ -18,7 +18,6 @@ struct qs_side_source {
     struct qs_model *own;        /* NULL: the model is somebody else's */
     const struct qs_model *model;
     struct qs_vocab *vocab;
-    struct qs_file_stat st;      /* of `own`, when it was opened */
     int refs;
 };
 
@@ -37,9 +36,10 @@ struct qs_side {
 size_t qs_side_context(const struct qs_side *s, const struct qs_talk_settings *t);
 /* Ready to be fed: a session with these settings, emptied where its cache was made with other weights. */
 int qs_side_ready(struct qs_side *s, const struct qs_talk_settings *t, size_t n_ctx, struct qs_err *e);
-/* qs_side_prompt into a list. */
-int qs_side_tokens(const struct qs_side *s, const struct qs_talk *t, int which, struct qs_str *text,
-                   struct qs_tokens *out, struct qs_err *e);
+/* The tokens that the side is given for this conversation; which: 0 or 1, whose answers are used. no_template: it
+ * failed since the model's own template could not be used. */
+int qs_side_tokens(const struct qs_side *s, const struct qs_talk *t, int which, struct qs_tokens *out,
+                   bool *no_template, struct qs_err *e);
 /* The token by which a built-in form ends an answer; QS_NO_TOKEN: none. */
 int32_t qs_side_stop_token(const struct qs_side *s, const struct qs_talk_settings *t);
 

@@ -129,22 +129,6 @@ int qs_chat_start(struct qs_chat *c, const struct qs_talk *t, struct qs_side *co
     return launch(c, title, qs_chat_generate, wake_fd, e);
 }
 
-/* A copy of its own: what a fresh answer becomes when it is brought up to date. */
-static int copy_answer(const struct qs_answer *a, struct qs_answer **out, struct qs_err *e)
-{
-    struct qs_answer *copy = NULL;
-    int rc = qs_answer_new(&copy, e);
-    if (rc)
-        return rc;
-    copy->number = a->number + 1; /* another one, in any case */
-    rc = qs_answer_update(a, copy, e);
-    if (rc)
-        qs_answer_free(copy);
-    else
-        *out = copy;
-    return rc;
-}
-
 int qs_chat_replay(struct qs_chat *c, const struct qs_answer *a, double speed, int wake_fd, struct qs_err *e)
 {
     if (qs_chat_running(c))
@@ -154,7 +138,7 @@ int qs_chat_replay(struct qs_chat *c, const struct qs_answer *a, double speed, i
     if (!(speed >= 0) || isinf(speed))
         return qs_fail(e, QS_EINVAL, "the speed of a replay is a number from 0 on");
     forget_run(c);
-    int rc = copy_answer(a, &c->tape, e);
+    int rc = qs_answer_copy(a, &c->tape, e);
     if (!rc)
         rc = begin(c, a->n_sides, a->follow, a->prompt, e);
     if (rc)

@@ -34,11 +34,13 @@ struct qs_side_args {
     struct qs_pool *pool;          /* outlives the side; NULL: the job's thread alone */
     enum qs_precision precision;
     const char *label;             /* NULL: the file's name; copied */
-    struct qs_side *beside;        /* where both have one file, the model is opened once; NULL: none */
+    struct qs_side *beside;        /* where both have one file, its model serves both (and has to outlive both, where it
+                                    * is somebody else's: qs_side_model tells); NULL: none */
 };
 
-/* Opens a model, reads headers and vocabulary, touches no weights. Errors as of qs_model_open, qs_engine_can;
- * QS_EUNSUPPORTED: it has no tokenizer. */
+/* Opens a model: headers, vocabulary, and an engine (qs_engine_new), for which norms and biases are decoded and those
+ * tensors of a folder are made that are not in its files as they are; all other weights are mapped and not touched.
+ * Errors as of qs_model_open, qs_engine_can; QS_EUNSUPPORTED: it has no tokenizer. */
 int qs_side_open(const char *path, const struct qs_side_args *args, struct qs_side **out, struct qs_err *e);
 /* Over an engine of somebody else (the candidate's), which outlives the side; pool and precision of args are not
  * used. */
@@ -49,6 +51,8 @@ const char *qs_side_label(const struct qs_side *s);
 struct qs_engine *qs_side_engine(const struct qs_side *s);
 const struct qs_model *qs_side_model(const struct qs_side *s);
 const struct qs_vocab *qs_side_vocab(const struct qs_side *s);
+/* What the tokenizer does otherwise than the model's makers meant it, to be told to people; NULL past the last. */
+const char *qs_side_warning(const struct qs_side *s, size_t i);
 /* Why the model's own template cannot be used (it has none, or it does not compile); NULL: it can. */
 const char *qs_side_template_error(const struct qs_side *s);
 const char *qs_side_template_guess(const struct qs_side *s); /* built-in form that fits the vocabulary */
@@ -67,10 +71,9 @@ struct qs_chat_need {
 int qs_chat_need(struct qs_side *const *side, size_t n, const struct qs_talk_settings *s, struct qs_chat_need *out,
                  struct qs_err *e);
 
-/* The text and the tokens that the side would be given for this conversation; for those who want to see the prompt.
- * which: 0 or 1, whose answers are used. Appended; tokens: qs_free. */
-int qs_side_prompt(const struct qs_side *s, const struct qs_talk *t, int which, struct qs_str *text, int32_t **token,
-                   size_t *n, struct qs_err *e);
+/* The same by headers alone, of models that nobody has begun to load: working buffers are not in it. n: 1 or 2. */
+void qs_chat_need_models(const struct qs_model *const *m, size_t n, const struct qs_talk_settings *s,
+                         struct qs_chat_need *out);
 
 /* ---- answers ---- */
 
@@ -92,7 +95,8 @@ void qs_chat_pause(struct qs_chat *c, bool paused);
 bool qs_chat_running(struct qs_chat *c);
 /* Until it has ended or the time is over (negative: no limit); true: it has ended. */
 bool qs_chat_wait(struct qs_chat *c, double seconds);
-struct qs_job *qs_chat_job(struct qs_chat *c); /* of the last answer, for lists of jobs; NULL: none yet */
+struct qs_job *qs_chat_job(struct qs_chat *c); /* of the last answer, for lists of jobs: valid until the next
+                                                * one starts. NULL: none yet */
 
 /* Brings `a` (of qs_answer_new, used for this chat alone) up to date; a->version tells whether anything changed. Any
  * thread, at any time. Only QS_ENOMEM: `a` is then what it was. */

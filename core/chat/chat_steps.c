@@ -50,18 +50,19 @@ static size_t common_prefix(const struct qs_session *s, const struct qs_tokens *
     return i;
 }
 
-static int too_long(const struct lane *l, size_t n_ctx, struct qs_err *e)
+static int too_long(const struct lane *l, const struct qs_talk *talk, size_t n_ctx, struct qs_err *e)
 {
     const size_t trained = qs_engine_config(l->side->engine)->n_ctx_train, n = l->prompt.n;
-    char more[96];
-    if (n_ctx < trained && n < trained)
-        snprintf(more, sizeof more, "make the context longer (the model was trained with %zu)", trained);
-    else
-        snprintf(more, sizeof more, "the model was trained with a context of %zu", trained);
+    const bool longer = n_ctx < trained && n < trained, earlier = talk->n > 1;
+    char model[96] = "";
+    if (longer)
+        snprintf(model, sizeof model, " or make the context longer (the model was trained with %zu)", trained);
+    else if (trained)
+        snprintf(model, sizeof model, " (the model was trained with a context of %zu)", trained);
     return qs_fail(e, QS_ELIMIT, "%s: the prompt has %zu tokens, %zu more than a context of %zu leaves room for with "
-                   "one token of answer; shorten the message, take earlier ones back, or %s. Nothing was dropped",
-                   l->side->label, n,
-                   n + 1 - n_ctx, n_ctx, more);
+                   "one token of answer. Nothing was dropped: shorten the message%s%s%s", l->side->label, n,
+                   n + 1 - n_ctx, n_ctx, !earlier ? "" : longer ? ", take earlier ones back" :
+                   " or take earlier ones back", longer && earlier ? "," : "", model);
 }
 
 static int copy_tokens(const struct qs_tokens *from, struct qs_tokens *to, struct qs_err *e)
@@ -77,7 +78,7 @@ static int prepare_lane(struct run *r, size_t k, size_t n_ctx, struct qs_err *e)
 {
     struct lane *l = &r->lane[k];
     struct qs_chat *c = r->c;
-    struct qs_str text = QS_STR_INIT;
+    bool no_template = false;
     struct qs_sampler_settings sampler = c->talk->settings.sampler;
     const bool raw = strcmp(c->talk->settings.form, QS_TALK_FORM_NONE) == 0;
     l->side = c->side[k];
@@ -85,10 +86,13 @@ static int prepare_lane(struct run *r, size_t k, size_t n_ctx, struct qs_err *e)
     l->stop = qs_side_stop_token(l->side, &c->talk->settings);
     qs_detok_init(&l->detok, qs_side_vocab(l->side), raw ? QS_DETOK_MIDDLE : 0);
     int rc = k && c->follow ? copy_tokens(&r->lane[0].prompt, &l->prompt, e)
-                            : qs_side_tokens(l->side, c->talk, (int)k, &text, &l->prompt, e);
-    qs_str_free(&text);
+                            : qs_side_tokens(l->side, c->talk, (int)k, &l->prompt, &no_template, e);
+    if (no_template) {
+        qs_chat_lock(c)->no_template = true;
+        qs_chat_unlock(c);
+    }
     if (!rc && l->prompt.n >= n_ctx)
-        rc = too_long(l, n_ctx, e);
+        rc = too_long(l, c->talk, n_ctx, e);
     if (!rc)
         rc = qs_sampler_new(&sampler, &l->sampler, e);
     if (!rc)
@@ -130,9 +134,8 @@ static int prepare(struct run *r, struct qs_err *e)
     r->n_vocab = SIZE_MAX;
     for (size_t k = 0; !rc && k < c->n; k++) {
         rc = prepare_lane(r, k, n_ctx, e);
-        const size_t rows = qs_engine_config(c->side[k]->engine)->n_vocab;
-        const size_t tokens = qs_vocab_size(qs_side_vocab(c->side[k]));
-        const size_t n = rows < tokens ? rows : tokens;
+        const size_t n =
+            qs_vocab_rows(qs_side_vocab(c->side[k]), qs_engine_config(c->side[k]->engine)->n_vocab);
         r->n_vocab = n < r->n_vocab ? n : r->n_vocab;
     }
     if (!rc)
@@ -301,7 +304,7 @@ static int record(struct run *r, size_t k, int32_t id, bool ends, struct qs_err 
 {
     struct lane *l = &r->lane[k];
     const struct qs_vocab *v = qs_side_vocab(l->side);
-    struct qs_candidate best[QS_ANSWER_BEST];
+    struct qs_token_chance best[QS_ANSWER_BEST];
     struct qs_answer_token t = { .token = id, .p = exp((double)l->logits[id] - l->lse) };
     struct qs_str text = QS_STR_INIT;
     t.n_best = (unsigned)qs_top_tokens(l->logits, r->n_vocab, QS_ANSWER_BEST, best);
@@ -360,11 +363,16 @@ static enum qs_answer_stop reason(const struct run *r, const struct lane *l)
     return qs_session_length(l->side->session) >= qs_session_context(l->side->session) ? QS_STOP_CONTEXT : QS_STOP_NONE;
 }
 
-static void say_context_full(struct run *r, const struct lane *l)
+/* Of two that write for themselves: whose. */
+static void say_context_full(struct run *r, size_t k)
 {
+    const struct lane *l = &r->lane[k];
     struct qs_answer *a = qs_chat_lock(r->c);
-    snprintf(a->message, sizeof a->message, "the context of %zu tokens is full: nothing was dropped. Make it longer, "
-             "clear the conversation, or take messages back to go on", qs_session_context(l->side->session));
+    const bool one_of_two = r->c->n == 2 && !r->c->follow;
+    const char *whose = a->side[!k].stop == QS_STOP_CONTEXT ? "both models" : l->side->label;
+    snprintf(a->message, sizeof a->message, "%s%sthe context of %zu tokens is full: nothing was dropped. Make it "
+             "longer, clear the conversation, or take messages back to go on", one_of_two ? whose : "",
+             one_of_two ? ": " : "", qs_session_context(l->side->session));
     qs_chat_unlock(r->c);
 }
 
@@ -375,7 +383,7 @@ static void end_where_due(struct run *r, size_t k)
     if (why == QS_STOP_NONE)
         return;
     if (why == QS_STOP_CONTEXT)
-        say_context_full(r, l);
+        say_context_full(r, k);
     end_lane(r, k, why);
 }
 

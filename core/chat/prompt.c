@@ -42,14 +42,10 @@ static int raw_text(const struct qs_talk *t, int which, struct qs_str *out, stru
     return out->failed ? qs_fail_mem(e, out->len, "the prompt") : QS_OK;
 }
 
-static const char *special_text(const struct qs_side *s, enum qs_special which)
-{
-    const int32_t id = qs_vocab_special(s->source->vocab, which);
-    return id == QS_NO_TOKEN ? NULL : qs_vocab_source(s->source->vocab)->token[id].text;
-}
+#define FLAGS (QS_TOKENIZE_ADD_SPECIAL | QS_TOKENIZE_PARSE_SPECIAL)
 
 static int render(const struct qs_side *s, const struct qs_chat_template *template, const struct qs_talk *t, int which,
-                  struct qs_str *out, struct qs_err *e)
+                  struct qs_str *text, struct qs_tokens *out, struct qs_err *e)
 {
     struct qs_chat_message *list = qs_calloc(t->n + 1, sizeof *list);
     size_t n = 0;
@@ -61,9 +57,8 @@ static int render(const struct qs_side *s, const struct qs_chat_template *templa
         list[n++] = (struct qs_chat_message){ qs_talk_role_name(t->message[i].role), text_of(&t->message[i], which) };
     const struct qs_chat_args args = {
         .messages = list, .n_messages = n, .add_generation_prompt = true, .now = (int64_t)time(NULL),
-        .bos_token = special_text(s, QS_SPECIAL_BOS), .eos_token = special_text(s, QS_SPECIAL_EOS),
     };
-    const int rc = qs_chat_render(template, &args, out, e);
+    const int rc = qs_chat_tokens(template, &args, s->source->vocab, FLAGS, text, out, e);
     qs_free(list);
     return rc;
 }
@@ -79,8 +74,8 @@ static int no_template(const struct qs_side *s, const char *why, int code, struc
     return code;
 }
 
-static int template_text(const struct qs_side *s, const struct qs_talk *t, int which, struct qs_str *out,
-                         struct qs_err *e)
+static int template_tokens(const struct qs_side *s, const struct qs_talk *t, int which, struct qs_str *text,
+                           struct qs_tokens *out, struct qs_err *e)
 {
     const char *form = t->settings.form;
     struct qs_chat_template *made = NULL;
@@ -88,51 +83,36 @@ static int template_text(const struct qs_side *s, const struct qs_talk *t, int w
     int rc = QS_OK;
     if (!*form && !s->template)
         return no_template(s, s->template_error, QS_EINVAL, e);
-    if (strcmp(form, QS_TALK_FORM_FILE) == 0)
+    if (strcmp(form, QS_TALK_FORM_FILE) == 0 && !t->template_source)
+        rc = qs_fail(&why, QS_EINVAL, "the template of a file is asked for, and none was read");
+    else if (strcmp(form, QS_TALK_FORM_FILE) == 0)
         rc = qs_chat_template_new(t->template_source, strlen(t->template_source), &made, &why);
     else if (*form)
         rc = qs_chat_template_builtin(form, &made, &why);
     if (!rc)
-        rc = render(s, made ? made : s->template, t, which, out, &why);
+        rc = render(s, made ? made : s->template, t, which, text, out, &why);
     qs_chat_template_free(made);
-    return rc && rc != QS_ENOMEM ? no_template(s, why.msg, rc, e) : rc ? qs_fail_mem(e, out->len, "the prompt") : QS_OK;
+    return rc && rc != QS_ENOMEM ? no_template(s, why.msg, rc, e) : rc ? qs_fail_mem(e, text->len, "the prompt") : QS_OK;
 }
 
 /* ---- the tokens ---------------------------------------------------------------------------------------------- */
 
-int qs_side_tokens(const struct qs_side *s, const struct qs_talk *t, int which, struct qs_str *text,
-                   struct qs_tokens *out, struct qs_err *e)
+int qs_side_tokens(const struct qs_side *s, const struct qs_talk *t, int which, struct qs_tokens *out,
+                   bool *no_template, struct qs_err *e)
 {
-    const struct qs_vocab *v = s->source->vocab;
-    const int32_t bos = qs_vocab_special(v, QS_SPECIAL_BOS);
-    const bool raw = is_raw(&t->settings), own = !*t->settings.form;
     struct qs_tokens list = { 0 };
-    const size_t from = text->len;
-    int rc = raw ? raw_text(t, which, text, e) : template_text(s, t, which, text, e);
-    /* A model's own template writes all its special tokens itself. */
-    const char *bos_text = special_text(s, QS_SPECIAL_BOS);
-    const bool written = !rc && bos_text && strncmp(text->data + from, bos_text, strlen(bos_text)) == 0;
-    if (!rc && !own && bos != QS_NO_TOKEN && qs_vocab_adds_bos(v) && !written)
-        rc = qs_tokens_add(&list, bos, e);
-    if (!rc)
-        rc = qs_tokenize(v, text->data + from, text->len - from, QS_TOKENIZE_PARSE_SPECIAL, &list, e);
+    struct qs_str text = QS_STR_INIT;
+    const bool raw = is_raw(&t->settings);
+    int rc = raw ? raw_text(t, which, &text, e) : template_tokens(s, t, which, &text, &list, e);
+    *no_template = rc && rc != QS_ENOMEM && !*t->settings.form;
+    if (!rc && raw)
+        rc = qs_prompt_tokens(s->source->vocab, text.data, text.len, FLAGS, &list, e);
     if (!rc && list.n == 0)
         rc = qs_fail(e, QS_EINVAL, "%s: the prompt has no tokens", s->label);
+    qs_str_free(&text);
     if (rc)
         qs_tokens_free(&list);
     else
         *out = list;
     return rc;
-}
-
-int qs_side_prompt(const struct qs_side *s, const struct qs_talk *t, int which, struct qs_str *text, int32_t **token,
-                   size_t *n, struct qs_err *e)
-{
-    struct qs_tokens list = { 0 };
-    const int rc = qs_side_tokens(s, t, which, text, &list, e);
-    if (rc)
-        return rc;
-    *token = list.id;
-    *n = list.n;
-    return QS_OK;
 }

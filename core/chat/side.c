@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "core/chat/chat_internal.h"
+#include "core/model/need.h"
 
 #define CONTEXT_UNLESS_ASKED 4096 /* tokens, where the model was trained with more */
 
@@ -48,9 +49,7 @@ static int source_new(const char *path, const struct qs_model *model, struct qs_
     s->model = model;
     int rc = QS_OK;
     if (!model) {
-        rc = qs_file_stat(path, &s->st, e);
-        if (!rc)
-            rc = qs_model_open(path, &s->own, e);
+        rc = qs_model_open(path, &s->own, e);
         s->model = s->own;
         if (!rc)
             rc = qs_engine_can(s->model, e);
@@ -64,11 +63,14 @@ static int source_new(const char *path, const struct qs_model *model, struct qs_
     return rc;
 }
 
-static bool same_file(const struct qs_side_source *s, const char *path)
+/* The very file that the model was read from, unchanged: of several parts the first one. A folder has no such thing to
+ * compare. */
+static bool same_file(const struct qs_model *m, const char *path)
 {
     struct qs_file_stat st;
-    return s->own && qs_file_stat(path, &st, NULL) == QS_OK && st.dev == s->st.dev && st.ino == s->st.ino &&
-           st.size == s->st.size && st.mtime_ns == s->st.mtime_ns;
+    const struct qs_gguf_part *p = m->gguf->n_parts ? &m->gguf->part[0] : NULL;
+    return p && !m->is_folder && qs_file_stat(path, &st, NULL) == QS_OK && st.dev == p->dev &&
+           st.ino == p->ino && st.size == p->file_size && st.mtime_ns == p->mtime_ns;
 }
 
 /* The source of `beside` where it is the same, else one of its own. */
@@ -76,7 +78,7 @@ static int find_source(const char *path, const struct qs_model *model, const str
                        struct qs_side_source **out, struct qs_err *e)
 {
     struct qs_side_source *b = beside ? beside->source : NULL;
-    if (!b || (model ? b->model != model : !same_file(b, path)))
+    if (!b || (model ? b->model != model : !same_file(b->model, path)))
         return source_new(path, model, out, e);
     b->refs++;
     *out = b;
@@ -167,6 +169,11 @@ const struct qs_vocab *qs_side_vocab(const struct qs_side *s)
     return s->source->vocab;
 }
 
+const char *qs_side_warning(const struct qs_side *s, size_t i)
+{
+    return qs_vocab_warning(s->source->vocab, i);
+}
+
 const char *qs_side_template_error(const struct qs_side *s)
 {
     return s->template ? NULL : s->template_error;
@@ -196,12 +203,16 @@ int qs_sides_comparable(const struct qs_side *a, const struct qs_side *b, struct
 
 /* ---- sessions ------------------------------------------------------------------------------------------------ */
 
-size_t qs_side_context(const struct qs_side *s, const struct qs_talk_settings *t)
+static size_t context_of(size_t trained, const struct qs_talk_settings *t)
 {
-    const size_t trained = qs_engine_config(s->engine)->n_ctx_train;
     if (t->n_ctx)
         return t->n_ctx;
     return trained && trained < CONTEXT_UNLESS_ASKED ? trained : CONTEXT_UNLESS_ASKED;
+}
+
+size_t qs_side_context(const struct qs_side *s, const struct qs_talk_settings *t)
+{
+    return context_of(qs_engine_config(s->engine)->n_ctx_train, t);
 }
 
 static struct qs_session_args session_args(const struct qs_talk_settings *t, size_t n_ctx)
@@ -274,4 +285,26 @@ int qs_chat_need(struct qs_side *const *side, size_t n, const struct qs_talk_set
     need.total += need.private_bytes - need.shared.mapped;
     *out = need;
     return QS_OK;
+}
+
+void qs_chat_need_models(const struct qs_model *const *m, size_t n, const struct qs_talk_settings *t,
+                         struct qs_chat_need *out)
+{
+    struct qs_chat_need need = { 0 };
+    for (size_t k = 0; k < n && k < QS_ANSWER_SIDES; k++) {
+        struct qs_answer_memory *x = &need.side[k];
+        const size_t n_ctx = context_of(m[k]->hp.n_ctx, t);
+        for (size_t i = 0; i < m[k]->n_tensors; i++)
+            *(m[k]->tensor[i].made ? &x->heap : &x->mapped) += m[k]->tensor[i].size;
+        x->cache = qs_need_kv_cache(m[k], n_ctx, t->type_k) / 2 + qs_need_kv_cache(m[k], n_ctx, t->type_v) / 2;
+        need.private_bytes += x->heap + x->cache;
+        need.total += x->mapped;
+    }
+    if (n == 2 && same_file(m[0], m[1]->path)) {
+        need.shared = need.side[1];
+        need.shared.cache = 0;
+    }
+    need.private_bytes -= need.shared.heap;
+    need.total += need.private_bytes - need.shared.mapped;
+    *out = need;
 }

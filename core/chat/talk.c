@@ -46,6 +46,7 @@ int qs_talk_system(struct qs_talk *t, const char *text, size_t n, struct qs_err 
     qs_free(t->system);
     t->system = copy;
     t->version++;
+    t->said++;
     return QS_OK;
 }
 
@@ -58,6 +59,18 @@ int qs_talk_set_template(struct qs_talk *t, const char *source, size_t n, struct
     qs_free(t->template_source);
     t->template_source = copy;
     memcpy(t->settings.form, QS_TALK_FORM_FILE, sizeof QS_TALK_FORM_FILE);
+    t->version++;
+    return QS_OK;
+}
+
+int qs_talk_settings_of(struct qs_talk *t, const struct qs_talk *from, struct qs_err *e)
+{
+    char *source = from->template_source ? qs_strdup(from->template_source) : NULL;
+    if (from->template_source && !source)
+        return qs_fail_mem(e, strlen(from->template_source), "the chat template");
+    qs_free(t->template_source);
+    t->template_source = source;
+    t->settings = from->settings;
     t->version++;
     return QS_OK;
 }
@@ -87,6 +100,7 @@ int qs_talk_add(struct qs_talk *t, enum qs_talk_role role, const char *text, siz
     }
     t->message[t->n++] = m;
     t->version++;
+    t->said++;
     return QS_OK;
 }
 
@@ -114,6 +128,27 @@ static void drop_last(struct qs_talk *t)
 {
     message_free(&t->message[--t->n]);
     t->version++;
+    t->said++;
+}
+
+int qs_talk_say_again(struct qs_talk *t, const char *text, size_t n, struct qs_err *e)
+{
+    char *copy = NULL;
+    if (n == 0)
+        return qs_fail(e, QS_EINVAL, "the message is empty: there is nothing to answer");
+    if (!qs_talk_last(t, QS_TALK_USER))
+        return qs_fail(e, QS_EINVAL, "there is no message to edit");
+    const int rc = copy_text("the message", text, n, &copy, e);
+    if (rc)
+        return rc;
+    while (t->message[t->n - 1].role != QS_TALK_USER)
+        drop_last(t);
+    qs_free(t->message[t->n - 1].text);
+    t->message[t->n - 1].text = copy;
+    t->attempt = 0;
+    t->version++;
+    t->said++;
+    return QS_OK;
 }
 
 int qs_talk_regenerate(struct qs_talk *t, struct qs_err *e)
@@ -193,8 +228,8 @@ int qs_talk_copy(const struct qs_talk *from, struct qs_talk **out, struct qs_err
     int rc = qs_talk_new(&t, e);
     if (!rc)
         rc = qs_talk_system(t, from->system, strlen(from->system), e);
-    if (!rc && from->template_source)
-        rc = qs_talk_set_template(t, from->template_source, strlen(from->template_source), e);
+    if (!rc)
+        rc = qs_talk_settings_of(t, from, e);
     for (size_t i = 0; !rc && i < from->n; i++) {
         const struct qs_talk_message *m = &from->message[i];
         rc = qs_talk_add(t, m->role, m->text, strlen(m->text), m->other, m->other ? strlen(m->other) : 0, e);
@@ -203,9 +238,9 @@ int qs_talk_copy(const struct qs_talk *from, struct qs_talk **out, struct qs_err
         qs_talk_free(t);
         return rc;
     }
-    t->settings = from->settings;
     t->attempt = from->attempt;
     t->version = from->version;
+    t->said = from->said;
     *out = t;
     return QS_OK;
 }

@@ -5,8 +5,8 @@
  * from a conversation by itself.
  *
  * FILE. One JSON object: {"quantscape": "conversation", "version": 1, "system": TEXT, "settings": {KEY: value},
- * "messages": [{"role", "content", "other"}]}. A plain list of messages ([{"role", "content"}], or an object with
- * such a list under "messages") is imported too. At most 64 MiB.
+ * "messages": [{"role", "content", "other"}]}; system and settings may be absent. A plain list of messages ([{"role",
+ * "content"}], or an object with such a list under "messages") is imported too. At most 64 MiB.
  */
 #ifndef QS_CORE_TALK_H
 #define QS_CORE_TALK_H
@@ -49,6 +49,7 @@ struct qs_talk {                        /* read freely; changed by the functions
     char *template_source;              /* Jinja, for form "file"; NULL: none */
     unsigned attempt;                   /* how often the last answer was asked for again: added to the seed */
     uint64_t version;                   /* grows with every change */
+    uint64_t said;                      /* grows with every change of messages and system prompt */
 };
 
 int qs_talk_new(struct qs_talk **out, struct qs_err *e); /* empty, default settings, max_tokens 512 */
@@ -59,6 +60,9 @@ void qs_talk_free(struct qs_talk *t);                    /* NULL allowed */
 int qs_talk_system(struct qs_talk *t, const char *text, size_t n, struct qs_err *e);
 /* The person's next message; QS_EINVAL: empty, or the last message is the person's too (unless form is "none"). */
 int qs_talk_say(struct qs_talk *t, const char *text, size_t n, struct qs_err *e);
+/* The last message of the person said otherwise; everything after it goes. QS_EINVAL: the text is empty, or there is no
+ * such message. */
+int qs_talk_say_again(struct qs_talk *t, const char *text, size_t n, struct qs_err *e);
 /* The answer; other: NULL or the second side's. QS_EINVAL: there is nothing to answer. An empty answer is kept. */
 int qs_talk_answer(struct qs_talk *t, const char *text, size_t n, const char *other, size_t n_other, struct qs_err *e);
 /* Ready to be answered again: the last answer goes, `attempt` grows. QS_EINVAL: no message yet. */
@@ -69,6 +73,9 @@ int qs_talk_take_back(struct qs_talk *t, char **text, struct qs_err *e);
 void qs_talk_clear(struct qs_talk *t);                   /* all messages; system prompt and settings stay */
 const struct qs_talk_message *qs_talk_last(const struct qs_talk *t, enum qs_talk_role role); /* NULL: none */
 int qs_talk_set_template(struct qs_talk *t, const char *source, size_t n, struct qs_err *e); /* and form = "file" */
+/* The settings of another one, and the template that they may name. Only QS_ENOMEM: nothing is changed then. */
+int qs_talk_settings_of(struct qs_talk *t, const struct qs_talk *from, struct qs_err *e);
+int qs_talk_copy(const struct qs_talk *from, struct qs_talk **out, struct qs_err *e); /* all of it */
 
 /* ---- settings by name: /set, options, screens and files are made from one table ---- */
 struct qs_talk_setting {
@@ -76,7 +83,8 @@ struct qs_talk_setting {
     const char *help;
 };
 bool qs_talk_setting_at(size_t i, struct qs_talk_setting *out); /* the sampler's first; false past the end */
-/* QS_ENOTFOUND with near names; QS_EINVAL: not a value of it, t is unchanged. */
+/* By name or key; "temp" is temperature too. QS_ENOTFOUND with near names; QS_EINVAL: not a value of it, t is
+ * unchanged. */
 int qs_talk_set(struct qs_talk *t, const char *name, const char *value, struct qs_err *e);
 /* As qs_talk_set reads it; appended. */
 void qs_talk_show(const struct qs_talk *t, const char *name, struct qs_str *out);

@@ -86,7 +86,7 @@ int qs_talk_save(const struct qs_talk *t, const char *path, bool overwrite, stru
 int qs_chat_json_text(const struct qs_json *j, const char *what, const char **text, size_t *n, struct qs_err *e)
 {
     if (qs_json_type(j) != QS_JSON_STRING)
-        return qs_fail(e, QS_EFORMAT, "%s is %s, not a text", what, j ? "something else" : "missing");
+        return qs_fail(e, QS_EFORMAT, "%s is %s", what, j ? "not a text" : "missing");
     *text = qs_json_str(j, "");
     *n = qs_json_len(j);
     const int rc = qs_talk_check_text(what, *text, *n, e);
@@ -180,10 +180,11 @@ static int read_own(struct qs_talk *t, const struct qs_json *j, struct qs_err *e
     const char *text;
     size_t n;
     int rc = qs_chat_json_kind(j, KIND, VERSION, e);
-    if (!rc)
+    if (!rc && qs_json_get(j, "system")) {
         rc = qs_chat_json_text(qs_json_get(j, "system"), "system", &text, &n, e);
-    if (!rc)
-        rc = qs_talk_system(t, text, n, e);
+        if (!rc)
+            rc = qs_talk_system(t, text, n, e);
+    }
     if (!rc && qs_json_get(j, "template_source")) {
         rc = qs_chat_json_text(qs_json_get(j, "template_source"), "template_source", &text, &n, e);
         if (!rc)
@@ -212,13 +213,8 @@ int qs_talk_from_json(struct qs_talk *t, const struct qs_json *j, struct qs_err 
     if (rc)
         return rc;
     const bool own = qs_json_type(j) == QS_JSON_OBJECT && qs_json_get(j, "quantscape");
-    if (!own) { /* a plain list says nothing about settings */
-        fresh->settings = t->settings;
-        if (t->template_source)
-            fresh->template_source = qs_strdup(t->template_source);
-        if (t->template_source && !fresh->template_source)
-            rc = qs_fail_mem(e, strlen(t->template_source), "the chat template");
-    }
+    if (!own) /* a plain list says nothing about settings */
+        rc = qs_talk_settings_of(fresh, t, e);
     if (!rc)
         rc = read_any(fresh, j, e);
     if (!rc) {

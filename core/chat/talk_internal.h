@@ -13,7 +13,6 @@ int qs_talk_check_text(const char *what, const char *text, size_t n, struct qs_e
 /* One more message, whatever stands before it. */
 int qs_talk_add(struct qs_talk *t, enum qs_talk_role role, const char *text, size_t n, const char *other,
                 size_t n_other, struct qs_err *e);
-int qs_talk_copy(const struct qs_talk *from, struct qs_talk **out, struct qs_err *e);
 
 /* ---- JSON files of this room ---- */
 /* A text of a file, checked as above; QS_EFORMAT: `what` is missing or none. Points into j. */

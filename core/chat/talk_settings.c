@@ -48,6 +48,8 @@ static size_t find_own(const char *name)
 static const struct qs_sampler_setting *find_sampler(const char *name)
 {
     size_t n;
+    if (strcmp(name, "temp") == 0) /* as the option is called */
+        name = "temperature";
     const struct qs_sampler_setting *s = qs_sampler_table(&n);
     for (size_t i = 0; i < n; i++)
         if (strcmp(s[i].name, name) == 0 || strcmp(s[i].key, name) == 0)
@@ -96,22 +98,21 @@ static int set_form(struct qs_talk *t, const char *value, struct qs_err *e)
     const char *form = strcmp(value, QS_TALK_FORM_MODEL) == 0 ? "" : value;
     bool known = !*form || strcmp(form, QS_TALK_FORM_NONE) == 0;
     struct qs_near near;
-    char text[200];
-    size_t n;
-    const struct qs_chat_builtin *b = qs_chat_builtins(&n);
+    char text[200], all[256];
+    const char *name;
     if (strcmp(form, QS_TALK_FORM_FILE) == 0 && !t->template_source)
         return qs_fail(e, QS_EINVAL, "no template was read from a file");
     known = known || strcmp(form, QS_TALK_FORM_FILE) == 0;
     qs_near_start(&near, value);
     qs_near_try(&near, QS_TALK_FORM_MODEL);
     qs_near_try(&near, QS_TALK_FORM_NONE);
-    for (size_t i = 0; i < n; i++) {
-        known = known || strcmp(form, b[i].name) == 0;
-        qs_near_try(&near, b[i].name);
+    for (size_t i = 0; (name = qs_chat_builtin_name(i)); i++) {
+        known = known || strcmp(form, name) == 0;
+        qs_near_try(&near, name);
     }
     if (!known || strlen(form) >= sizeof t->settings.form)
-        return qs_fail(e, QS_EINVAL, "there is no template form '%.40s'%s", value,
-                       qs_near_text(&near, text, sizeof text));
+        return qs_fail(e, QS_EINVAL, "there is no template form '%.40s'%s (model, none, or built-in: %s)", value,
+                       qs_near_text(&near, text, sizeof text), qs_chat_builtin_names(all, sizeof all));
     memmove(t->settings.form, form, strlen(form) + 1);
     return QS_OK;
 }
@@ -137,7 +138,7 @@ int qs_talk_set(struct qs_talk *t, const char *name, const char *value, struct q
     if (row < OWN) {
         rc = set_own(t, row, value, e);
     } else if (find_sampler(name)) {
-        rc = qs_sampler_set(&t->settings.sampler, name, value, e);
+        rc = qs_sampler_set(&t->settings.sampler, find_sampler(name)->name, value, e);
     } else {
         struct qs_talk_setting s;
         struct qs_near near;

@@ -24,15 +24,31 @@ static int read_text(const char *path, const struct qs_evaluation *x, struct qs_
     return rc ? rc : qs_eval_text_tokenize(t, x->pair->vocab, e);
 }
 
+typedef int parse_fn(struct qs_evaluation *x, const char *path, const char *data, size_t n, struct qs_err *e);
+
+static int parse_prompts(struct qs_evaluation *x, const char *path, const char *data, size_t n, struct qs_err *e)
+{
+    return qs_prompts_parse(path, data, n, &x->prompts, e);
+}
+
+static int parse_tasks(struct qs_evaluation *x, const char *path, const char *data, size_t n, struct qs_err *e)
+{
+    return qs_tasks_parse(path, data, n, &x->tasks, e);
+}
+
+static int read_set(struct qs_evaluation *x, const char *path, parse_fn *parse, struct qs_err *e)
+{
+    char *data = NULL;
+    size_t n = 0;
+    int rc = qs_file_read(path, SET_FILE_MAX, &data, &n, e);
+    rc = rc ? rc : parse(x, path, data, n, e);
+    qs_free(data);
+    return rc;
+}
+
 static int read_prompts(struct qs_evaluation *x, struct qs_err *e)
 {
-    char *data;
-    size_t n;
-    int rc = qs_file_read(x->args.prompts, SET_FILE_MAX, &data, &n, e);
-    if (rc)
-        return rc;
-    rc = qs_prompts_parse(x->args.prompts, data, n, &x->prompts, e);
-    qs_free(data);
+    int rc = read_set(x, x->args.prompts, parse_prompts, e);
     bool chat = false;
     for (size_t i = 0; !rc && i < x->prompts.n; i++)
         chat = chat || x->prompts.item[i].messages;
@@ -44,18 +60,6 @@ static int read_prompts(struct qs_evaluation *x, struct qs_err *e)
                      x->pair->model->path);
     if (!rc && !x->pair->reference)
         rc = qs_fail(e, QS_EINVAL, "prompts compare two models, and there is no reference");
-    return rc;
-}
-
-static int read_tasks(struct qs_evaluation *x, struct qs_err *e)
-{
-    char *data;
-    size_t n;
-    int rc = qs_file_read(x->args.tasks, SET_FILE_MAX, &data, &n, e);
-    if (rc)
-        return rc;
-    rc = qs_tasks_parse(x->args.tasks, data, n, &x->tasks, e);
-    qs_free(data);
     return rc;
 }
 
@@ -124,7 +128,7 @@ int qs_evaluation_open(const struct qs_evaluation_args *args, struct qs_pool *po
     if (!rc && args->prompts)
         rc = read_prompts(x, e);
     if (!rc && args->tasks)
-        rc = read_tasks(x, e);
+        rc = read_set(x, args->tasks, parse_tasks, e);
     if (rc)
         qs_evaluation_free(x);
     else
@@ -184,6 +188,7 @@ static struct qs_lockstep_args lockstep_args(const struct qs_evaluation *x, cons
         .n_windows = x->args.n_windows,
         .cache = x->args.cache,
         .by_layer = x->args.by_layer,
+        .n_vocab = qs_vocab_size(p->vocab),
         .bos = qs_vocab_adds_bos(p->vocab) ? qs_vocab_special(p->vocab, QS_SPECIAL_BOS) : -1,
         .memory = working_memory(x),
     };

@@ -160,9 +160,19 @@ static int judge_tasks(struct qs_evaluation *x, struct qs_err *e)
     return rc;
 }
 
+static int judge_vocab(struct qs_evaluation *x, struct qs_err *e)
+{
+    const char *text;
+    int rc = QS_OK;
+    for (size_t i = 0; !rc && x->pair && (text = qs_vocab_warning(x->pair->vocab, i)) != NULL; i++)
+        rc = warn(x, e, "%s: %s", x->pair->model->path, text);
+    return rc;
+}
+
 int qs_evaluation_judge(struct qs_evaluation *x, struct qs_err *e)
 {
-    int rc = judge_finite(x, x->x, x->text.path, e);
+    int rc = judge_vocab(x, e);
+    rc = rc ? rc : judge_finite(x, x->x, x->text.path, e);
     rc = rc ? rc : judge_finite(x, x->held, x->held_out.path, e);
     rc = rc ? rc : judge_overlap(x, e);
     rc = rc ? rc : judge_numbers(x, e);

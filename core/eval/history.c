@@ -52,7 +52,8 @@ static uint64_t *count_at(const struct qs_eval_history_run *r, size_t i)
     return (uint64_t *)((char *)r + counts[i].offset);
 }
 
-void qs_eval_history_run_clear(struct qs_eval_history_run *r)
+/* Frees the strings; r becomes empty. */
+static void run_clear(struct qs_eval_history_run *r)
 {
     for (size_t i = 0; i < N(strings); i++)
         qs_free(*string_at(r, i));
@@ -191,7 +192,7 @@ static int read_lines(struct qs_eval_history *h, const char *data, size_t n, str
         bool good = false;
         const int rc = len ? read_run(data + at, len, &h->run[h->n], &good, e) : QS_OK;
         if (len && (rc || !good))
-            qs_eval_history_run_clear(&h->run[h->n]);
+            run_clear(&h->run[h->n]);
         if (rc)
             return rc;
         h->n += good;
@@ -231,7 +232,7 @@ void qs_eval_history_free(struct qs_eval_history *h)
     if (!h)
         return;
     for (size_t i = 0; i < h->n; i++)
-        qs_eval_history_run_clear(&h->run[i]);
+        run_clear(&h->run[i]);
     qs_free(h->run);
     qs_free(h);
 }
@@ -283,7 +284,8 @@ const char *qs_eval_history_unlike(const struct qs_eval_history_run *a, const st
     return same(a->cache, b->cache) ? NULL : "the type of the cache";
 }
 
-int qs_eval_history_same_candidate(const struct qs_eval_history_run *a, const struct qs_eval_history_run *b)
+/* Whether both measured the same thing: model and recipe. */
+static int same_candidate(const struct qs_eval_history_run *a, const struct qs_eval_history_run *b)
 {
     return same(a->model_key, b->model_key) && same(a->recipe_key, b->recipe_key);
 }
@@ -299,7 +301,7 @@ static const struct qs_eval_history_run *counterpart(const struct qs_eval_histor
                                                      const struct qs_eval_history_run *as)
 {
     for (size_t i = h->n; i-- > 0;)
-        if (qs_eval_history_same_candidate(&h->run[i], like) && !qs_eval_history_unlike(&h->run[i], as))
+        if (same_candidate(&h->run[i], like) && !qs_eval_history_unlike(&h->run[i], as))
             return &h->run[i];
     return NULL;
 }
@@ -312,7 +314,7 @@ size_t qs_eval_history_rank_change(const struct qs_eval_history *h, size_t i,
 {
     for (; i < h->n; i++) {
         const struct qs_eval_history_run *x = &h->run[i];
-        if (qs_eval_history_same_candidate(x, held_out) || qs_eval_history_unlike(x, held_out) ||
+        if (same_candidate(x, held_out) || qs_eval_history_unlike(x, held_out) ||
             counterpart(h, x, held_out) != x)
             continue; /* each candidate once, by its newest run */
         const struct qs_eval_history_run *y = counterpart(h, x, calibration);

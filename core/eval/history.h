@@ -27,7 +27,6 @@ struct qs_eval_history_run {
     char *precision, *cache; /* "exact"; "F16/F16" */
     double number[QS_KLD_NUMBERS];
 };
-void qs_eval_history_run_clear(struct qs_eval_history_run *r); /* frees the strings; r becomes empty */
 
 struct qs_eval_history { struct qs_eval_history_run *run; size_t n; size_t unread; };
 
@@ -49,8 +48,6 @@ int qs_eval_history_find(const struct qs_eval_history *h, const char *name, cons
 /* Whether both numbers were made in the same way: reference, window, windows, text, precision, cache. NULL, or what
  * differs. */
 const char *qs_eval_history_unlike(const struct qs_eval_history_run *a, const struct qs_eval_history_run *b);
-/* Whether both measured the same thing: model and recipe. */
-int qs_eval_history_same_candidate(const struct qs_eval_history_run *a, const struct qs_eval_history_run *b);
 
 /* Another candidate that stands before the one of `calibration` and `held_out` (runs of one candidate on two texts) on
  * one of the texts and behind it on the other, by mean KLD (by perplexity without reference). From `i` on; the place

@@ -167,7 +167,8 @@ static const struct { enum qs_kld_number number; double share;
 }, dp_shares[] = {
     { QS_KLD_DP_MAX, 1 }, { QS_KLD_DP_999, 0.999 }, { QS_KLD_DP_99, 0.99 }, { QS_KLD_DP_95, 0.95 },
     { QS_KLD_DP_90, 0.9 }, { QS_KLD_DP_75, 0.75 }, { QS_KLD_DP_MEDIAN, 0.5 }, { QS_KLD_DP_25, 0.25 },
-    { QS_KLD_DP_10, 0.1 }, { QS_KLD_DP_05, 0.05 }, { QS_KLD_DP_01, 0.01 }, { QS_KLD_DP_001, 0.001 }, { QS_KLD_DP_MIN, 0 },
+    { QS_KLD_DP_10, 0.1 }, { QS_KLD_DP_05, 0.05 }, { QS_KLD_DP_01, 0.01 }, { QS_KLD_DP_001, 0.001 },
+    { QS_KLD_DP_MIN, 0 },
 };
 
 /* Of n values with this sum of squared distances: the error of their mean. */

@@ -16,6 +16,8 @@
  * here both are whole, in double precision. So a model against itself has kld exactly 0. A sum that rounding makes
  * negative is 0.
  *
+ * Chats (core/chat, the room above this one) score their tokens with qs_kld_row too: one arithmetic for both.
+ *
  * NOT FINITE. A row with a NaN or an infinity in it counts in n_bad with its first place; nothing of it is averaged.
  */
 #ifndef QS_CORE_KLD_H
@@ -34,7 +36,7 @@ struct qs_kld_row {
     bool bad, bad_base;      /* a logit of the model's, of the reference's row is not finite */
 };
 
-/* One position. base NULL: no reference. n: vocabulary; token: the one that follows, in [0, n). */
+/* One position. base NULL: no reference. n: ids that count (qs_vocab_rows); token: the one that follows, in [0, n). */
 void qs_kld_row(const float *base, const float *logits, size_t n, int32_t token, struct qs_kld_row *out);
 
 struct qs_moment { double mean, m2; }; /* Welford's: m2 is the sum of squared distances from the mean */

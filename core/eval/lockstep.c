@@ -27,6 +27,7 @@ struct run {
     struct side side[2];          /* [0] the model, [1] the reference */
     size_t n_sides;
     size_t n_windows, group, rows, batch;
+    size_t n_vocab;               /* ids that count */
     int32_t *token;               /* of one window, BOS in its place */
     struct qs_kld_row *row;
     const int32_t *next;          /* the tokens that follow the rows being scored */
@@ -218,11 +219,11 @@ static int run_blocks(struct run *r, size_t w, size_t n, struct qs_err *e)
 static void score_rows(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     struct run *r = ctx;
-    const size_t n = r->side[0].config->n_vocab;
+    const struct side *m = &r->side[0], *b = &r->side[1];
     (void)thread;
     for (size_t i = begin; i < end; i++)
-        qs_kld_row(r->n_sides > 1 ? r->side[1].logits + i * n : NULL, r->side[0].logits + i * n, n, r->next[i],
-                   &r->row[i]);
+        qs_kld_row(r->n_sides > 1 ? b->logits + i * b->config->n_vocab : NULL, m->logits + i * m->config->n_vocab,
+                   r->n_vocab, r->next[i], &r->row[i]);
 }
 
 static int take_rows(struct run *r, uint64_t at, size_t n, struct qs_err *e)
@@ -298,6 +299,15 @@ static int run_group(struct run *r, size_t w, size_t n, struct qs_err *e)
 
 /* ---- the run ---- */
 
+/* Ids that count: rows of both models, and not more than the caller's. */
+static size_t vocabulary(const struct qs_lockstep_args *a)
+{
+    size_t n = qs_engine_config(a->model)->n_vocab;
+    if (a->base && qs_engine_config(a->base)->n_vocab < n)
+        n = qs_engine_config(a->base)->n_vocab;
+    return a->n_vocab && a->n_vocab < n ? a->n_vocab : n;
+}
+
 static int check(const struct qs_lockstep_args *a, struct qs_err *e)
 {
     if (a->n_ctx < 4)
@@ -307,13 +317,14 @@ static int check(const struct qs_lockstep_args *a, struct qs_err *e)
                        "the text has %zu tokens, one window takes %zu; take a longer text or a shorter window",
                        a->n_tokens, a->n_ctx);
     const struct qs_config *m = qs_engine_config(a->model), *b = a->base ? qs_engine_config(a->base) : NULL;
+    const size_t n_vocab = vocabulary(a);
     for (size_t i = 0; i < a->n_tokens; i++)
-        if (a->token[i] < 0 || (size_t)a->token[i] >= m->n_vocab)
+        if (a->token[i] < 0 || (size_t)a->token[i] >= n_vocab)
             return qs_fail(e, QS_EINVAL, "token %zu of the text has the number %ld; %s has %zu tokens", i + 1,
-                           (long)a->token[i], qs_engine_model(a->model)->path, m->n_vocab);
+                           (long)a->token[i], qs_engine_model(a->model)->path, n_vocab);
     if (!b)
         return QS_OK;
-    if (m->n_vocab != b->n_vocab)
+    if (!a->n_vocab && m->n_vocab != b->n_vocab)
         return qs_fail(e, QS_EINVAL,
                        "the vocabularies differ: %zu tokens in %s, %zu in %s; probabilities cannot be compared",
                        m->n_vocab, qs_engine_model(a->model)->path, b->n_vocab, qs_engine_model(a->base)->path);
@@ -346,6 +357,7 @@ static int prepare(struct run *r, struct qs_err *e)
         return qs_fail_mem(e, sizeof *r->x, "the evaluation");
     qs_kld_init(&r->x->kld, r->a->base != NULL);
     choose_sizes(r);
+    r->n_vocab = vocabulary(r->a);
     r->x->group = r->group;
     r->side[0].engine = r->a->model;
     r->side[1].engine = r->a->base;

@@ -52,6 +52,7 @@ struct qs_lockstep_args {
     size_t n_ctx;                 /* tokens of a window, at least 4 */
     size_t n_windows;             /* at most so many; 0: all */
     int32_t bos;                  /* -1: windows keep their first token */
+    size_t n_vocab;               /* ids that count (qs_vocab_rows), of both models; 0: all rows, as many in both */
     struct qs_session_args cache; /* its n_ctx counts for nothing */
     bool layers;                  /* compare hidden states; needs base */
     bool by_layer;

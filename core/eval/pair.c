@@ -6,17 +6,8 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "core/model/vocabulary.h"
 #include "core/quant/encode.h"
-
-static int load_vocab(const struct qs_model *m, struct qs_vocab **out, struct qs_err *e)
-{
-    struct qs_vocab_data *data;
-    size_t n;
-    const struct qs_kv *kv = qs_model_metadata(m, &n);
-    int rc = qs_vocab_data_kv(kv, n, &data, e);
-    rc = rc ? rc : qs_vocab_new(data, out, e);
-    return rc ? qs_err_prefix(e, "%s", m->path) : QS_OK;
-}
 
 static int compare_vocabs(struct qs_pair *p, struct qs_err *e)
 {
@@ -24,7 +15,7 @@ static int compare_vocabs(struct qs_pair *p, struct qs_err *e)
     struct qs_str where = QS_STR_INIT;
     if (p->reference == p->model)
         return QS_OK;
-    int rc = load_vocab(p->reference, &other, e);
+    int rc = qs_model_vocab(p->reference, &other, e);
     if (!rc && !qs_vocab_same(p->vocab, other, &where))
         rc = qs_fail(e, QS_EINVAL, "the vocabularies of %s and %s differ (%s): their probabilities cannot be compared",
                      p->model->path, p->reference->path, where.data);
@@ -79,7 +70,7 @@ int qs_pair_open(const struct qs_pair_args *a, struct qs_pool *pool, struct qs_p
     rc = rc ? rc : qs_engine_can(p->model, e);
     if (!rc && p->reference && p->reference != p->model)
         rc = qs_engine_can(p->reference, e);
-    rc = rc ? rc : load_vocab(p->model, &p->vocab, e);
+    rc = rc ? rc : qs_model_vocab(p->model, &p->vocab, e);
     if (!rc && p->reference)
         rc = compare_vocabs(p, e);
     rc = rc ? rc : plan_recipe(a, p, e);
@@ -93,7 +84,7 @@ int qs_pair_open(const struct qs_pair_args *a, struct qs_pool *pool, struct qs_p
 
 /* An engine of a model, with the weights of the candidate that a plan makes of it. */
 static int make_side(struct qs_pair *p, const struct qs_model *m, const struct qs_plan *plan,
-                     struct qs_candidate_model **candidate, struct qs_engine **engine, struct qs_job *job,
+                     struct qs_candidate **candidate, struct qs_engine **engine, struct qs_job *job,
                      struct qs_err *e)
 {
     const struct qs_engine_args args = { .pool = p->pool, .precision = p->precision, .prio = p->prio };
@@ -117,7 +108,7 @@ int qs_pair_make(struct qs_pair *p, struct qs_job *job, struct qs_err *e)
 int qs_pair_engine(const struct qs_pair *p, enum qs_precision precision, struct qs_engine **out, struct qs_err *e)
 {
     const struct qs_engine_args args = { .pool = p->pool, .precision = precision, .prio = p->prio };
-    const struct qs_candidate_model *c = p->reference ? p->stand_in_candidate : p->candidate;
+    const struct qs_candidate *c = p->reference ? p->stand_in_candidate : p->candidate;
     int rc = qs_engine_new(p->reference ? p->reference : p->model, &args, out, e);
     if (!rc && c && (rc = qs_candidate_apply(c, *out, NULL, e)) != QS_OK) {
         qs_engine_free(*out);

@@ -27,17 +27,17 @@ struct qs_pair_args {
     enum qs_prio prio;
     /* For those who have the model open already; all may be NULL. They live as long as the pair. */
     struct qs_model *opened;           /* stands for every path that is its own */
-    const struct qs_candidate_model *known; /* a whole one of `opened`: what it has and the recipe says is not made */
+    const struct qs_candidate *known; /* a whole one of `opened`: what it has and the recipe says is not made */
 };
 
 struct qs_pair {
     struct qs_model *model, *reference;  /* the same one where they are; reference NULL: none */
     struct qs_vocab *vocab;              /* of the model, the same as the reference's */
     struct qs_plan *plan, *stand_in;     /* NULL: as it is */
-    struct qs_candidate_model *candidate, *stand_in_candidate;
+    struct qs_candidate *candidate, *stand_in_candidate;
     struct qs_engine *engine, *base;     /* after qs_pair_make; base NULL: no reference */
     struct qs_model *opened;             /* the caller's */
-    const struct qs_candidate_model *known;
+    const struct qs_candidate *known;
     struct qs_pool *pool;
     enum qs_precision precision;
     enum qs_prio prio;

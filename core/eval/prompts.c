@@ -31,59 +31,36 @@ struct run {
     struct side side[2];        /* [0] the model, [1] the reference */
     struct qs_kld_row row[ROWS];
     const int32_t *next;
+    size_t n_vocab;             /* ids that count, in both */
     double sum_kld, sum_cosine; /* over all prompts */
     uint64_t n_kld, n_cosine, n_same;
 };
 
 /* ---- one prompt as tokens ---- */
 
-static const char *special_text(const struct qs_vocab *v, enum qs_special s)
-{
-    const int32_t id = qs_vocab_special(v, s);
-    return id == QS_NO_TOKEN ? NULL : qs_vocab_source(v)->token[id].text;
-}
-
-static int prompt_text(struct run *r, const struct qs_prompt *p, struct qs_str *out, struct qs_err *e)
+static int prompt_tokens(struct run *r, const struct qs_prompt *p, struct qs_str *text, struct qs_tokens *out,
+                         struct qs_err *e)
 {
     const struct qs_prompts_args *a = r->a;
+    const struct qs_chat_args args = { .messages_json = p->messages, .add_generation_prompt = true, .now = a->now };
+    out->n = 0;
     if (p->text) {
-        qs_str_add(out, p->text);
-        return out->failed ? qs_fail_mem(e, out->len, "a prompt") : QS_OK;
+        qs_str_add(text, p->text);
+        return text->failed ? qs_fail_mem(e, text->len, "a prompt")
+                            : qs_tokenize(a->vocab, text->data, text->len, QS_TOKENIZE_ADD_SPECIAL, out, e);
     }
     if (!a->chat)
         return qs_fail(e, QS_EINVAL, "the prompt of line %zu has messages, and the model has no chat template",
                        p->line);
-    const struct qs_chat_args args = {
-        .messages_json = p->messages, .add_generation_prompt = true, .now = a->now,
-        .bos_token = special_text(a->vocab, QS_SPECIAL_BOS), .eos_token = special_text(a->vocab, QS_SPECIAL_EOS),
-    };
-    const int rc = qs_chat_render(a->chat, &args, out, e);
+    const int rc = qs_chat_tokens(a->chat, &args, a->vocab, QS_TOKENIZE_ADD_SPECIAL | QS_TOKENIZE_PARSE_SPECIAL, text,
+                                  out, e);
     return rc ? qs_err_prefix(e, "the prompt of line %zu", p->line) : QS_OK;
-}
-
-/* A template writes BOS itself where the model wants it, the tokenizer must not add another. */
-static int prompt_tokens(struct run *r, const struct qs_prompt *p, const struct qs_str *text, struct qs_tokens *out,
-                         struct qs_err *e)
-{
-    const struct qs_vocab *v = r->a->vocab;
-    const int32_t bos = qs_vocab_special(v, QS_SPECIAL_BOS);
-    out->n = 0;
-    if (p->text)
-        return qs_tokenize(v, text->data, text->len, QS_TOKENIZE_ADD_SPECIAL, out, e);
-    int rc = qs_tokenize(v, text->data, text->len, QS_TOKENIZE_PARSE_SPECIAL, out, e);
-    if (rc || !qs_vocab_adds_bos(v) || bos == QS_NO_TOKEN || (out->n && out->id[0] == bos))
-        return rc;
-    rc = qs_tokens_add(out, bos, e);
-    if (!rc) {
-        memmove(out->id + 1, out->id, (out->n - 1) * sizeof *out->id);
-        out->id[0] = bos;
-    }
-    return rc;
 }
 
 /* ---- free ---- */
 
-static int write_answer(struct side *s, size_t n_prompt, struct qs_answer *answer, struct qs_job *job, struct qs_err *e)
+static int write_answer(struct side *s, size_t n_prompt, struct qs_prompt_answer *answer, struct qs_job *job,
+                        struct qs_err *e)
 {
     const struct qs_prompts_args *a = s->run->a;
     struct qs_tokens *t = &s->token;
@@ -93,7 +70,7 @@ static int write_answer(struct side *s, size_t n_prompt, struct qs_answer *answe
     int rc = qs_session_feed(s->session, t->id, n_prompt, n_prompt - 1, s->logits, e);
     while (!rc && answer->n < a->n_tokens) {
         /* A token cannot be chosen where a logit is NaN: the answer ends; following tells how many. */
-        const int32_t id = qs_sampler_pick(s->sampler, s->logits, s->config->n_vocab, t->id, t->n, e);
+        const int32_t id = qs_sampler_pick(s->sampler, s->logits, s->run->n_vocab, t->id, t->n, e);
         if (id < 0 && e && e->code == QS_EFORMAT) {
             *e = (struct qs_err)QS_ERR_INIT;
             break;
@@ -110,7 +87,7 @@ static int write_answer(struct side *s, size_t n_prompt, struct qs_answer *answe
     return rc;
 }
 
-static int finish_answer(struct side *s, size_t n_prompt, struct qs_answer *answer, struct qs_err *e)
+static int finish_answer(struct side *s, size_t n_prompt, struct qs_prompt_answer *answer, struct qs_err *e)
 {
     struct qs_str text = QS_STR_INIT;
     const int32_t *id = s->token.id + n_prompt;
@@ -148,10 +125,11 @@ static double cosine(const float *x, const float *y, size_t n)
 static void score_rows(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     struct run *r = ctx;
-    const size_t n = r->side[0].config->n_vocab;
+    const struct side *m = &r->side[0], *b = &r->side[1];
     (void)thread;
     for (size_t i = begin; i < end; i++)
-        qs_kld_row(r->side[1].logits + i * n, r->side[0].logits + i * n, n, r->next[i], &r->row[i]);
+        qs_kld_row(b->logits + i * b->config->n_vocab, m->logits + i * m->config->n_vocab, r->n_vocab, r->next[i],
+                   &r->row[i]);
 }
 
 struct sums { double kld, cosine; uint64_t n, n_cosine, same; };
@@ -226,8 +204,7 @@ static int run_prompt(struct run *r, const struct qs_prompt *p, struct qs_prompt
 {
     struct qs_str text = QS_STR_INIT;
     struct side *model = &r->side[0], *base = &r->side[1];
-    int rc = prompt_text(r, p, &text, e);
-    rc = rc ? rc : prompt_tokens(r, p, &text, &base->token, e);
+    int rc = prompt_tokens(r, p, &text, &base->token, e);
     x->kld = x->same_top = x->cosine = (double)NAN;
     x->text = text.len ? qs_str_take(&text) : qs_strdup("");
     if (!rc && !x->text)
@@ -243,7 +220,7 @@ static int run_prompt(struct run *r, const struct qs_prompt *p, struct qs_prompt
     for (size_t i = 0; i < n && !rc; i++)
         rc = qs_tokens_add(&model->token, base->token.id[i], e);
     for (int s = 1; s >= 0 && !rc; s--) {
-        struct qs_answer *answer = s ? &x->base : &x->model;
+        struct qs_prompt_answer *answer = s ? &x->base : &x->model;
         rc = write_answer(&r->side[s], n, answer, job, e);
         rc = rc ? rc : finish_answer(&r->side[s], n, answer, e);
     }
@@ -311,9 +288,9 @@ static int prepare(struct run *r, struct qs_err *e)
 {
     const struct qs_prompts_args *a = r->a;
     const size_t n = a->most && a->most < a->prompts->n ? a->most : a->prompts->n;
-    if (qs_engine_config(a->model)->n_vocab != qs_engine_config(a->base)->n_vocab)
-        return qs_fail(e, QS_EINVAL, "the vocabularies differ: %zu and %zu tokens", qs_engine_config(a->model)->n_vocab,
-                       qs_engine_config(a->base)->n_vocab);
+    r->n_vocab = qs_vocab_rows(a->vocab, qs_engine_config(a->model)->n_vocab);
+    if (qs_engine_config(a->base)->n_vocab < r->n_vocab)
+        r->n_vocab = qs_engine_config(a->base)->n_vocab;
     if (a->n_tokens == 0)
         return qs_fail(e, QS_EINVAL, "an answer of 0 tokens cannot be compared");
     r->x = qs_calloc(1, sizeof *r->x);

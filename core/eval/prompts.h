@@ -21,7 +21,7 @@
 #include "core/text/sampler.h"
 #include "core/text/vocab.h"
 
-struct qs_answer {
+struct qs_prompt_answer {
     char *text;                 /* UTF-8 */
     size_t n;                   /* tokens, with the one that ended it */
     bool ended;                 /* by such a token, not by the limit */
@@ -33,7 +33,7 @@ struct qs_prompt_result {
     size_t prompt;              /* index */
     char *text;                 /* of the prompt, as fed */
     size_t n_prompt;            /* its tokens; 0: passed over, too long for the context */
-    struct qs_answer model, base;
+    struct qs_prompt_answer model, base;
     size_t same;                /* tokens from the start that are equal */
     bool parted;                /* the answers differ, at token `same` */
     double agreement;           /* same / tokens of the longer answer */
@@ -44,7 +44,7 @@ struct qs_prompt_result {
 
 struct qs_prompts_args {
     struct qs_engine *model, *base;   /* two engines */
-    const struct qs_vocab *vocab;     /* of both */
+    const struct qs_vocab *vocab;     /* of both; only its tokens count (qs_vocab_rows) */
     const struct qs_chat_template *chat; /* for prompts with messages; NULL: such are refused (QS_EINVAL) */
     struct qs_pool *pool;
     enum qs_prio prio;

@@ -15,6 +15,7 @@ struct run {
     struct qs_tasks_result *x;
     struct qs_session *session[2];
     float *logits;
+    size_t n_vocab;             /* ids that count, in both */
     struct qs_tokens question, whole;
     struct qs_str text;
 };
@@ -41,9 +42,9 @@ static int choice_tokens(struct run *r, const struct qs_task *t, size_t c, size_
     int rc = qs_tokenize(r->a->vocab, r->text.data, r->text.len, QS_TOKENIZE_ADD_SPECIAL, &r->whole, e);
     *context = 0;
     for (size_t i = 0; i < r->whole.n && !rc; i++)
-        if ((size_t)r->whole.id[i] >= qs_engine_config(r->a->model)->n_vocab)
+        if ((size_t)r->whole.id[i] >= r->n_vocab)
             rc = qs_fail(e, QS_EINVAL, "the task of line %zu has token %ld, the model knows %zu", t->line,
-                         (long)r->whole.id[i], qs_engine_config(r->a->model)->n_vocab);
+                         (long)r->whole.id[i], r->n_vocab);
     while (!rc && *context < r->question.n && *context + 1 < r->whole.n &&
            r->question.id[*context] == r->whole.id[*context])
         ++*context;
@@ -54,7 +55,7 @@ static int choice_tokens(struct run *r, const struct qs_task *t, size_t c, size_
 static int score(struct run *r, int side, size_t context, double *ln_p, struct qs_err *e)
 {
     struct qs_session *s = r->session[side];
-    const size_t n_vocab = qs_engine_config(qs_session_engine(s))->n_vocab;
+    const size_t width = qs_engine_config(qs_session_engine(s))->n_vocab;
     const int32_t *id = r->whole.id;
     size_t have = 0;
     while (have < qs_session_length(s) && have + 1 < context && qs_session_tokens(s)[have] == id[have])
@@ -69,7 +70,7 @@ static int score(struct run *r, int side, size_t context, double *ln_p, struct q
         rc = qs_session_feed(s, id + at, n, 0, r->logits, e);
         for (size_t i = 0; i < n && !rc; i++) {
             struct qs_kld_row row;
-            qs_kld_row(NULL, r->logits + i * n_vocab, n_vocab, id[at + i + 1], &row);
+            qs_kld_row(NULL, r->logits + i * width, r->n_vocab, id[at + i + 1], &row);
             *ln_p -= row.nll; /* NaN stays */
         }
     }
@@ -161,17 +162,16 @@ static void sum_up(struct run *r)
 static int prepare(struct run *r, struct qs_err *e)
 {
     const struct qs_tasks_args *a = r->a;
-    const size_t n_vocab = qs_engine_config(a->model)->n_vocab;
+    const size_t rows = qs_engine_config(a->model)->n_vocab, base = a->base ? qs_engine_config(a->base)->n_vocab : rows;
+    const size_t width = rows > base ? rows : base;
     const size_t n = a->most && a->most < a->tasks->n ? a->most : a->tasks->n;
-    if (a->base && qs_engine_config(a->base)->n_vocab != n_vocab)
-        return qs_fail(e, QS_EINVAL, "the vocabularies differ: %zu and %zu tokens", n_vocab,
-                       qs_engine_config(a->base)->n_vocab);
+    r->n_vocab = qs_vocab_rows(a->vocab, rows < base ? rows : base);
     r->x = qs_calloc(1, sizeof *r->x);
     if (!r->x || !(r->x->item = qs_calloc(n, sizeof *r->x->item)))
         return qs_fail_mem(e, n * sizeof *r->x->item, "tasks");
     r->x->n = n;
-    if (!(r->logits = qs_calloc(ROWS, n_vocab * sizeof *r->logits)))
-        return qs_fail_mem(e, (uint64_t)ROWS * n_vocab * sizeof *r->logits, "rows of logits");
+    if (!(r->logits = qs_calloc(ROWS, width * sizeof *r->logits)))
+        return qs_fail_mem(e, (uint64_t)ROWS * width * sizeof *r->logits, "rows of logits");
     int rc = qs_session_new(a->model, &a->cache, &r->session[0], e);
     return rc || !a->base ? rc : qs_session_new(a->base, &a->cache, &r->session[1], e);
 }

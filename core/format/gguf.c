@@ -452,29 +452,42 @@ int qs_gguf_open(const char *path, struct qs_gguf **out, struct qs_err *e)
     return rc;
 }
 
+/* The one header that lies in memory, into a model that has its parts. */
+static int read_memory(struct qs_gguf *g, struct qs_reader *r, struct qs_err *e)
+{
+    struct qs_gguf_kvs kvs = { 0 };
+    int rc = parse_part(g, 0, r, &kvs, e);
+    if (rc == QS_OK)
+        rc = finish(g, &kvs, e);
+    if (rc == QS_OK && g->store->fatal_code != QS_OK)
+        rc = refuse(g, e);
+    qs_free(kvs.kv);
+    return rc;
+}
+
+/* Gives it to the caller, or closes it. */
+static int hand_over(struct qs_gguf *g, int rc, struct qs_gguf **out)
+{
+    if (rc != QS_OK)
+        qs_gguf_close(g);
+    else
+        *out = g;
+    return rc;
+}
+
 int qs_gguf_open_mem(const void *bytes, size_t n, struct qs_gguf **out, struct qs_err *e)
 {
     *out = NULL;
     struct qs_gguf *g = new_gguf();
     if (!g)
         return qs_fail_mem(e, sizeof *g, "a GGUF file");
-    struct qs_gguf_kvs kvs = { 0 };
     struct qs_reader r;
     qs_reader_open_mem(&r, bytes, n);
     int rc = add_part(g, "", e);
     if (rc == QS_OK)
-        rc = parse_part(g, 0, &r, &kvs, e);
-    if (rc == QS_OK)
-        rc = finish(g, &kvs, e);
-    if (rc == QS_OK && g->store->fatal_code != QS_OK)
-        rc = refuse(g, e);
-    qs_free(kvs.kv);
+        rc = read_memory(g, &r, e);
     qs_reader_close(&r);
-    if (rc != QS_OK)
-        qs_gguf_close(g);
-    else
-        *out = g;
-    return rc;
+    return hand_over(g, rc, out);
 }
 
 int qs_gguf_open_made(const void *header, size_t n, uint64_t data_end, const struct qs_gguf_part *part,
@@ -484,7 +497,6 @@ int qs_gguf_open_made(const void *header, size_t n, uint64_t data_end, const str
     struct qs_gguf *g = new_gguf();
     if (!g)
         return qs_fail_mem(e, sizeof *g, "a model");
-    struct qs_gguf_kvs kvs = { 0 };
     struct qs_reader r;
     qs_reader_open_mem(&r, header, n);
     r.size = data_end; /* limit stays: nothing behind the header is there to be read */
@@ -492,11 +504,7 @@ int qs_gguf_open_made(const void *header, size_t n, uint64_t data_end, const str
     for (unsigned i = 0; i < n_parts && !rc; i++)
         rc = add_part(g, part[i].path, e);
     if (rc == QS_OK)
-        rc = parse_part(g, 0, &r, &kvs, e);
-    if (rc == QS_OK)
-        rc = finish(g, &kvs, e);
-    if (rc == QS_OK && g->store->fatal_code != QS_OK)
-        rc = refuse(g, e);
+        rc = read_memory(g, &r, e);
     for (unsigned i = 0; i < n_parts && !rc; i++) {
         char *path = g->part[i].path;
         g->part[i] = part[i];
@@ -504,13 +512,8 @@ int qs_gguf_open_made(const void *header, size_t n, uint64_t data_end, const str
         g->part[i].version = g->version;
         g->part[i].alignment = g->alignment;
     }
-    qs_free(kvs.kv);
     qs_reader_close(&r);
-    if (rc != QS_OK)
-        qs_gguf_close(g);
-    else
-        *out = g;
-    return rc;
+    return hand_over(g, rc, out);
 }
 
 int qs_gguf_remark(struct qs_gguf *g, const char *field, const char *msg, struct qs_err *e)

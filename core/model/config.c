@@ -1,8 +1,8 @@
 /* config.c - the numbers of a forward pass, read from a model's metadata and checked.
  *
  * Keys, defaults and their meaning are llama.cpp's (0c1e57098: load_hparams and src/models/); the YaRN ramp follows
- * https://arxiv.org/abs/2309.00071, appendix A.2. Refuses numbers that would divide by zero, overflow a shape or make no
- * head; shapes of tensors are the engine's business (engine_slots.c).
+ * https://arxiv.org/abs/2309.00071, appendix A.2. Refuses numbers that would divide by zero, overflow a shape or make
+ * no head; shapes of tensors are the engine's business (engine_slots.c).
  */
 #include <inttypes.h>
 #include <math.h>
@@ -55,7 +55,9 @@ static int number(const struct in *in, const char *suffix, double otherwise, dou
 static int positive(const struct in *in, const char *suffix, double otherwise, double *out)
 {
     int rc = number(in, suffix, otherwise, out);
-    return rc == QS_OK && !(*out > 0 && *out < 1e30) ? bad(in, QS_EFORMAT, suffix, "is %g, must be positive", *out) : rc;
+    if (rc == QS_OK && !(*out > 0 && *out < 1e30))
+        rc = bad(in, QS_EFORMAT, suffix, "is %g, must be positive", *out);
+    return rc;
 }
 
 /* A size; absent: `otherwise`. */
@@ -107,7 +109,9 @@ static int read_shape(const struct in *in)
     c->n_vocab = (size_t)embd->ne[1];
     c->n_embd = (size_t)hp->n_embd;
     c->n_layer = (size_t)hp->n_layer;
-    c->n_ctx_train = (size_t)(hp->n_ctx ? hp->n_ctx : 2048);
+    c->n_ctx_train = (size_t)hp->n_ctx;
+    if (c->n_ctx_train == 0)
+        return bad(in, QS_EFORMAT, "context_length", "is not stated, or 0");
     if (c->n_embd == 0 || c->n_embd > WIDTH_MAX)
         return bad(in, QS_EFORMAT, "embedding_length", "is %zu", c->n_embd);
     if (c->n_layer == 0 || c->n_layer > LAYERS_MAX)
@@ -157,8 +161,8 @@ static int read_windows(const struct in *in)
     const struct qs_kv *pattern = find(in, "attention.sliding_window_pattern");
     const bool flags = pattern && pattern->type == QS_GGUF_ARRAY;
     if (rc == QS_OK && flags && pattern->count < c->n_layer)
-        rc = bad(in, QS_EFORMAT, "attention.sliding_window_pattern", "has %" PRIu64 " flags for %zu layers", pattern->count,
-                 c->n_layer);
+        rc = bad(in, QS_EFORMAT, "attention.sliding_window_pattern", "has %" PRIu64 " flags for %zu layers",
+                 pattern->count, c->n_layer);
     if (rc == QS_OK && pattern && !flags)
         rc = size(in, "attention.sliding_window_pattern", every, &every);
     uint64_t on = 1;
@@ -176,12 +180,37 @@ static int read_windows(const struct in *in)
     return rc;
 }
 
+/* What YaRN adds. A stated attention factor is the magnitude itself, as in transformers; without one it follows from
+ * the factor. Other mixtures of old and new frequencies than the ramp's own are not known to be used by any model
+ * here. */
+static int read_yarn(const struct in *in, struct qs_rope_config *r)
+{
+    double log_mul, ext, attn;
+    int rc = number(in, "rope.scaling.yarn_log_multiplier", 0, &log_mul);
+    if (rc == QS_OK)
+        rc = number(in, "rope.scaling.yarn_ext_factor", 1, &ext);
+    if (rc == QS_OK)
+        rc = positive(in, "rope.scaling.yarn_attn_factor", 1 + 0.1 * log(1 / r->freq_scale), &attn);
+    if (rc == QS_OK)
+        rc = positive(in, "rope.scaling.yarn_beta_fast", 32, &r->beta_fast);
+    if (rc == QS_OK)
+        rc = positive(in, "rope.scaling.yarn_beta_slow", 1, &r->beta_slow);
+    if (rc != QS_OK)
+        return rc;
+    if (log_mul > 0 || log_mul < 0)
+        return bad(in, QS_EUNSUPPORTED, "rope.scaling.yarn_log_multiplier", "cannot be run");
+    if (ext > 1 || ext < 1)
+        return bad(in, QS_EUNSUPPORTED, "rope.scaling.yarn_ext_factor", "%g cannot be run (1 can be)", ext);
+    r->magnitude *= attn;
+    return QS_OK;
+}
+
 static int read_rope(const struct in *in)
 {
     struct qs_config *c = in->c;
     struct qs_rope_config *r = &c->rope[0];
     const struct qs_kv *type = find(in, "rope.scaling.type");
-    double factor, old, attn, log_mul;
+    double factor, old, attn;
     size_t orig;
     int rc = positive(in, "rope.freq_base", 10000, &r->base);
     if (rc == QS_OK)
@@ -193,12 +222,6 @@ static int read_rope(const struct in *in)
     if (rc == QS_OK)
         rc = positive(in, "rope.scaling.attn_factor", 1, &attn);
     if (rc == QS_OK)
-        rc = number(in, "rope.scaling.yarn_log_multiplier", 0, &log_mul);
-    if (rc == QS_OK)
-        rc = positive(in, "rope.scaling.yarn_beta_fast", 32, &r->beta_fast);
-    if (rc == QS_OK)
-        rc = positive(in, "rope.scaling.yarn_beta_slow", 1, &r->beta_slow);
-    if (rc == QS_OK)
         rc = size(in, "rope.scaling.original_context_length", c->n_ctx_train, &orig);
     if (rc != QS_OK)
         return rc;
@@ -209,13 +232,14 @@ static int read_rope(const struct in *in)
     if (type && !is_text(type, "none") && !is_text(type, "linear") && !is_text(type, "yarn") &&
         !is_text(type, "longrope"))
         return bad(in, QS_EUNSUPPORTED, "rope.scaling.type", "a kind of RoPE scaling that cannot be run");
-    if (log_mul > 0 || log_mul < 0)
-        return bad(in, QS_EUNSUPPORTED, "rope.scaling.yarn_log_multiplier", "cannot be run");
     r->n_ctx_orig = orig;
     r->freq_scale = factor > 0 && !is_text(type, "none") ? 1 / factor : 1;
     r->yarn = is_text(type, "yarn");
     r->smooth = (c->arch->flags & QS_ARCH_YARN_SMOOTH) != 0;
-    r->magnitude = r->yarn ? attn * (1 + 0.1 * log(1 / r->freq_scale)) : attn;
+    r->magnitude = attn;
+    rc = r->yarn ? read_yarn(in, r) : QS_OK;
+    if (rc != QS_OK)
+        return rc;
     c->rope[1] = *r;
     if (c->arch->flags & QS_ARCH_WINDOW_PLAIN_ROPE) {
         c->rope[1].freq_scale = c->rope[1].magnitude = 1;
@@ -238,6 +262,9 @@ static int read_experts(const struct in *in)
         return rc;
     if (c->n_expert > 65536 || c->n_expert_used == 0 || c->n_expert_used > c->n_expert)
         return bad(in, QS_EFORMAT, "expert_used_count", "is %zu of %zu", c->n_expert_used, c->n_expert);
+    if (c->n_expert_used > QS_EXPERTS_USED_MAX)
+        return bad(in, QS_EUNSUPPORTED, "expert_used_count", "%zu experts for one token are too many (at most %d)",
+                   c->n_expert_used, QS_EXPERTS_USED_MAX);
     rc = size(in, "expert_feed_forward_length", ff, &c->ff_expert);
     if (rc == QS_OK)
         rc = size(in, "expert_shared_feed_forward_length", ff, &c->ff_shared);
@@ -262,8 +289,9 @@ static int read_scales(const struct in *in)
     const bool wide = c->arch->wide_layers && c->n_layer == c->arch->wide_layers;
     const double head = wide ? (double)(c->n_embd / c->layer[0].n_head) : (double)c->dk;
     const double embed_default = c->arch->flags & QS_ARCH_EMBED_SCALE ? sqrt((double)c->n_embd) : 1;
-    const bool gemma2 = strcmp(c->arch->name, "gemma2") == 0; /* its files need not state the caps */
-    int rc = positive(in, "attention.layer_norm_rms_epsilon", 1e-5, &eps);
+    int rc = find(in, "attention.layer_norm_rms_epsilon")
+                 ? positive(in, "attention.layer_norm_rms_epsilon", 1e-5, &eps)
+                 : bad(in, QS_EFORMAT, "attention.layer_norm_rms_epsilon", "is not stated");
     if (rc == QS_OK)
         rc = number(in, "embedding_scale", embed_default, &embed);
     if (rc == QS_OK)
@@ -273,9 +301,9 @@ static int read_scales(const struct in *in)
     if (rc == QS_OK)
         rc = number(in, "logit_scale", 0, &logit);
     if (rc == QS_OK)
-        rc = number(in, "attn_logit_softcapping", gemma2 ? 50 : 0, &attn_cap);
+        rc = number(in, "attn_logit_softcapping", c->arch->attn_softcap, &attn_cap);
     if (rc == QS_OK)
-        rc = number(in, "final_logit_softcapping", gemma2 ? 30 : 0, &final_cap);
+        rc = number(in, "final_logit_softcapping", c->arch->final_softcap, &final_cap);
     if (rc == QS_OK && (attn_cap < 0 || final_cap < 0))
         rc = bad(in, QS_EFORMAT, "attn_logit_softcapping", "is negative");
     if (rc != QS_OK)
@@ -299,7 +327,7 @@ static int unknown(const struct qs_model *m, struct qs_err *e)
 {
     struct qs_str names = QS_STR_INIT;
     for (size_t i = 0; qs_arch_at(i); i++)
-        qs_str_addf(&names, "%s%s", i ? ", " : "", qs_arch_at(i)->name);
+        qs_str_addf(&names, "%s%s", i ? ", " : "", qs_arch_at(i)->people);
     int rc = qs_fail(e, QS_EUNSUPPORTED,
                      "%s: models of architecture '%s' can be looked at and quantized, but not run yet (can be run: %s)",
                      m->path, m->hp.arch, names.data);
@@ -318,7 +346,8 @@ int qs_config_new(const struct qs_model *m, struct qs_config **out, struct qs_er
         return qs_fail_mem(e, sizeof *c, "a configuration");
     c->arch = arch;
     const struct in in = { m, c, e };
-    int (*const part[])(const struct in *) = { read_shape, read_heads, read_windows, read_rope, read_experts, read_scales };
+    int (*const part[])(const struct in *) = { read_shape, read_heads,   read_windows,
+                                               read_rope,  read_experts, read_scales };
     int rc = QS_OK;
     for (size_t i = 0; rc == QS_OK && i < sizeof part / sizeof *part; i++)
         rc = part[i](&in);

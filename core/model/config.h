@@ -17,7 +17,7 @@
 enum {
     QS_ARCH_EMBED_SCALE = 1 << 0,   /* embeddings times sqrt(n_embd) */
     QS_ARCH_NO_PRE_NORM = 1 << 1,   /* blocks read the hidden state as it is (post norms only) */
-    QS_ARCH_POST_NORM = 1 << 2,     /* a norm after attention and after the feed-forward, before the residual is added */
+    QS_ARCH_POST_NORM = 1 << 2,     /* a norm behind attention and behind the feed-forward, before what is added */
     QS_ARCH_QK_NORM_HEAD = 1 << 3,  /* q and k: RMS norm of each head */
     QS_ARCH_QK_NORM_ROW = 1 << 4,   /* q and k: RMS norm of the whole row */
     QS_ARCH_SINKS = 1 << 5,         /* attention sinks */
@@ -25,22 +25,23 @@ enum {
     QS_ARCH_EXPERT_NORMALISE = 1 << 7,     /* the chosen experts' weights are divided by their sum */
     QS_ARCH_FFN_NORM_IS_POST_ATTN = 1 << 8,/* the feed-forward's norm is named post_attention_norm (gpt-oss) */
     QS_ARCH_WINDOW_PLAIN_ROPE = 1 << 9,    /* layers with a window rotate without scaling */
-    QS_ARCH_ROPE_SWITCH = 1 << 11,         /* rope.scaling.finetuned = false means no RoPE at all */
     QS_ARCH_YARN_SMOOTH = 1 << 10,         /* the ends of YaRN's ramp are not rounded to whole dimensions */
+    QS_ARCH_ROPE_SWITCH = 1 << 11,         /* rope.scaling.finetuned = false means no RoPE at all */
 };
 
 struct qs_arch {
     const char *name;               /* general.architecture */
-    const char *people;             /* "Llama, Mistral, ..." */
+    const char *people;             /* whose: "Llama, Mistral, ..." */
     unsigned flags;                 /* QS_ARCH_* */
     enum qs_rope_kind rope;
     enum qs_glu_kind glu;
-    unsigned window_every;          /* sliding window pattern where the file states none: every n-th layer is full; 0: all
-                                     * layers have the window, if there is one; 1: none has */
+    unsigned window_every;          /* sliding window pattern where the file states none: every n-th layer is full;
+                                     * 0: all layers have the window, if there is one; 1: none has */
     unsigned window;                /* where the file states none; 0: none */
     double window_rope_base;        /* of layers with a window where the file states none; 0: as the others */
     unsigned no_rope_every;         /* every n-th layer (l + 1 divisible by n) has no RoPE; 0: all have */
-    unsigned wide_layers;           /* models of that many layers scale attention by the share of n_embd, not by a head */
+    unsigned wide_layers;           /* models of so many layers scale attention by the share of n_embd, not by a head */
+    float attn_softcap, final_softcap; /* where the file states none; 0: none */
     bool expert;                    /* routed experts are expected */
 };
 
@@ -71,7 +72,7 @@ struct qs_config {
     size_t max_head, max_kv, max_ff;
     size_t n_expert, n_expert_used, ff_expert, ff_shared;
     struct qs_layer_config *layer;  /* n_layer */
-    struct qs_rope_config rope[2];  /* [0] of layers that see everything, [1] of layers with a window, where it differs */
+    struct qs_rope_config rope[2];  /* [0] of layers that see everything, [1] of layers with a window */
     enum qs_norm_kind norm;
     float eps;
     float embed_scale, residual_scale, attn_scale, logit_scale;
@@ -81,8 +82,8 @@ struct qs_config {
     float glu_alpha, glu_limit;
 };
 
-/* From the metadata. QS_EUNSUPPORTED: an architecture, or a feature of one, that cannot be run, named; QS_EFORMAT: a number
- * that is missing or makes no sense, named by its key. */
+/* From the metadata. QS_EUNSUPPORTED: an architecture, or a feature of one, that cannot be run, named; QS_EFORMAT: a
+ * number that is missing or makes no sense, named by its key. */
 int qs_config_new(const struct qs_model *m, struct qs_config **out, struct qs_err *e);
 void qs_config_free(struct qs_config *c);
 

@@ -1,8 +1,8 @@
 /* engine.c - what runs a model and does not change from token to token: its weights, its configuration, its device.
  *
- * Owns references to weights (mapped, or given by qs_engine_set) and decoded copies of the small vectors. Refuses, before
- * anything is mapped, models whose architecture, tensors or shapes it does not know. The forward pass itself is forward.c,
- * timelines are session.c.
+ * Owns references to weights (mapped, or given by qs_engine_set) and decoded copies of the small vectors. Refuses,
+ * before anything is mapped, models whose architecture, tensors or shapes it does not know. The forward pass itself
+ * is forward.c, timelines are session.c.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -21,8 +21,9 @@ struct qs_slot_place *qs_engine_place(const struct qs_engine *x, size_t layer, e
 
 /* ---- what is there ---- */
 
-/* slot[i]: of tensor i, or -1. Every slot at most once. */
-static int find_slots(const struct qs_model *m, const struct qs_config *c, int *slot, bool *has, struct qs_err *e)
+/* slot[i]: of tensor i, or -1. Every slot at most once: has[] as qs_slots_complete takes it. */
+static int find_slots(const struct qs_model *m, const struct qs_config *c, int *slot, const struct qs_tensor **has,
+                      struct qs_err *e)
 {
     for (size_t i = 0; i < m->n_tensors; i++) {
         const struct qs_tensor *t = &m->tensor[i];
@@ -31,30 +32,14 @@ static int find_slots(const struct qs_model *m, const struct qs_config *c, int *
             return rc;
         if (slot[i] < 0)
             continue;
-        bool *at = has + (slot[i] < QS_SLOT_BLOCK ? (size_t)t->layer * QS_SLOT_BLOCK + (size_t)slot[i]
-                                                  : c->n_layer * QS_SLOT_BLOCK + (size_t)(slot[i] - QS_SLOT_BLOCK));
+        const struct qs_tensor **at =
+            has + (slot[i] < QS_SLOT_BLOCK ? (size_t)t->layer * QS_SLOT_BLOCK + (size_t)slot[i]
+                                           : c->n_layer * QS_SLOT_BLOCK + (size_t)(slot[i] - QS_SLOT_BLOCK));
         if (*at)
             return qs_fail(e, QS_EFORMAT, "%s: tensor %s is there twice", m->path, t->name);
-        *at = true;
+        *at = t;
     }
     return qs_slots_complete(m, c, has, e);
-}
-
-/* A gate by itself, or in one matrix with up, but not neither. */
-static int check_gates(const struct qs_model *m, const struct qs_config *c, const int *slot, const bool *has,
-                       struct qs_err *e)
-{
-    for (size_t i = 0; i < m->n_tensors; i++) {
-        const struct qs_tensor *t = &m->tensor[i];
-        if (slot[i] != QS_SLOT_UP)
-            continue;
-        const bool gate = has[(size_t)t->layer * QS_SLOT_BLOCK + QS_SLOT_GATE];
-        const bool fused = t->ne[1] == 2 * c->layer[t->layer].ff;
-        if (gate == fused)
-            return qs_fail(e, QS_EFORMAT, "%s: tensor %s has %" PRIu64 " rows and there is %s ffn_gate beside it", m->path,
-                           t->name, t->ne[1], gate ? "a" : "no");
-    }
-    return QS_OK;
 }
 
 static int look(const struct qs_model *m, struct qs_config **config, int **slot, struct qs_err *e)
@@ -63,11 +48,12 @@ static int look(const struct qs_model *m, struct qs_config **config, int **slot,
     if (rc != QS_OK)
         return rc;
     const size_t n = (*config)->n_layer * QS_SLOT_BLOCK + (QS_SLOTS - QS_SLOT_BLOCK);
-    bool *has = qs_calloc(n, 1);
+    const struct qs_tensor **has = qs_calloc(n, sizeof(const struct qs_tensor *));
     *slot = qs_calloc(m->n_tensors + 1, sizeof **slot);
-    rc = has && *slot ? find_slots(m, *config, *slot, has, e) : qs_fail_mem(e, n, "the table of an engine");
-    if (rc == QS_OK)
-        rc = check_gates(m, *config, *slot, has, e);
+    rc = has && *slot ? find_slots(m, *config, *slot, has, e)
+                      : qs_fail_mem(e, n * sizeof(const struct qs_tensor *), "the table of an engine");
+    for (size_t l = 0; rc == QS_OK && l < (*config)->n_layer; l++)
+        rc = qs_slots_agree(m, *config, l, has + l * QS_SLOT_BLOCK, e);
     qs_free(has);
     return rc;
 }
@@ -156,9 +142,11 @@ int qs_engine_new(const struct qs_model *m, const struct qs_engine_args *args, s
     if (rc == QS_OK)
         rc = qs_cpu_device_new(args->pool, &x->device, e);
     if (rc == QS_OK)
+        rc = qs_model_made_room(m, e);
+    if (rc == QS_OK)
         rc = load(x, slot, e);
     if (rc == QS_OK)
-        rc = qs_model_intact(m, e);
+        rc = qs_engine_intact(x, e);
     qs_free(slot);
     if (rc != QS_OK)
         qs_engine_free(x);
@@ -224,6 +212,20 @@ int qs_engine_set(struct qs_engine *x, size_t tensor, struct qs_weight *w, struc
     x->replaced[tensor] = w ? qs_weight_ref(w) : NULL;
     x->generation++;
     return QS_OK;
+}
+
+int qs_engine_intact(const struct qs_engine *x, struct qs_err *e)
+{
+    const struct qs_model *m = x->model;
+    const struct qs_map *seen = NULL; /* many weights of one file follow each other */
+    int rc = qs_model_intact(m, e);
+    for (size_t i = 0; rc == QS_OK && i < m->n_tensors; i++) {
+        const struct qs_weight *w = x->of[i] && (x->replaced[i] || m->tensor[i].made) ? x->of[i]->weight : NULL;
+        if (w && w->map != seen)
+            rc = qs_weight_intact(w, e);
+        seen = w ? w->map : seen;
+    }
+    return rc;
 }
 
 uint64_t qs_engine_bytes_per_token(const struct qs_engine *x)

@@ -1,12 +1,13 @@
-/* engine.h - running a model: references to weights of any mix of formats, and one forward pass that can be run in pieces.
+/* engine.h - running a model: references to weights of any mix of formats, and one forward pass that can be run in
+ * pieces.
  *
- * An *engine* holds what does not change from token to token: weights, the configuration of the architecture, precision,
- * the device. A *session* is one timeline: the tokens so far, a KV cache that can be rebuilt from them, working buffers.
- * Several sessions may share an engine; one thread at a time uses an engine or any of its sessions. Results do not
- * depend on thread count or on how tokens are cut into calls (kernels/op.h).
+ * An *engine* holds what does not change from token to token: weights, the configuration of the architecture,
+ * precision, the device. A *session* is one timeline: the tokens so far, a KV cache that can be rebuilt from them,
+ * working buffers. Several sessions may share an engine; one thread at a time uses an engine or any of its sessions.
+ * Results do not depend on thread count or on how tokens are cut into calls (kernels/op.h).
  *
- * PRECISION. QS_EXACT: activations are float32 and weights are decoded: references, goldens, evaluation. QS_FAST: integer
- * products where the weight's type has them. Whoever shows a number names the precision it was made with.
+ * PRECISION. QS_EXACT: activations are float32 and weights are decoded: references, goldens, evaluation. QS_FAST:
+ * integer products where the weight's type has them. Whoever shows a number names the precision it was made with.
  *
  * FULL CONTEXT. Nothing is ever dropped or shifted by itself: a feed that does not fit is refused (QS_ELIMIT) before
  * anything is computed. Callers cut the timeline with qs_session_keep, or make a session with a longer context.
@@ -37,7 +38,8 @@ struct qs_engine_args {
  * tensor is missing or has the wrong shape. Reads headers only. */
 int qs_engine_can(const struct qs_model *m, struct qs_err *e);
 
-/* The model outlives the engine. Weights are mapped, norms and biases decoded; nothing is converted or packed. */
+/* The model outlives the engine. Weights are mapped, norms and biases decoded; nothing is converted or packed, but for
+ * what is `made` of a folder's files (QS_ENOSPACE: no room for its scratch files). */
 int qs_engine_new(const struct qs_model *m, const struct qs_engine_args *args, struct qs_engine **out, struct qs_err *e);
 void qs_engine_free(struct qs_engine *x); /* after its sessions; NULL allowed */
 
@@ -46,10 +48,10 @@ const struct qs_model *qs_engine_model(const struct qs_engine *x);
 enum qs_precision qs_engine_precision(const struct qs_engine *x);
 size_t qs_engine_batch(const struct qs_engine *x);
 
-/* From the next step on tensor `tensor` (index of the model) is this weight (the engine takes a reference of its own),
- * or, NULL, the model's own again. QS_EINVAL: another shape, or a format without decoder. Tied embeddings change in both
- * of their uses. Sessions that already hold tokens keep their cache: made with the weight before, it stays valid memory but
- * is stale; qs_session_keep(s, 0) and feed again. */
+/* From the next step on tensor `tensor` (index of the model) is this weight (the engine takes a reference of its
+ * own), or, NULL, the model's own again. QS_EINVAL: another shape, or a format without decoder. Tied embeddings
+ * change in both of their uses. Sessions that already hold tokens keep their cache: made with the weight before, it
+ * stays valid memory but is stale; qs_session_keep(s, 0) and feed again. */
 int qs_engine_set(struct qs_engine *x, size_t tensor, struct qs_weight *w, struct qs_err *e);
 /* The weight in use; not a new reference. NULL: the forward pass does not use that tensor. */
 const struct qs_weight *qs_engine_weight(const struct qs_engine *x, size_t tensor);
@@ -67,30 +69,32 @@ struct qs_session_args {
 };
 #define QS_SESSION_ARGS_INIT { 0, QS_F16, QS_F16, false }
 
-/* Private bytes that a session would take (cache, buffers); for plans. */
+/* Private bytes that a session would take (cache, buffers), the device's working memory aside; for plans. */
 uint64_t qs_session_need(const struct qs_engine *x, const struct qs_session_args *args);
-/* QS_EINVAL: a head's dimension is no multiple of the cache type's block, or an unknown type; QS_ENOMEM says how much. */
+/* QS_EINVAL: a head's dimension is no multiple of the cache type's block, or an unknown type; QS_ENOMEM says how
+ * much. Errors of the device, where it cannot run the model. A feed claims no more memory, taps aside. */
 int qs_session_new(struct qs_engine *x, const struct qs_session_args *args, struct qs_session **out, struct qs_err *e);
 void qs_session_free(struct qs_session *s); /* NULL allowed */
 
 size_t qs_session_context(const struct qs_session *s);         /* n_ctx */
 size_t qs_session_length(const struct qs_session *s);          /* tokens so far */
 const int32_t *qs_session_tokens(const struct qs_session *s);  /* valid until the next call */
+/* Private bytes it takes, with those that the device's working memory, which all sessions share, grew by for it. */
 uint64_t qs_session_memory(const struct qs_session *s);
 struct qs_engine *qs_session_engine(const struct qs_session *s);
 
 /* Forgets all tokens but the first n (n >= length: nothing happens). */
 void qs_session_keep(struct qs_session *s, size_t n);
 
-/* Appends n tokens and computes. logits: (n - from) rows of config->n_vocab floats, for tokens [from, n) of this call;
- * NULL with from == n: none. Token ids are checked (QS_EINVAL). After a failure the session holds the tokens it held before.
- * QS_EIO: a file was cut short meanwhile. */
+/* Appends n tokens and computes. logits: (n - from) rows of config->n_vocab floats, for tokens [from, n) of this
+ * call; NULL with from == n: none. Token ids are checked (QS_EINVAL). After a failure the session holds the tokens it
+ * held before. QS_EIO: a file, or a scratch file under a weight, was cut short meanwhile. */
 int qs_session_feed(struct qs_session *s, const int32_t *token, size_t n, size_t from, float *logits, struct qs_err *e);
 
 /* ---- looking inside ---- */
 
-/* After each block (layer 0 ...) of every feed: n rows of n_embd floats, the hidden state of tokens at positions pos ...;
- * layer -1: after the embedding. NULL: nobody looks, which costs nothing. */
+/* After each block (layer 0 ...) of every feed: n rows of n_embd floats, the hidden state of tokens at positions pos
+ * ...; layer -1: after the embedding. NULL: nobody looks, which costs nothing. */
 typedef void qs_hidden_fn(void *ctx, int layer, size_t pos, size_t n, const float *hidden);
 void qs_session_watch(struct qs_session *s, qs_hidden_fn *fn, void *ctx);
 
@@ -104,9 +108,9 @@ struct qs_tap_point { int layer; enum qs_point point; struct qs_tap tap; };
 int qs_session_taps(struct qs_session *s, struct qs_tap_point *tap, size_t n, struct qs_err *e);
 size_t qs_engine_point_cols(const struct qs_engine *x, int layer, enum qs_point point); /* 0: no such point */
 
-/* The pieces by themselves, for work that goes layer by layer; at most qs_engine_batch() tokens a call. hidden: n rows of
- * n_embd floats. The block appends to layer l's cache at pos ... and sees positions below; the session's tokens and
- * length are not touched. */
+/* The pieces by themselves, for work that goes layer by layer; at most qs_engine_batch() tokens a call. hidden: n
+ * rows of n_embd floats. The block appends to layer l's cache at pos ... and sees positions below; the session's
+ * tokens and length are not touched. QS_EIO as qs_session_feed. */
 int qs_session_embed(struct qs_session *s, const int32_t *token, size_t n, float *hidden, struct qs_err *e);
 int qs_session_block(struct qs_session *s, size_t layer, size_t pos, size_t n, float *hidden, struct qs_err *e);
 int qs_session_head(struct qs_session *s, const float *hidden, size_t n, float *logits, struct qs_err *e);

@@ -1,7 +1,7 @@
 /* engine_internal.h - what the engine's files share: which tensors a forward pass takes, and where they are.
  *
- * A *slot* is one place where the forward pass takes a tensor: slots of matrices hold references to stored weights, slots of
- * vectors (norms, biases, sinks, RoPE factors) hold decoded floats.
+ * A *slot* is one place where the forward pass takes a tensor: slots of matrices hold references to stored weights,
+ * slots of vectors (norms, biases, sinks, RoPE factors) hold decoded floats.
  */
 #ifndef QS_CORE_ENGINE_INTERNAL_H
 #define QS_CORE_ENGINE_INTERNAL_H
@@ -47,11 +47,21 @@ struct qs_engine {
 /* The slot of a block (layer) or of the model as a whole. */
 struct qs_slot_place *qs_engine_place(const struct qs_engine *x, size_t layer, enum qs_slot s);
 
-/* Which slot a tensor fills, -1: none; its shape is checked (QS_EFORMAT names the tensor, what it is and should be). A
- * tensor in a block that the forward pass knows nothing of is QS_EUNSUPPORTED: to leave it out would give other answers. */
+/* QS_EIO when bytes that the engine reads were lost: of the model's files, or under a weight made or given. */
+int qs_engine_intact(const struct qs_engine *x, struct qs_err *e);
+
+/* Which slot a tensor fills, -1: none; its shape is checked (QS_EFORMAT names the tensor, what it is and should be).
+ * A tensor in a block that the forward pass knows nothing of is QS_EUNSUPPORTED: to leave it out would give other
+ * answers. */
 int qs_slot_of(const struct qs_model *m, const struct qs_config *c, const struct qs_tensor *t, int *slot, struct qs_err *e);
-/* Whether all that the forward pass needs is there: has[layer * QS_SLOT_BLOCK + slot], then those of the model. */
-int qs_slots_complete(const struct qs_model *m, const struct qs_config *c, const bool *has, struct qs_err *e);
+/* Whether all that the forward pass needs is there: has[layer * QS_SLOT_BLOCK + slot], then those of the model, are the
+ * tensors found for the slots, NULL: none. */
+int qs_slots_complete(const struct qs_model *m, const struct qs_config *c, const struct qs_tensor *const *has,
+                      struct qs_err *e);
+/* Whether the tensors of block l fit each other, has[slot]: no matrix both fused and split, every bias as long as its
+ * matrix has rows, a gate by itself or in one matrix with up. QS_EFORMAT names the tensor that is wrong. */
+int qs_slots_agree(const struct qs_model *m, const struct qs_config *c, size_t l, const struct qs_tensor *const *has,
+                   struct qs_err *e);
 
 static inline bool qs_slot_is_matrix(int s)
 {

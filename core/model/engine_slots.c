@@ -1,7 +1,7 @@
 /* engine_slots.c - which tensors a forward pass takes: names, shapes, and when they must be there, as one table.
  *
- * Names are llama.cpp's (src/llama-arch.cpp at 0c1e57098). Refuses tensors of another shape, missing ones, and tensors inside
- * blocks that no slot takes. Owns nothing.
+ * Names are llama.cpp's (src/llama-arch.cpp at 0c1e57098). Refuses tensors of another shape, missing ones, tensors
+ * inside blocks that no slot takes, and those that do not fit each other. Owns nothing.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -168,7 +168,7 @@ int qs_slot_of(const struct qs_model *m, const struct qs_config *c, const struct
     return QS_OK;
 }
 
-static bool needed(const struct qs_config *c, const struct rule *r, const bool *has)
+static bool needed(const struct qs_config *c, const struct rule *r, const struct qs_tensor *const *has)
 {
     const bool block = r->slot < QS_SLOT_BLOCK;
     const bool experts = block && c->n_expert > 0 && (has[QS_SLOT_ROUTER] || !has[QS_SLOT_UP]);
@@ -188,15 +188,16 @@ static bool needed(const struct qs_config *c, const struct rule *r, const bool *
     return false;
 }
 
-int qs_slots_complete(const struct qs_model *m, const struct qs_config *c, const bool *has, struct qs_err *e)
+int qs_slots_complete(const struct qs_model *m, const struct qs_config *c, const struct qs_tensor *const *has,
+                      struct qs_err *e)
 {
-    const bool *whole = has + c->n_layer * QS_SLOT_BLOCK;
+    const struct qs_tensor *const *whole = has + c->n_layer * QS_SLOT_BLOCK;
     for (size_t i = 0; i < N_RULES; i++) {
         const struct rule *r = &rules[i];
         const bool of_block = r->slot < QS_SLOT_BLOCK;
         const bool oss = r->slot == QS_SLOT_FFN_NORM && (c->arch->flags & QS_ARCH_FFN_NORM_IS_POST_ATTN);
         for (size_t l = 0; l < (of_block ? c->n_layer : 1); l++) {
-            const bool *at = of_block ? has + l * QS_SLOT_BLOCK : whole - QS_SLOT_BLOCK;
+            const struct qs_tensor *const *at = of_block ? has + l * QS_SLOT_BLOCK : whole - QS_SLOT_BLOCK;
             if (at[r->slot] || !needed(c, r, at))
                 continue;
             char block[32] = "";
@@ -206,5 +207,54 @@ int qs_slots_complete(const struct qs_model *m, const struct qs_config *c, const
                            m->path, block, oss ? "post_attention_norm.weight" : r->name, c->arch->name);
         }
     }
+    return QS_OK;
+}
+
+/* ---- tensors beside each other ---- */
+
+/* A fused matrix, and what it stands for: one of them alone is run. */
+static const struct { enum qs_slot fused, part; } instead[] = {
+    {QS_SLOT_QKV, QS_SLOT_Q}, {QS_SLOT_QKV, QS_SLOT_K}, {QS_SLOT_QKV, QS_SLOT_V},
+    {QS_SLOT_GATE_UP_EXPS, QS_SLOT_GATE_EXPS}, {QS_SLOT_GATE_UP_EXPS, QS_SLOT_UP_EXPS},
+};
+
+static const struct { enum qs_slot bias, matrix; } added[] = {
+    {QS_SLOT_Q_BIAS, QS_SLOT_Q}, {QS_SLOT_K_BIAS, QS_SLOT_K}, {QS_SLOT_V_BIAS, QS_SLOT_V},
+    {QS_SLOT_QKV_BIAS, QS_SLOT_QKV}, {QS_SLOT_O_BIAS, QS_SLOT_O}, {QS_SLOT_GATE_BIAS, QS_SLOT_GATE},
+    {QS_SLOT_UP_BIAS, QS_SLOT_UP}, {QS_SLOT_DOWN_BIAS, QS_SLOT_DOWN}, {QS_SLOT_ROUTER_BIAS, QS_SLOT_ROUTER},
+    {QS_SLOT_GATE_EXPS_BIAS, QS_SLOT_GATE_EXPS}, {QS_SLOT_UP_EXPS_BIAS, QS_SLOT_UP_EXPS},
+    {QS_SLOT_DOWN_EXPS_BIAS, QS_SLOT_DOWN_EXPS},
+};
+
+static int check_bias(const struct qs_model *m, const struct qs_tensor *bias, const struct qs_tensor *matrix,
+                      struct qs_err *e)
+{
+    if (!matrix)
+        return qs_fail(e, QS_EFORMAT, "%s: tensor %s is there without the matrix it belongs to", m->path, bias->name);
+    if (bias->ne[0] != matrix->ne[1] || bias->ne[1] != matrix->ne[2])
+        return qs_fail(e, QS_EFORMAT,
+                       "%s: tensor %s is %" PRIu64 " x %" PRIu64 ", its matrix %s has %" PRIu64 " x %" PRIu64 " rows",
+                       m->path, bias->name, bias->ne[0], bias->ne[1], matrix->name, matrix->ne[1], matrix->ne[2]);
+    return QS_OK;
+}
+
+int qs_slots_agree(const struct qs_model *m, const struct qs_config *c, size_t l, const struct qs_tensor *const *has,
+                   struct qs_err *e)
+{
+    for (size_t i = 0; i < sizeof instead / sizeof *instead; i++)
+        if (has[instead[i].fused] && has[instead[i].part])
+            return qs_fail(e, QS_EFORMAT, "%s: tensor %s holds what %s holds: one of them is too many", m->path,
+                           has[instead[i].fused]->name, has[instead[i].part]->name);
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+        const struct qs_tensor *bias = has[added[i].bias];
+        int rc = bias ? check_bias(m, bias, has[added[i].matrix], e) : QS_OK;
+        if (rc != QS_OK)
+            return rc;
+    }
+    const struct qs_tensor *up = has[QS_SLOT_UP];
+    const bool gate = has[QS_SLOT_GATE] != NULL, both = up && up->ne[1] == 2 * c->layer[l].ff;
+    if (up && gate == both)
+        return qs_fail(e, QS_EFORMAT, "%s: tensor %s has %" PRIu64 " rows and there is %s ffn_gate beside it", m->path,
+                       up->name, up->ne[1], gate ? "a" : "no");
     return QS_OK;
 }

@@ -153,12 +153,6 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool ends_with(const char *s, const char *tail)
-{
-    const size_t n = strlen(s), m = strlen(tail);
-    return n >= m && strcmp(s + n - m, tail) == 0;
-}
-
 /* What stands in a folder that has no safetensors of the usual names. */
 struct seen { bool adapter, bin, mistral, gguf; };
 
@@ -170,10 +164,10 @@ static int list_folder(const struct qs_folder *f, struct names *out, struct seen
         return qs_fail_errno(e, errno, "cannot look into %s", f->dir);
     for (const struct dirent *d; !rc && (d = readdir(dir));) {
         const char *s = d->d_name;
-        const bool tensors = ends_with(s, ".safetensors");
+        const bool tensors = qs_path_ends(s, ".safetensors");
         seen->adapter |= strncmp(s, "adapter_", 8) == 0;
-        seen->bin |= ends_with(s, ".bin") || ends_with(s, ".pth") || ends_with(s, ".bin.index.json");
-        seen->gguf |= ends_with(s, ".gguf");
+        seen->bin |= qs_path_ends(s, ".bin") || qs_path_ends(s, ".pth") || qs_path_ends(s, ".bin.index.json");
+        seen->gguf |= qs_path_ends(s, ".gguf");
         seen->mistral |= tensors && strncmp(s, "consolidated", 12) == 0;
         if (tensors && strncmp(s, "model", 5) == 0 && out->n < MAX_FILES)
             rc = add_name(out, s, e);
@@ -236,7 +230,7 @@ static int read_index(const struct qs_folder *f, const struct qs_json *map, stru
         const struct qs_json *v;
         const char *tensor = qs_json_key_at(map, i, &v), *file = qs_json_str(v, "");
         bool have = false;
-        if (!file[0] || strchr(file, '/') || !ends_with(file, ".safetensors"))
+        if (!file[0] || strchr(file, '/') || !qs_path_ends(file, ".safetensors"))
             return qs_fail(e, QS_EFORMAT, "%s/model.safetensors.index.json: tensor %.100s: \"%.80s\" is no "
                            "safetensors file of this folder", f->dir, tensor, file);
         for (size_t k = out->n; k-- > 0 && !have;) /* from the end: names of one file follow each other */

@@ -1,10 +1,12 @@
 /* folder_make.c - the bytes of a tensor that does not lie in the files as GGUF has it.
  *
- * Owns nothing beyond the call: a new weight in memory, filled from the mapped files. Which source row goes where is in
- * the tensor's recipe (folder_internal.h), checked when the folder was opened; here are only the loops. Any thread.
+ * Owns nothing beyond the call: a new weight, in memory or, if large, in a scratch file, filled from the mapped
+ * files. Which source row goes where is in the tensor's recipe (folder_internal.h), checked when the folder was
+ * opened; here are only the loops. Any thread.
  */
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "core/model/folder_internal.h"
 
@@ -22,7 +24,6 @@ static uint64_t source_row(const struct qs_folder_recipe *r, uint64_t row)
 {
     return r->first + r->step * (r->heads ? norm_order(row, r->rows / r->heads) : row);
 }
-
 
 static int source(const struct qs_model *m, const struct qs_folder_found *x, const uint8_t **out, struct qs_map **map,
                   struct qs_err *e)
@@ -137,17 +138,33 @@ static int make_mxfp4(const struct qs_folder_tensor *t, const struct qs_model *m
     return rc ? rc : qs_map_check(map[1], e);
 }
 
+/* Where the weight will lie: large ones in a scratch file, since all of a model may be held at once. */
+static int room_for(const struct qs_folder_tensor *t, struct qs_weight **out, struct qs_parts *parts, struct qs_err *e)
+{
+    const struct qs_format *f = qs_format_by_id(t->type);
+    struct qs_str dir = QS_STR_INIT;
+    if (t->size <= QS_MADE_HEAP_MOST)
+        return qs_weight_heap(f, t->ne, out, parts, e);
+    int rc = qs_scratch_dir(&dir, e);
+    if (!rc)
+        rc = qs_weight_scratch(f, t->ne, dir.data, out, parts, e);
+    qs_str_free(&dir);
+    return rc;
+}
+
 int qs_folder_make(const struct qs_folder_tensor *t, const struct qs_model *m, struct qs_weight **out,
                    struct qs_err *e)
 {
     struct qs_parts parts;
-    int rc = qs_weight_heap(qs_format_by_id(t->type), t->ne, out, &parts, e);
+    int rc = room_for(t, out, &parts, e);
     if (rc)
         return rc;
     if (t->r.how == QS_FOLDER_VALUES)
         memcpy(parts.p[0], t->r.value, (size_t)t->size);
     else
         rc = t->r.how == QS_FOLDER_MXFP4 ? make_mxfp4(t, m, parts.p[0], e) : make_rows(t, m, parts.p[0], e);
+    if (!rc)
+        rc = qs_weight_intact(*out, e);
     if (rc) {
         qs_weight_unref(*out);
         *out = NULL;

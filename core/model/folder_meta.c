@@ -146,25 +146,35 @@ static void put_theta(struct out *o, const char *suffix, double theta)
     put_f32(o, suffix, theta);
 }
 
+/* The magnitude where transformers does not take its default, 0: it does. It reads no "attn_factor". */
+static double yarn_magnitude(const struct qs_folder *f)
+{
+    const double all = qs_json_num(qs_folder_rope(f, "mscale_all_dim"), 0);
+    const double own = qs_json_num(qs_folder_rope(f, "mscale"), 0);
+    const double more = 0.1 * log(fmax(1, qs_json_num(qs_folder_rope(f, "factor"), 1)));
+    const double stated = qs_json_num(qs_folder_rope(f, "attention_factor"), 0);
+    return stated > 0 || stated < 0 ? stated : own > 0 && all > 0 ? (own * more + 1) / (all * more + 1) : 0;
+}
+
 static void put_yarn(struct out *o)
 {
-    static const struct { const char *from, *also, *to; } more[] = {
-        { "extrapolation_factor", NULL, "rope.scaling.yarn_ext_factor" },
-        { "attention_factor", "attn_factor", "rope.scaling.yarn_attn_factor" },
-        { "beta_fast", NULL, "rope.scaling.yarn_beta_fast" },
-        { "beta_slow", NULL, "rope.scaling.yarn_beta_slow" },
+    static const struct { const char *from, *to; } more[] = {
+        { "extrapolation_factor", "rope.scaling.yarn_ext_factor" },
+        { "beta_fast", "rope.scaling.yarn_beta_fast" },
+        { "beta_slow", "rope.scaling.yarn_beta_slow" },
     };
+    const double magnitude = yarn_magnitude(o->f);
     const struct qs_json *context = qs_folder_rope(o->f, "original_max_position_embeddings");
     put_str(o, "rope.scaling.type", "yarn");
     put_f32(o, "rope.scaling.factor", qs_json_num(qs_folder_rope(o->f, "factor"), 1));
     put_u32(o, "rope.scaling.original_context_length", whole_or(context, o->f->n.n_ctx));
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         const struct qs_json *v = qs_folder_rope(o->f, more[i].from);
-        if (!v && more[i].also)
-            v = qs_folder_rope(o->f, more[i].also);
         if (v)
             put_f32(o, more[i].to, qs_json_num(v, 0));
     }
+    if (magnitude > 0 || magnitude < 0)
+        put_f32(o, "rope.scaling.yarn_attn_factor", magnitude);
 }
 
 static void put_rope(struct out *o)
@@ -288,7 +298,7 @@ static void put_phi3(struct out *o)
     double attn = 1;
     if (scale > 1)
         attn = strcmp(type, "yarn") == 0 ? 0.1 * log(scale) + 1 : sqrt(1 + log(scale) / log((double)context));
-    put_f32(o, "rope.scaling.attn_factor", attn);
+    put_f32(o, "rope.scaling.attn_factor", qs_json_num(qs_folder_rope(f, "attention_factor"), attn));
 }
 
 static void put_window(struct out *o)

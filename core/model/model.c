@@ -340,6 +340,39 @@ const void *qs_model_keep(const struct qs_model *m, void *note, void (*free_note
 
 /* ---- bytes ---- */
 
+uint64_t qs_model_made_bytes(const struct qs_model *m, uint64_t *scratch)
+{
+    uint64_t all = 0, large = 0;
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const struct qs_tensor *t = &m->tensor[i];
+        all += t->made ? t->size : 0;
+        large += t->made && t->size > QS_MADE_HEAP_MOST ? t->size : 0;
+    }
+    if (scratch)
+        *scratch = large;
+    return all;
+}
+
+int qs_model_made_room(const struct qs_model *m, struct qs_err *e)
+{
+    struct qs_str dir = QS_STR_INIT;
+    char want[24], have[24];
+    uint64_t need = 0, room;
+    for (size_t i = 0; i < m->n_tensors; i++) {
+        const struct qs_tensor *t = &m->tensor[i];
+        if (t->made && t->size > QS_MADE_HEAP_MOST && !qs_weight_cache_holds(m->source->made, i))
+            need += t->size;
+    }
+    int rc = need ? qs_scratch_dir(&dir, e) : QS_OK;
+    if (need && !rc && !qs_file_free_space(dir.data, &room, NULL) && room < need)
+        rc = qs_fail(e, QS_ENOSPACE,
+                     "%s: %s of scratch files are needed to run it, in %s, where %s are free: make room, or set "
+                     "XDG_CACHE_HOME to a folder that has it", m->path, qs_fmt_bytes(want, sizeof want, need), dir.data,
+                     qs_fmt_bytes(have, sizeof have, room));
+    qs_str_free(&dir);
+    return rc;
+}
+
 /* The file must still be the one whose header was read. */
 int qs_model_map(const struct qs_model *m, unsigned part, struct qs_map **out, struct qs_err *e)
 {

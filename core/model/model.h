@@ -98,9 +98,19 @@ uint64_t qs_tensor_bytes_as(const struct qs_tensor *t, int type);
 bool qs_tensor_is_quantized(const struct qs_tensor *t);
 bool qs_model_is_quantized(const struct qs_model *m);
 
-/* A reference to the tensor's bytes as they lie in the file (mapped); where the tensor is `made`, in memory, made once
- * for all that hold a reference at one time. Release with qs_weight_unref. QS_EFORMAT for tensors marked bad.
- * Thread-safe. */
+/* Bytes of a made tensor that lies in memory; larger ones lie in scratch files. */
+#define QS_MADE_HEAP_MOST (UINT64_C(1) << 20)
+
+/* What holding all tensors at once, as running does, takes beside the mapped files: bytes of those that are `made`.
+ * *scratch (NULL allowed): how many of them lie in scratch files, which is room on the disk, and pageable. */
+uint64_t qs_model_made_bytes(const struct qs_model *m, uint64_t *scratch);
+/* QS_ENOSPACE when the folder of scratch files (qs_scratch_dir) has no room for those that nobody holds yet: asked
+ * before the first of many is made. */
+int qs_model_made_room(const struct qs_model *m, struct qs_err *e);
+
+/* A reference to the tensor's bytes as they lie in the file (mapped); where the tensor is `made`, in memory or in a
+ * scratch file (QS_ENOSPACE), made once for all that hold a reference at one time. Release with qs_weight_unref.
+ * QS_EFORMAT for tensors marked bad. Thread-safe. */
 int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct qs_weight **out, struct qs_err *e);
 
 /* QS_EIO when a file under the mappings was cut short since opening. Look after every piece of work. */

@@ -6,12 +6,6 @@
 #include "base/mem.h"
 #include "core/model/folder.h"
 
-static bool ends_with(const char *s, const char *tail)
-{
-    const size_t n = strlen(s), m = strlen(tail);
-    return n >= m && strcmp(s + n - m, tail) == 0;
-}
-
 bool qs_folder_named(const char *path, struct qs_str *dir)
 {
     struct stat st;
@@ -19,8 +13,8 @@ bool qs_folder_named(const char *path, struct qs_str *dir)
     qs_str_clear(dir);
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         qs_str_add(dir, path);
-    else if (strcmp(name, "config.json") == 0 || ends_with(name, ".safetensors") ||
-             ends_with(name, ".safetensors.index.json"))
+    else if (strcmp(name, "config.json") == 0 || qs_path_ends(name, ".safetensors") ||
+             qs_path_ends(name, ".safetensors.index.json"))
         qs_path_dir(path, dir);
     return dir->len > 0;
 }

@@ -1,8 +1,8 @@
 /* session.c - one timeline of a running model: tokens, KV cache, working buffers; steps, and a step in pieces.
  *
- * Owns all memory of one device that a step needs, made once. Refuses tokens outside the vocabulary and feeds that do not
- * fit the context before anything is computed; after a failure the timeline is what it was (cache rows behind its end
- * mean nothing).
+ * Owns all memory of one device that a step needs, made once. Refuses tokens outside the vocabulary and feeds that do
+ * not fit the context before anything is computed; after a failure the timeline is what it was (cache rows behind its
+ * end mean nothing).
  */
 #include <inttypes.h>
 #include <string.h>
@@ -140,8 +140,13 @@ static int new_cache(struct qs_session *s, size_t layer, struct qs_err *e)
     return QS_OK;
 }
 
-/* Which divisors of RoPE's frequencies are in force: those for long contexts, once the session is longer than the model's
- * original one. */
+static struct qs_forward step_of(const struct qs_session *s, size_t pos, size_t n)
+{
+    return (struct qs_forward){ s->x, &s->b, s->kc, s->vc, s->rotate_k, s->rotate_v, s->tap, s->n_taps, pos, n };
+}
+
+/* Which divisors of RoPE's frequencies are in force: those for long contexts, once the session is longer than the
+ * model's original one. */
 static void choose_factors(struct qs_session *s)
 {
     const struct qs_engine *x = s->x;
@@ -149,6 +154,29 @@ static void choose_factors(struct qs_session *s)
     const float *freqs = qs_engine_place(x, 0, QS_SLOT_ROPE_FREQS)->vec;
     s->factor[0] = freqs ? freqs : qs_engine_place(x, 0, far ? QS_SLOT_ROPE_LONG : QS_SLOT_ROPE_SHORT)->vec;
     s->factor[1] = x->config->arch->flags & QS_ARCH_WINDOW_PLAIN_ROPE ? NULL : s->factor[0];
+}
+
+/* A whole step is recorded, and forgotten: the device refuses now what it cannot run, and claims now what a step of the
+ * widest batch at the end of the context needs. */
+static int rehearse(struct qs_session *s, struct qs_err *e)
+{
+    const struct qs_engine *x = s->x;
+    struct qs_device *d = x->device;
+    const uint64_t before = d->memory(d);
+    const size_t n = x->args.batch < s->args.n_ctx ? x->args.batch : s->args.n_ctx;
+    const size_t rows = n < s->b.head_rows ? n : s->b.head_rows;
+    const struct qs_forward f = step_of(s, s->args.n_ctx - n, n);
+    int rc = d->begin(d, e);
+    if (rc == QS_OK)
+        rc = qs_forward_embed(&f, s->token, e);
+    for (size_t l = 0; rc == QS_OK && l < x->config->n_layer; l++)
+        rc = qs_forward_block(&f, l, e);
+    if (rc == QS_OK)
+        rc = qs_forward_head(&f, 0, rows, e);
+    s->bytes += d->memory(d) - before;
+    struct qs_err ignored;
+    const int back = d->begin(d, rc == QS_OK ? e : &ignored);
+    return rc == QS_OK ? back : rc;
 }
 
 int qs_session_new(struct qs_engine *x, const struct qs_session_args *args, struct qs_session **out, struct qs_err *e)
@@ -178,6 +206,8 @@ int qs_session_new(struct qs_engine *x, const struct qs_session_args *args, stru
     for (size_t l = 0; rc == QS_OK && l < c->n_layer; l++)
         rc = new_cache(s, l, e);
     choose_factors(s);
+    if (rc == QS_OK)
+        rc = rehearse(s, e);
     if (rc != QS_OK)
         qs_session_free(s);
     else
@@ -266,11 +296,6 @@ static int check_tokens(const struct qs_session *s, const int32_t *token, size_t
     return QS_OK;
 }
 
-static struct qs_forward step_of(const struct qs_session *s, size_t pos, size_t n)
-{
-    return (struct qs_forward){ s->x, &s->b, s->kc, s->vc, s->rotate_k, s->rotate_v, s->tap, s->n_taps, pos, n };
-}
-
 static int write_angles(struct qs_session *s, size_t pos, size_t n, struct qs_err *e)
 {
     struct qs_device *d = s->x->device;
@@ -297,7 +322,8 @@ static int read_hidden(struct qs_session *s, size_t n, float *to, struct qs_err 
     return d->buf_read(d, s->b.buf, s->b.x.at * sizeof(float), to, n * s->x->config->n_embd * sizeof(float), e);
 }
 
-/* Shows the watcher what lies in the hidden state, after what was recorded has been carried out, and goes on recording. */
+/* Shows the watcher what lies in the hidden state, after what was recorded has been carried out, and goes on
+ * recording. */
 static int show(struct qs_session *s, const struct qs_forward *f, int layer, struct qs_err *e)
 {
     struct qs_device *d = s->x->device;
@@ -374,7 +400,7 @@ int qs_session_feed(struct qs_session *s, const int32_t *token, size_t n, size_t
         s->length += now;
     }
     if (rc == QS_OK)
-        rc = qs_model_intact(s->x->model, e);
+        rc = qs_engine_intact(s->x, e);
     if (rc != QS_OK)
         s->length = before;
     return rc;
@@ -387,6 +413,13 @@ static int check_piece(const struct qs_session *s, size_t n, struct qs_err *e)
     return n > 0 && n <= s->x->args.batch
                ? QS_OK
                : qs_fail(e, QS_EINVAL, "a piece takes 1 to %zu tokens, not %zu", s->x->args.batch, n);
+}
+
+/* What was computed, unless what it was computed of was lost meanwhile. */
+static int read_result(struct qs_session *s, size_t n, float *hidden, struct qs_err *e)
+{
+    int rc = read_hidden(s, n, hidden, e);
+    return rc == QS_OK ? qs_engine_intact(s->x, e) : rc;
 }
 
 static int write_hidden(struct qs_session *s, size_t n, const float *from, struct qs_err *e)
@@ -408,7 +441,7 @@ int qs_session_embed(struct qs_session *s, const int32_t *token, size_t n, float
         rc = qs_forward_embed(&f, token, e);
     if (rc == QS_OK)
         rc = submit(s, e);
-    return rc == QS_OK ? read_hidden(s, n, hidden, e) : rc;
+    return rc == QS_OK ? read_result(s, n, hidden, e) : rc;
 }
 
 int qs_session_block(struct qs_session *s, size_t layer, size_t pos, size_t n, float *hidden, struct qs_err *e)
@@ -429,7 +462,7 @@ int qs_session_block(struct qs_session *s, size_t layer, size_t pos, size_t n, f
         rc = qs_forward_block(&f, layer, e);
     if (rc == QS_OK)
         rc = submit(s, e);
-    return rc == QS_OK ? read_hidden(s, n, hidden, e) : rc;
+    return rc == QS_OK ? read_result(s, n, hidden, e) : rc;
 }
 
 int qs_session_head(struct qs_session *s, const float *hidden, size_t n, float *logits, struct qs_err *e)
@@ -441,5 +474,7 @@ int qs_session_head(struct qs_session *s, const float *hidden, size_t n, float *
         rc = write_hidden(s, n, hidden, e);
     if (rc == QS_OK)
         rc = d->begin(d, e);
-    return rc == QS_OK ? heads(s, &f, 0, logits, e) : rc;
+    if (rc == QS_OK)
+        rc = heads(s, &f, 0, logits, e);
+    return rc == QS_OK ? qs_engine_intact(s->x, e) : rc;
 }

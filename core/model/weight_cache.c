@@ -4,7 +4,6 @@
  * weight is made.
  */
 #include <pthread.h>
-#include <stdbool.h>
 
 #include "base/mem.h"
 #include "core/model/weight_cache.h"
@@ -53,6 +52,14 @@ void qs_weight_cache_free(struct qs_weight_cache *c)
         return;
     pthread_mutex_lock(&c->lock);
     drop(c);
+}
+
+bool qs_weight_cache_holds(struct qs_weight_cache *c, size_t i)
+{
+    pthread_mutex_lock(&c->lock);
+    const bool held = c->slot[i].w != NULL;
+    pthread_mutex_unlock(&c->lock);
+    return held;
 }
 
 void qs_weight_cache_forget(struct qs_weight_cache *c, const struct qs_weight *w)

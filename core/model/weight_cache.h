@@ -6,6 +6,7 @@
 #ifndef QS_CORE_WEIGHT_CACHE_H
 #define QS_CORE_WEIGHT_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/err.h"
 #include "core/model/weight.h"
@@ -20,6 +21,9 @@ void qs_weight_cache_free(struct qs_weight_cache *c);      /* NULL allowed; weig
 typedef int qs_weight_make_fn(void *ctx, size_t i, struct qs_weight **out, struct qs_err *e);
 int qs_weight_cache_get(struct qs_weight_cache *c, size_t i, qs_weight_make_fn *make, void *ctx,
                         struct qs_weight **out, struct qs_err *e);
+
+/* Whether somebody holds the weight of slot i just now. */
+bool qs_weight_cache_holds(struct qs_weight_cache *c, size_t i);
 
 /* weight.c: the last reference to w is gone. */
 void qs_weight_cache_forget(struct qs_weight_cache *c, const struct qs_weight *w);

@@ -5,9 +5,7 @@
  */
 #include "core/quant/candidate.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -24,7 +22,7 @@ struct item {
     struct qs_error_sums sums;
 };
 
-struct qs_candidate_model {
+struct qs_candidate {
     int refs;
     const struct qs_model *model;
     const struct qs_plan *plan; /* while it is made */
@@ -52,7 +50,7 @@ static bool same(const struct item *a, const struct item *b)
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
 
-int qs_candidate_take(struct qs_candidate_model *c, const struct qs_candidate_model *from, struct qs_err *e)
+int qs_candidate_take(struct qs_candidate *c, const struct qs_candidate *from, struct qs_err *e)
 {
     if (from->model != c->model)
         return qs_fail(e, QS_EINVAL, "the candidate before is of another model");
@@ -70,8 +68,8 @@ int qs_candidate_take(struct qs_candidate_model *c, const struct qs_candidate_mo
     return QS_OK;
 }
 
-int qs_candidate_new(const struct qs_plan *plan, const struct qs_candidate_model *before,
-                     struct qs_candidate_model **out, struct qs_err *e)
+int qs_candidate_new(const struct qs_plan *plan, const struct qs_candidate *before,
+                     struct qs_candidate **out, struct qs_err *e)
 {
     *out = NULL;
     if (plan->blocker.code) {
@@ -79,14 +77,14 @@ int qs_candidate_new(const struct qs_plan *plan, const struct qs_candidate_model
             *e = plan->blocker;
         return (int)plan->blocker.code;
     }
-    struct qs_candidate_model *c = qs_calloc(1, sizeof *c);
+    struct qs_candidate *c = qs_calloc(1, sizeof *c);
     struct item *item = qs_calloc(plan->n + 1, sizeof *item);
     if (!c || !item) {
         qs_free(c);
         qs_free(item);
         return qs_fail_mem(e, plan->n * sizeof *item, "a candidate");
     }
-    *c = (struct qs_candidate_model){ .refs = 1, .model = plan->model, .plan = plan, .item = item, .n = plan->n,
+    *c = (struct qs_candidate){ .refs = 1, .model = plan->model, .plan = plan, .item = item, .n = plan->n,
                                 .missing = plan->n };
     for (size_t i = 0; i < c->n; i++)
         c->item[i] = item_of(&plan->enc[i]);
@@ -98,13 +96,13 @@ int qs_candidate_new(const struct qs_plan *plan, const struct qs_candidate_model
     return rc;
 }
 
-struct qs_candidate_model *qs_candidate_ref(struct qs_candidate_model *c)
+struct qs_candidate *qs_candidate_ref(struct qs_candidate *c)
 {
     __atomic_add_fetch(&c->refs, 1, __ATOMIC_RELAXED);
     return c;
 }
 
-void qs_candidate_unref(struct qs_candidate_model *c)
+void qs_candidate_unref(struct qs_candidate *c)
 {
     if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
@@ -115,18 +113,6 @@ void qs_candidate_unref(struct qs_candidate_model *c)
 }
 
 /* ---- making it ----------------------------------------------------------------------------------------------- */
-
-/* The cache of this person, or where the system has its temporary files: memory in some systems, so it is the second
- * choice. */
-static int scratch_dir(struct qs_str *out, struct qs_err *e)
-{
-    if (qs_xdg_dir("cache", "scratch", out, NULL) == QS_OK && access(out->data, W_OK) == 0)
-        return QS_OK;
-    const char *tmp = getenv("TMPDIR");
-    qs_str_clear(out);
-    qs_str_add(out, tmp && tmp[0] == '/' ? tmp : "/tmp");
-    return out->failed ? qs_fail_mem(e, out->len, "a path") : QS_OK;
-}
 
 static int room_for(const struct qs_encoding *enc, const char *dir, struct qs_weight **out, struct qs_parts *parts,
                     struct qs_err *e)
@@ -165,7 +151,7 @@ static int encode(struct qs_writing *r, size_t i, const struct qs_weight *from, 
     return QS_OK;
 }
 
-static int make_encoded(struct qs_candidate_model *c, struct qs_writing *r, size_t i, const char *dir, struct qs_err *e)
+static int make_encoded(struct qs_candidate *c, struct qs_writing *r, size_t i, const char *dir, struct qs_err *e)
 {
     const struct qs_encoding *enc = &r->plan->enc[i];
     struct qs_weight *from = NULL, *made = NULL;
@@ -177,6 +163,8 @@ static int make_encoded(struct qs_candidate_model *c, struct qs_writing *r, size
         rc = qs_model_weight(c->model, enc->tensor, &from, e);
     if (!rc)
         rc = encode(r, i, from, parts.p[0], &sums, &r->total, e);
+    if (!rc)
+        rc = qs_weight_intact(made, e);
     qs_weight_unref(from);
     if (rc) {
         qs_weight_unref(made);
@@ -189,7 +177,7 @@ static int make_encoded(struct qs_candidate_model *c, struct qs_writing *r, size
 }
 
 /* The model's own. A type that this program does not know has no weight: nobody can run it either. */
-static int make_shared(struct qs_candidate_model *c, size_t i, struct qs_err *e)
+static int make_shared(struct qs_candidate *c, size_t i, struct qs_err *e)
 {
     const struct qs_tensor *t = c->plan->enc[i].tensor;
     const int rc = t->format ? qs_model_weight(c->model, t, &c->item[i].weight, e)
@@ -199,7 +187,7 @@ static int make_shared(struct qs_candidate_model *c, size_t i, struct qs_err *e)
     return rc;
 }
 
-static uint64_t weights_missing(const struct qs_candidate_model *c)
+static uint64_t weights_missing(const struct qs_candidate *c)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < c->n; i++)
@@ -209,7 +197,7 @@ static uint64_t weights_missing(const struct qs_candidate_model *c)
 }
 
 /* What is shared costs nothing and comes first. */
-static int make_all(struct qs_candidate_model *c, struct qs_writing *r, const char *dir, struct qs_err *e)
+static int make_all(struct qs_candidate *c, struct qs_writing *r, const char *dir, struct qs_err *e)
 {
     int rc = QS_OK;
     for (size_t i = 0; !rc && i < c->n; i++)
@@ -226,14 +214,14 @@ static int make_all(struct qs_candidate_model *c, struct qs_writing *r, const ch
     return rc;
 }
 
-int qs_candidate_run(struct qs_candidate_model *c, struct qs_pool *pool, struct qs_job *job, struct qs_err *e)
+int qs_candidate_run(struct qs_candidate *c, struct qs_pool *pool, struct qs_job *job, struct qs_err *e)
 {
     if (!c->missing)
         return QS_OK;
     struct qs_writing r = { .plan = c->plan, .pool = pool, .job = job };
     struct qs_str dir = QS_STR_INIT;
     qs_job_phase(job, "encode", "weights", weights_missing(c));
-    int rc = scratch_dir(&dir, e);
+    int rc = qs_scratch_dir(&dir, e);
     if (!rc)
         rc = make_all(c, &r, dir.data, e);
     if (!rc)
@@ -250,27 +238,27 @@ int qs_candidate_run(struct qs_candidate_model *c, struct qs_pool *pool, struct 
 
 /* ---- looking at it ------------------------------------------------------------------------------------------- */
 
-bool qs_candidate_whole(const struct qs_candidate_model *c)
+bool qs_candidate_whole(const struct qs_candidate *c)
 {
     return c->missing == 0;
 }
 
-const struct qs_model *qs_candidate_model(const struct qs_candidate_model *c)
+const struct qs_model *qs_candidate_model(const struct qs_candidate *c)
 {
     return c->model;
 }
 
-struct qs_weight *qs_candidate_weight(const struct qs_candidate_model *c, size_t i)
+struct qs_weight *qs_candidate_weight(const struct qs_candidate *c, size_t i)
 {
     return i < c->n ? c->item[i].weight : NULL;
 }
 
-bool qs_candidate_shares(const struct qs_candidate_model *c, size_t i)
+bool qs_candidate_shares(const struct qs_candidate *c, size_t i)
 {
     return i < c->n && c->item[i].shared;
 }
 
-struct qs_error_sums qs_candidate_error(const struct qs_candidate_model *c)
+struct qs_error_sums qs_candidate_error(const struct qs_candidate *c)
 {
     struct qs_error_sums total = { 0 };
     for (size_t i = 0; i < c->n; i++)
@@ -280,10 +268,10 @@ struct qs_error_sums qs_candidate_error(const struct qs_candidate_model *c)
 
 /* ---- before it is made --------------------------------------------------------------------------------------- */
 
-int qs_candidate_need(const struct qs_plan *plan, const struct qs_candidate_model *before, unsigned threads,
+int qs_candidate_need(const struct qs_plan *plan, const struct qs_candidate *before, unsigned threads,
                       struct qs_candidate_need *out, struct qs_err *e)
 {
-    struct qs_candidate_model *c;
+    struct qs_candidate *c;
     struct qs_str dir = QS_STR_INIT;
     *out = (struct qs_candidate_need){ 0 };
     int rc = qs_candidate_new(plan, before, &c, e);
@@ -298,7 +286,7 @@ int qs_candidate_need(const struct qs_plan *plan, const struct qs_candidate_mode
     if (out->to_make)
         out->working = qs_encoder_memory(threads, qs_slices_widest_row(plan));
     qs_candidate_unref(c);
-    rc = scratch_dir(&dir, e);
+    rc = qs_scratch_dir(&dir, e);
     if (!rc && qs_file_free_space(dir.data, &out->free_disk, NULL))
         out->free_disk = 0;
     qs_str_free(&dir);

@@ -10,7 +10,7 @@ static bool has_it(const struct qs_engine *x, size_t i, const struct qs_weight *
     return !now || (now->format == w->format && now->parts.p[0] == w->parts.p[0]);
 }
 
-int qs_candidate_apply(const struct qs_candidate_model *c, struct qs_engine *x, size_t *changed, struct qs_err *e)
+int qs_candidate_apply(const struct qs_candidate *c, struct qs_engine *x, size_t *changed, struct qs_err *e)
 {
     const struct qs_model *m = qs_candidate_model(c);
     size_t n = 0;

@@ -1,4 +1,5 @@
-/* writer.c - carries a plan out: the part files, the loop over all slices, the end, the rename. See writer.h for the design.
+/* writer.c - carries a plan out: the part files, the loop over all slices, the end, the rename. See writer.h for the
+ * design.
  *
  * Owns the part files, the journal and the sink while it runs (struct qs_writing, writer_internal.h). One thread, the
  * caller's; the sink has another.
@@ -49,7 +50,8 @@ static int fill_part(const struct qs_outfile *file, int fd, struct qs_err *e)
         if (errno == EFBIG)
             return qs_fail_file_size(e, file->part, file->size);
         if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
-            return qs_fail_errno(e, errno, "cannot make %s %llu bytes long", file->part, (unsigned long long)file->size);
+            return qs_fail_errno(e, errno, "cannot make %s %llu bytes long", file->part,
+                                 (unsigned long long)file->size);
     }
     if (ftruncate(fd, (off_t)file->size))
         return errno == EFBIG ? qs_fail_file_size(e, file->part, file->size)
@@ -286,7 +288,8 @@ static int write_modelfile(const struct qs_writing *r, struct qs_err *e)
     const char *name = qs_path_base(r->out->modelfile), *model = qs_path_base(r->out->file[0].final);
     struct qs_str text = QS_STR_INIT;
     qs_str_addf(&text, "# Ollama: ollama create %.*s -f %s\n", (int)(strlen(name) - strlen(".Modelfile")), name, name);
-    qs_str_add(&text, "# Ollama takes the chat template from the GGUF where it knows it; add a TEMPLATE line otherwise.\n");
+    qs_str_add(&text,
+               "# Ollama takes the chat template from the GGUF where it knows it; add a TEMPLATE line otherwise.\n");
     qs_str_addf(&text, "FROM ./%s\n", model);
     if (r->plan->model->hp.n_ctx)
         qs_str_addf(&text, "PARAMETER num_ctx %llu\n", (unsigned long long)qs_min_u64(r->plan->model->hp.n_ctx, 8192));
@@ -406,8 +409,8 @@ static void clean_up(struct qs_writing *r)
     qs_free(r->part);
 }
 
-int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_pool *pool, struct qs_job *job,
-                  struct qs_writer_result **out, struct qs_err *e)
+int qs_writer_run(const struct qs_plan *plan, const struct qs_writer_args *args, struct qs_pool *pool,
+                  struct qs_job *job, struct qs_writer_result **out, struct qs_err *e)
 {
     const double started = qs_now();
     struct qs_writing r = { .plan = plan, .args = args, .pool = pool, .job = job, .journal = { .fd = -1 } };

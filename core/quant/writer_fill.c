@@ -1,7 +1,7 @@
 /* writer_fill.c - one slice of the output: copied from the source or encoded, and looked at before it may be written.
  *
- * Refuses weights and scales that are NaN or infinite, in the source or made so by the type, and says where they are; then
- * the run is hopeless. Owns nothing; the descriptors of the source belong to the run.
+ * Refuses weights and scales that are NaN or infinite, in the source or made so by the type, and says where they are;
+ * then the run is hopeless. Owns nothing; the descriptors of the source belong to the run.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-/* writer_forecast.c - what writing a plan would come to: sizes, memory, disk, the name; nothing is written. Any thread. */
+/* writer_forecast.c - what writing a plan would come to: sizes, memory, disk, the name; nothing is written. Any thread.
+ */
 #include <string.h>
 
 #include "base/file.h"
@@ -25,10 +26,12 @@ static uint64_t predict_memory(const struct qs_plan *plan, const struct qs_outfi
         held += 2 * o->file[f].header.len; /* the second: its metadata while it is made */
     for (size_t i = 0; plan->imatrix && i < plan->imatrix->n_entries; i++)
         held += plan->imatrix->entry[i].n * sizeof(float);
-    uint64_t made = 0; /* one tensor at a time */
-    for (size_t i = 0; i < plan->n; i++)
-        if (plan->enc[i].tensor->made && plan->enc[i].tensor->size > made)
-            made = plan->enc[i].tensor->size;
+    uint64_t made = 0; /* one tensor at a time, large ones in scratch files */
+    for (size_t i = 0; i < plan->n; i++) {
+        const struct qs_tensor *t = plan->enc[i].tensor;
+        if (t->made && t->size > made && t->size <= QS_MADE_HEAP_MOST)
+            made = t->size;
+    }
     held += made;
     held += plan->n * (sizeof *plan->enc + sizeof *plan->resolved->choice);
     return held + qs_encoder_memory(threads ? threads : 1, qs_slices_widest_row(plan)) +

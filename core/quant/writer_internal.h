@@ -67,16 +67,17 @@ void qs_writing_believe_commit(struct qs_writing *r);
 
 /* ---- one slice ---- */
 
-/* Fills p with slice i of a tensor; w: its weight where it is encoded. QS_EFORMAT (and r->hopeless): what would be written
- * is no number. */
-int qs_writing_fill_slice(struct qs_writing *r, size_t tensor, uint64_t i, const struct qs_weight *w, struct qs_piece *p,
-                          struct qs_err *e);
+/* Fills p with slice i of a tensor; w: its weight where it is encoded. QS_EFORMAT (and r->hopeless): what would be
+ * written is no number. */
+int qs_writing_fill_slice(struct qs_writing *r, size_t tensor, uint64_t i, const struct qs_weight *w,
+                          struct qs_piece *p, struct qs_err *e);
 
 /* ---- watching ---- */
 
 /* Everything waits. QS_EINVAL: it was made for another number of tensors. */
 int qs_writer_watch_begin(struct qs_writer_watch *w, size_t n, struct qs_err *e);
-void qs_writer_watch_set(struct qs_writer_watch *w, size_t i, const struct qs_writer_watched *now); /* NULL: does nothing */
+/* NULL: does nothing */
+void qs_writer_watch_set(struct qs_writer_watch *w, size_t i, const struct qs_writer_watched *now);
 
 static inline uint64_t qs_min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 

@@ -1,7 +1,7 @@
 /* writer_slices.c - how tensors are cut into the pieces that are made, written and journalled one by one.
  *
- * Pure but for the lists of a run: the shape of a tensor and its type decide, so that every run of the same plan makes the
- * same pieces with the same bytes, whatever the number of threads.
+ * Pure but for the lists of a run: the shape of a tensor and its type decide, so that every run of the same plan makes
+ * the same pieces with the same bytes, whatever the number of threads.
  */
 #include "base/mem.h"
 #include "core/quant/writer_internal.h"

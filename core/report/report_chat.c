@@ -1,4 +1,5 @@
-/* report_chat.c - turns an answer into tables; computes nothing but shares. */
+/* report_chat.c - turns an answer into tables; computes nothing but shares. People count the tokens of
+ * an answer from 1, as the screen does; data counts them from 0. */
 #include "core/report/report_chat.h"
 
 #include <math.h>
@@ -7,6 +8,11 @@
 static size_t tokens_compared(const struct qs_answer *a)
 {
     return a->n_sides == 2 ? a->sum.n : 0;
+}
+
+static int64_t place(size_t token, bool data)
+{
+    return (int64_t)token + !data;
 }
 
 static void add_facts(struct qs_report *r, const struct qs_answer *a, bool data)
@@ -20,7 +26,7 @@ static void add_facts(struct qs_report *r, const struct qs_answer *a, bool data)
     if (data || *a->message)
         qs_fact_str(f, "message", "remark", a->message);
     if (a->parted != QS_ANSWER_NONE)
-        qs_fact_int(f, "parted", "first token where they part", (int64_t)a->parted, QS_UNIT_COUNT);
+        qs_fact_int(f, "parted", "first token where they part", place(a->parted, data), QS_UNIT_COUNT);
     else if (data)
         qs_fact_num(f, "parted", "first token where they part", (double)NAN, QS_UNIT_COUNT, QS_HOW_EXACT);
     if (data || a->n_sides == 2)
@@ -28,7 +34,7 @@ static void add_facts(struct qs_report *r, const struct qs_answer *a, bool data)
                     QS_UNIT_BYTES);
 }
 
-static void add_divergence(struct qs_report *r, const struct qs_answer *a)
+static void add_divergence(struct qs_report *r, const struct qs_answer *a, bool data)
 {
     const size_t n = tokens_compared(a);
     struct qs_section *f = qs_report_facts(r, "divergence", "Divergence of the second from the first");
@@ -36,7 +42,7 @@ static void add_divergence(struct qs_report *r, const struct qs_answer *a)
     qs_fact_num(f, "mean_kld", "mean KL divergence", n ? a->sum.mean_kld : (double)NAN, QS_UNIT_NONE, QS_HOW_MEASURED);
     qs_fact_num(f, "max_kld", "largest", n ? a->sum.max_kld : (double)NAN, QS_UNIT_NONE, QS_HOW_MEASURED);
     if (n)
-        qs_fact_int(f, "max_at", "at token", (int64_t)a->sum.max_at, QS_UNIT_COUNT);
+        qs_fact_int(f, "max_at", "at token", place(a->sum.max_at, data), QS_UNIT_COUNT);
     else
         qs_fact_num(f, "max_at", "at token", (double)NAN, QS_UNIT_COUNT, QS_HOW_EXACT);
     qs_fact_num(f, "same_top", "same likeliest token", n ? (double)a->sum.same_top / (double)n : (double)NAN,
@@ -157,7 +163,7 @@ struct qs_report *qs_report_chat(const struct qs_answer *a, const struct qs_chat
         return NULL;
     add_facts(r, a, v->data);
     if (a->n_sides == 2)
-        add_divergence(r, a);
+        add_divergence(r, a, v->data);
     add_sides(r, a, v->data);
     if (v->data) {
         add_tokens(r, a);

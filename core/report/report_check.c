@@ -56,8 +56,9 @@ static void put_strangers(struct list *l, const struct qs_gguf *g)
     qs_str_add(&field, "tensor ");
     qs_utf8_clean(&field, g->tensor[first].name, g->tensor[first].name_len, 60);
     snprintf(msg, sizeof msg,
-             n == 1 ? "%zu of %zu tensors has a name that llama.cpp does not know for any architecture"
-                    : "%zu of %zu tensors, this the first, have names that llama.cpp does not know for any architecture",
+             n == 1
+                 ? "%zu of %zu tensors has a name that llama.cpp does not know for any architecture"
+                 : "%zu of %zu tensors, this the first, have names that llama.cpp does not know for any architecture",
              n, g->n_tensors);
     put(l, QS_FINDING_NOTE, g->tensor[first].part, g->tensor[first].offset, field.data, msg);
     qs_str_free(&field);

@@ -23,7 +23,8 @@ static void unknown(struct qs_section *s, bool data, const char *key, const char
 }
 
 /* A positive number, else not stated. */
-static void fact_count(struct qs_section *s, bool data, const char *key, const char *label, uint64_t v, enum qs_unit unit)
+static void fact_count(struct qs_section *s, bool data, const char *key, const char *label, uint64_t v,
+                       enum qs_unit unit)
 {
     if (v > 0 && v <= INT64_MAX)
         qs_fact_int(s, key, label, (int64_t)v, unit);
@@ -248,6 +249,17 @@ static const char *fits(uint64_t need, const struct qs_machine_memory *mem)
     return mem->available && need > mem->available ? "when memory is freed" : "yes";
 }
 
+/* Weights that lie in the files otherwise than they are run. */
+static void note_made(struct qs_section *s, const struct qs_model *m)
+{
+    char made[24], large[24];
+    uint64_t scratch;
+    const uint64_t all = qs_model_made_bytes(m, &scratch);
+    if (all)
+        qs_section_note(s, "Of the weights %s are made when the model is run: %s of them in scratch files, the rest in "
+                        "memory.", qs_fmt_bytes(made, sizeof made, all), qs_fmt_bytes(large, sizeof large, scratch));
+}
+
 static void add_need(struct qs_report *r, const struct qs_model *m, const struct qs_machine_memory *mem)
 {
     static const int caches[] = {QS_F16, QS_Q8_0, QS_Q4_0};
@@ -270,6 +282,7 @@ static void add_need(struct qs_report *r, const struct qs_model *m, const struct
             qs_cell_str(s, 5, fits(m->bytes + cache, mem));
         }
     }
+    note_made(s, m);
     char total[24], free_now[24];
     if (mem->total)
         qs_section_note(

@@ -18,8 +18,8 @@
 const char *qs_map_measure_name(enum qs_map_measure m)
 {
     static const char *const name[] = {
-        [QS_MAP_ERROR] = "error", [QS_MAP_OUTLIERS] = "outliers", [QS_MAP_KURTOSIS] = "kurtosis", [QS_MAP_BITS] = "bits",
-        [QS_MAP_DIVERGENCE] = "divergence",
+        [QS_MAP_ERROR] = "error", [QS_MAP_OUTLIERS] = "outliers",     [QS_MAP_KURTOSIS] = "kurtosis",
+        [QS_MAP_BITS] = "bits",   [QS_MAP_DIVERGENCE] = "divergence",
     };
     return (size_t)m < sizeof name / sizeof *name ? name[m] : "?";
 }
@@ -134,8 +134,8 @@ static void put_divergence(const struct qs_heat_args *args, struct qs_heat_cell 
     c->gap = isnan(c->value) ? QS_GAP_NOT_MEASURED : QS_GAP_NONE;
 }
 
-static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
-                                    const struct qs_tensor *t)
+static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_survey *s,
+                                    const struct qs_heat_args *args, const struct qs_tensor *t)
 {
     struct qs_heat_cell c = { .tensor = t, .type = t->type, .value = NAN, .how = QS_HOW_WHOLE };
     if (args->type && args->type[qs_model_index(m, t)] != QS_TYPE_NONE)
@@ -329,8 +329,8 @@ static void count_folded_unknown(struct qs_heat *h)
     }
 }
 
-static int place_all(struct places *p, const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
-                     struct qs_err *e)
+static int place_all(struct places *p, const struct qs_model *m, const struct qs_survey *s,
+                     const struct qs_heat_args *args, struct qs_err *e)
 {
     struct qs_heat *h = p->h;
     for (size_t i = 0; i < m->n_tensors; i++) {
@@ -361,8 +361,8 @@ static int place_all(struct places *p, const struct qs_model *m, const struct qs
     return QS_OK;
 }
 
-static int place(struct qs_heat *h, const struct qs_model *m, const struct qs_survey *s, const struct qs_heat_args *args,
-                 struct qs_err *e)
+static int place(struct qs_heat *h, const struct qs_model *m, const struct qs_survey *s,
+                 const struct qs_heat_args *args, struct qs_err *e)
 {
     for (size_t i = 0; i < m->n_tensors; i++)
         if (is_drawn(&m->tensor[i]) && m->tensor[i].layer >= 0 && (size_t)m->tensor[i].layer >= h->n_layers)

@@ -28,8 +28,8 @@ struct qs_heat_cell {
     enum qs_gap gap;                /* why it is unknown; QS_GAP_NONE: it is known */
     enum qs_how how;
     double std_error;
-    unsigned tensors, known;        /* it stands for so many, of which the values of so many are known; above 1 for folded
-                                     * experts (then tensor, type, value and so on are those of the worst one) */
+    unsigned tensors, known; /* it stands for so many, of which the values of so many are known; above 1 for folded
+                              * experts (then tensor, type, value and so on are those of the worst one) */
     const struct qs_tensor **member; /* those tensors, in the order of the file; NULL: none. The heat owns them */
 };
 

@@ -110,8 +110,9 @@ int qs_bpe_build(struct qs_vocab *v, struct qs_err *e)
 
 /* --- tokenizing --------------------------------------------------------------------------------------------------- */
 
-static bool try_pair(struct qs_tokenizing *t, int32_t left, int32_t right)
+static bool try_pair(struct qs_tokenizing *t, const char *text, int32_t left, int32_t right)
 {
+    (void)text;
     if (left < 0 || right < 0)
         return true;
     const struct qs_symbol *a = &t->symbol[left], *b = &t->symbol[right];
@@ -140,29 +141,6 @@ static bool symbols(struct qs_tokenizing *t, const char *word, size_t n)
         int32_t i = (int32_t)t->n_symbols++;
         t->symbol[i] = (struct qs_symbol){ i - 1, end < n ? i + 1 : -1, part, (uint32_t)at, (uint32_t)(end - at) };
         at = end;
-    }
-    return true;
-}
-
-static bool merge_all(struct qs_tokenizing *t)
-{
-    struct qs_merge_try m;
-    t->n_heap = 0;
-    for (size_t i = 1; i < t->n_symbols; i++)
-        if (!try_pair(t, (int32_t)i - 1, (int32_t)i))
-            return false;
-    while (qs_heap_pop(t, &m)) {
-        struct qs_symbol *left = &t->symbol[m.left], *right = &t->symbol[m.right];
-        if (left->len == 0 || right->len == 0 || left->len + right->len != m.len)
-            continue; /* one of them has become part of something else since */
-        left->len = m.len;
-        left->part = m.result;
-        right->len = 0;
-        left->next = right->next;
-        if (right->next >= 0)
-            t->symbol[right->next].prev = m.left;
-        if (!try_pair(t, left->prev, m.left) || !try_pair(t, m.left, left->next))
-            return false;
     }
     return true;
 }
@@ -207,7 +185,7 @@ static int put_word(struct qs_tokenizing *t, const char *word, size_t n)
     int32_t whole = whole_word(t, word, n);
     if (whole >= 0)
         return qs_tokens_add(t->out, whole, t->e);
-    if (t->letters.failed || !symbols(t, word, n) || !merge_all(t))
+    if (t->letters.failed || !symbols(t, word, n) || !qs_merge_all(t, word, try_pair))
         return qs_fail_mem(t->e, n * sizeof *t->symbol, "tokenizing a text");
     int rc = QS_OK;
     for (int32_t i = 0; i >= 0 && rc == QS_OK; i = t->symbol[i].next)

@@ -1,20 +1,19 @@
 /* chat.c - chat templates: a compiled template, the variables it sees, and the built-in forms by name.
  *
  * Owns what a template is given: messages, add_generation_prompt, the special tokens, tools and documents (none
- * unless given), and whatever else the caller has. The language is core/text/jinja.c's, the built-in texts are in
+ * unless given), and whatever else the caller has. The language is core/text/jinja's, the built-in texts are in
  * chat_builtin.c.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/near.h"
 #include "core/text/chat.h"
-#include "core/text/jinja.h"
+#include "core/text/jinja/jinja.h"
 
 struct qs_chat_template {
     struct qs_jinja *jinja;
-    char *source;
-    size_t n;
 };
 
 int qs_chat_template_new(const char *source, size_t n, struct qs_chat_template **out, struct qs_err *e)
@@ -24,25 +23,35 @@ int qs_chat_template_new(const char *source, size_t n, struct qs_chat_template *
     if (!t)
         return qs_fail_mem(e, sizeof *t, "a chat template");
     int rc = qs_jinja_compile(source, n, &t->jinja, e);
-    if (rc) {
-        qs_err_prefix(e, "chat template");
-    } else {
-        t->source = qs_strndup(source, n);
-        t->n = n;
-        if (!t->source)
-            rc = qs_fail_mem(e, n, "a chat template");
-    }
     if (rc)
         qs_chat_template_free(t);
     else
         *out = t;
-    return rc;
+    return rc ? qs_err_prefix(e, "chat template") : QS_OK;
+}
+
+const char *qs_chat_builtin_name(size_t i)
+{
+    size_t n;
+    const struct qs_chat_builtin *rows = qs_chat_builtins(&n);
+    return i < n ? rows[i].name : NULL;
+}
+
+const char *qs_chat_builtin_names(char *buf, size_t size)
+{
+    const char *name;
+    size_t at = 0;
+    if (size)
+        buf[0] = 0;
+    for (size_t i = 0; (name = qs_chat_builtin_name(i)) && at < size; i++)
+        at += (size_t)snprintf(buf + at, size - at, "%s%s", i ? ", " : "", name);
+    return buf;
 }
 
 int qs_chat_template_builtin(const char *name, struct qs_chat_template **out, struct qs_err *e)
 {
     size_t n;
-    char buf[200];
+    char buf[200], all[256];
     struct qs_near near;
     const struct qs_chat_builtin *rows = qs_chat_builtins(&n);
     *out = NULL;
@@ -52,8 +61,8 @@ int qs_chat_template_builtin(const char *name, struct qs_chat_template **out, st
             return qs_chat_template_new(rows[i].source, strlen(rows[i].source), out, e);
         qs_near_try(&near, rows[i].name);
     }
-    return qs_fail(e, QS_ENOTFOUND, "no built-in chat template is named '%.60s'%s", name,
-                   qs_near_text(&near, buf, sizeof buf));
+    return qs_fail(e, QS_ENOTFOUND, "no built-in chat template is named '%.60s'%s (%s)", name,
+                   qs_near_text(&near, buf, sizeof buf), qs_chat_builtin_names(all, sizeof all));
 }
 
 void qs_chat_template_free(struct qs_chat_template *t)
@@ -61,15 +70,7 @@ void qs_chat_template_free(struct qs_chat_template *t)
     if (!t)
         return;
     qs_jinja_free(t->jinja);
-    qs_free(t->source);
     qs_free(t);
-}
-
-const char *qs_chat_template_source(const struct qs_chat_template *t, size_t *n)
-{
-    if (n)
-        *n = t->n;
-    return t->source;
 }
 
 const char *qs_chat_template_guess(bool (*has)(const void *vocabulary, const char *token), const void *vocabulary)

@@ -84,7 +84,7 @@ static void put_byte(struct qs_detok *d, unsigned char c, struct qs_str *out)
         qs_str_add(out, "\xEF\xBF\xBD");
         d->n_held = 0;
     }
-    if (d->n_held == 0 && length_of(c) == 0) {
+    if (c == 0 || (d->n_held == 0 && length_of(c) == 0)) { /* a 0 byte would end the text for those who read it */
         qs_str_add(out, "\xEF\xBF\xBD");
         return;
     }

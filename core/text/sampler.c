@@ -96,11 +96,6 @@ int qs_sampler_change(struct qs_sampler *s, const struct qs_sampler_settings *to
     return QS_OK;
 }
 
-const struct qs_sampler_settings *qs_sampler_get(const struct qs_sampler *s)
-{
-    return &s->set;
-}
-
 static bool room(struct qs_sampler *s, size_t n)
 {
     if (n <= s->cap)
@@ -304,13 +299,13 @@ int32_t qs_sampler_pick(struct qs_sampler *s, const float *logits, size_t n_voca
 
 /* --- what was there to choose from, and plain probabilities ------------------------------------------------------- */
 
-static bool likelier(struct qs_candidate a, struct qs_candidate b)
+static bool likelier(struct qs_token_chance a, struct qs_token_chance b)
 {
     return a.p > b.p || (!(a.p < b.p) && a.token < b.token);
 }
 
 /* Puts c into the list of at most k, in order. */
-static size_t keep_best(struct qs_candidate *out, size_t n, size_t k, struct qs_candidate c)
+static size_t keep_best(struct qs_token_chance *out, size_t n, size_t k, struct qs_token_chance c)
 {
     size_t i = n;
     if (n == k && (k == 0 || !likelier(c, out[k - 1])))
@@ -322,11 +317,11 @@ static size_t keep_best(struct qs_candidate *out, size_t n, size_t k, struct qs_
     return n < k ? n + 1 : k;
 }
 
-size_t qs_sampler_candidates(const struct qs_sampler *s, struct qs_candidate *out, size_t k, size_t *left)
+size_t qs_sampler_candidates(const struct qs_sampler *s, struct qs_token_chance *out, size_t k, size_t *left)
 {
     size_t n = 0;
     for (size_t i = 0; i < s->left; i++)
-        n = keep_best(out, n, k, (struct qs_candidate){ s->entry[i].id, s->p[i] });
+        n = keep_best(out, n, k, (struct qs_token_chance){ s->entry[i].id, s->p[i] });
     if (left)
         *left = s->left;
     return n;
@@ -348,21 +343,14 @@ double qs_logsumexp(const float *logits, size_t n)
     return largest + log(sum);
 }
 
-void qs_softmax(const float *logits, size_t n, double *p)
-{
-    const double whole = qs_logsumexp(logits, n);
-    for (size_t i = 0; i < n; i++)
-        p[i] = exp(logits[i] - whole);
-}
-
-size_t qs_top_tokens(const float *logits, size_t n, size_t k, struct qs_candidate *out)
+size_t qs_top_tokens(const float *logits, size_t n, size_t k, struct qs_token_chance *out)
 {
     const double whole = qs_logsumexp(logits, n);
     size_t kept = 0;
     if (isnan(whole))
         return 0;
     for (size_t i = 0; i < n; i++) /* by logit first: the differences of probabilities may round away */
-        kept = keep_best(out, kept, k, (struct qs_candidate){ (int32_t)i, logits[i] });
+        kept = keep_best(out, kept, k, (struct qs_token_chance){ (int32_t)i, logits[i] });
     for (size_t i = 0; i < kept; i++)
         out[i].p = exp(out[i].p - whole);
     return kept;

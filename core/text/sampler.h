@@ -64,7 +64,6 @@ void qs_sampler_free(struct qs_sampler *s);                    /* NULL allowed *
 void qs_sampler_restart(struct qs_sampler *s, int64_t seed);   /* back to the first draw, of this seed */
 /* Takes other settings; the state of the random numbers stays unless the seed is another. */
 int qs_sampler_change(struct qs_sampler *s, const struct qs_sampler_settings *to, struct qs_err *e);
-const struct qs_sampler_settings *qs_sampler_get(const struct qs_sampler *s);
 
 /* The next token: 0 .. n_vocab-1, or -1 with e filled. logits: n_vocab values, not changed; -Inf: never chosen.
  * recent: the tokens so far, oldest first (NULL with 0); ids outside the vocabulary are passed over. Errors:
@@ -73,22 +72,20 @@ const struct qs_sampler_settings *qs_sampler_get(const struct qs_sampler *s);
 int32_t qs_sampler_pick(struct qs_sampler *s, const float *logits, size_t n_vocab, const int32_t *recent,
                         size_t n_recent, struct qs_err *e);
 
-struct qs_candidate {
+struct qs_token_chance {
     int32_t token;
     double p;
 };
 /* What the last pick chose from: the k likeliest with the probabilities of the draw, likeliest first (one of 1.0 when
  * greedy). Returns how many were written; *left (may be NULL): how many there were. Valid until the next pick. */
-size_t qs_sampler_candidates(const struct qs_sampler *s, struct qs_candidate *out, size_t k, size_t *left);
+size_t qs_sampler_candidates(const struct qs_sampler *s, struct qs_token_chance *out, size_t k, size_t *left);
 
 /* --- probabilities of plain logits, before any step --------------------------------------------------------------- */
 
 /* log(sum(exp(logits))) in double, largest first taken out; NaN when a logit is NaN. */
 double qs_logsumexp(const float *logits, size_t n);
-/* p[i] = probability of token i, in double (n values). */
-void qs_softmax(const float *logits, size_t n, double *p);
 /* The k likeliest tokens (ties: lower id first) with their probabilities. Returns how many were written: min(k, n); 0
  * when a logit is NaN. */
-size_t qs_top_tokens(const float *logits, size_t n, size_t k, struct qs_candidate *out);
+size_t qs_top_tokens(const float *logits, size_t n, size_t k, struct qs_token_chance *out);
 
 #endif

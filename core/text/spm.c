@@ -1,6 +1,7 @@
 /* spm.c - SentencePiece's BPE: of all neighbours whose joined text is a token, the pair with the best score becomes one
  * symbol (the left one first where scores are equal), until none is left. Characters that are no token become bytes.
- * Also the queue of merges that spm.c and bpe.c share. Owns the working memory in struct qs_tokenizing. */
+ * Also the queue of merges and the merging itself, which bpe.c shares. Owns the working memory in struct qs_tokenizing.
+ */
 #include "base/mem.h"
 #include "core/text/vocab_internal.h"
 
@@ -27,7 +28,7 @@ bool qs_heap_push(struct qs_tokenizing *t, struct qs_merge_try m)
     return true;
 }
 
-bool qs_heap_pop(struct qs_tokenizing *t, struct qs_merge_try *out)
+static bool heap_pop(struct qs_tokenizing *t, struct qs_merge_try *out)
 {
     if (t->n_heap == 0)
         return false;
@@ -43,6 +44,29 @@ bool qs_heap_pop(struct qs_tokenizing *t, struct qs_merge_try *out)
     }
     if (n)
         t->heap[at] = last;
+    return true;
+}
+
+bool qs_merge_all(struct qs_tokenizing *t, const char *text, qs_try_pair_fn *try_pair)
+{
+    struct qs_merge_try m;
+    t->n_heap = 0;
+    for (size_t i = 1; i < t->n_symbols; i++)
+        if (!try_pair(t, text, (int32_t)i - 1, (int32_t)i))
+            return false;
+    while (heap_pop(t, &m)) {
+        struct qs_symbol *left = &t->symbol[m.left], *right = &t->symbol[m.right];
+        if (left->len == 0 || right->len == 0 || left->len + right->len != m.len)
+            continue; /* one of them has become part of something else since */
+        left->len = m.len;
+        left->part = m.result;
+        right->len = 0;
+        left->next = right->next;
+        if (right->next >= 0)
+            t->symbol[right->next].prev = m.left;
+        if (!try_pair(t, text, left->prev, m.left) || !try_pair(t, text, m.left, left->next))
+            return false;
+    }
     return true;
 }
 
@@ -84,25 +108,6 @@ static bool characters(struct qs_tokenizing *t, const char *text, size_t n)
     return true;
 }
 
-static bool merge_all(struct qs_tokenizing *t, const char *text)
-{
-    struct qs_merge_try m;
-    while (qs_heap_pop(t, &m)) {
-        struct qs_symbol *left = &t->symbol[m.left], *right = &t->symbol[m.right];
-        if (left->len == 0 || right->len == 0 || left->len + right->len != m.len)
-            continue; /* one of them has become part of something else since */
-        left->len = m.len;
-        left->part = m.result;
-        right->len = 0;
-        left->next = right->next;
-        if (right->next >= 0)
-            t->symbol[right->next].prev = m.left;
-        if (!try_pair(t, text, left->prev, m.left) || !try_pair(t, text, m.left, left->next))
-            return false;
-    }
-    return true;
-}
-
 int qs_spm_tokenize(struct qs_tokenizing *t, const char *text, size_t n)
 {
     t->n_heap = 0;
@@ -110,10 +115,7 @@ int qs_spm_tokenize(struct qs_tokenizing *t, const char *text, size_t n)
         return QS_OK;
     if (!characters(t, text, n))
         return out_of_memory(t);
-    for (size_t i = 1; i < t->n_symbols; i++)
-        if (!try_pair(t, text, (int32_t)i - 1, (int32_t)i))
-            return out_of_memory(t);
-    if (!merge_all(t, text))
+    if (!qs_merge_all(t, text, try_pair))
         return out_of_memory(t);
     for (int32_t i = 0; i >= 0; i = t->symbol[i].next) {
         const struct qs_symbol *s = &t->symbol[i];

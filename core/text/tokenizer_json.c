@@ -93,7 +93,8 @@ static void note_normalizer(void *ctx, const struct qs_json *step)
 
 /* --- tokens ------------------------------------------------------------------------------------------------------- */
 
-bool qs_token_looks_special(const char *text)
+/* Whether a token that a file only calls "added" is a control token by its looks. */
+static bool looks_special(const char *text)
 {
     static const char *const whole[] = { "<pad>", "<mask>", "<2mass>", "[@BOS@]" };
     static const struct { const char *start, *end; } around[] = {
@@ -128,7 +129,7 @@ int qs_vocab_data_padded(struct qs_vocab_data *d, size_t n, struct qs_err *e)
 int qs_vocab_data_added(struct qs_vocab_data *d, size_t id, const char *text, bool special, struct qs_err *e)
 {
     struct qs_str plain = QS_STR_INIT;
-    const bool control = special || qs_token_looks_special(text);
+    const bool control = special || looks_special(text);
     for (const char *at = text; *at;) {
         const bool mark = !control && strncmp(at, MARK, sizeof MARK - 1) == 0;
         qs_str_addc(&plain, mark ? ' ' : *at);

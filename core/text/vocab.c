@@ -98,6 +98,11 @@ int32_t qs_vocab_special(const struct qs_vocab *v, enum qs_special s)
     return (unsigned)s < QS_SPECIALS ? v->special[s] : QS_NO_TOKEN;
 }
 
+size_t qs_vocab_rows(const struct qs_vocab *v, size_t rows)
+{
+    return rows < v->data->n_tokens ? rows : v->data->n_tokens;
+}
+
 bool qs_vocab_adds_bos(const struct qs_vocab *v)
 {
     return v->add_bos && v->special[QS_SPECIAL_BOS] >= 0;
@@ -113,19 +118,9 @@ bool qs_vocab_is_eog(const struct qs_vocab *v, int32_t id)
     return in_range(v, id) && v->eog[id];
 }
 
-bool qs_vocab_is_special(const struct qs_vocab *v, int32_t id)
-{
-    return in_range(v, id) && (v->attr[id] & (QS_ATTR_CONTROL | QS_ATTR_UNKNOWN));
-}
-
 int32_t qs_vocab_find(const struct qs_vocab *v, const char *text, size_t n)
 {
     return qs_textmap_get(&v->ids, text, n);
-}
-
-const char *qs_vocab_unknown_pre(const struct qs_vocab *v)
-{
-    return v->data->kind == QS_VOCAB_BPE && v->data->pre[0] && !qs_pre_find(v->data->pre) ? v->data->pre : NULL;
 }
 
 const char *qs_vocab_warning(const struct qs_vocab *v, size_t i)

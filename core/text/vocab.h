@@ -7,8 +7,8 @@
  *  - text that is not valid UTF-8 is refused (or replaced, where asked for); llama.cpp always replaces;
  *  - byte-level vocabularies that state no BOS or EOS have none, where llama.cpp takes id 11;
  *  - an unknown tokenizer.ggml.pre is taken as "default" and said, where llama.cpp refuses the file;
- *  - control tokens of Phi-3 swallow the white space behind them whenever the architecture is phi3, where llama.cpp goes
- *    by the model's name;
+ *  - control tokens of Phi-3 swallow the white space behind them whenever the architecture is phi3, where llama.cpp
+ * goes by the model's name;
  *  - of two tokens with the same text the first counts, where llama.cpp stops.
  * As in llama.cpp, Unicode normal forms are not made: Qwen's own tokenizer composes characters first (NFC), which makes
  * a difference for texts with decomposed accents alone.
@@ -32,15 +32,16 @@ void qs_vocab_free(struct qs_vocab *v);
 /* What it was made of (texts, flags as the source states them, chat template). Lives as long as v. */
 const struct qs_vocab_data *qs_vocab_source(const struct qs_vocab *v);
 size_t qs_vocab_size(const struct qs_vocab *v);
+/* The ids that count for a model whose output has so many rows: those that are a row and a token, from 0. Rows beyond
+ * the tokens pad a matrix: no sampler picks them and no probability is spread over them, in chats and evaluations alike
+ * (llama.cpp too goes by the number of tokens). Of two models the smaller number counts for both. */
+size_t qs_vocab_rows(const struct qs_vocab *v, size_t rows);
 /* After the defaults and the search by known texts ("<|eot_id|>" ...); QS_NO_TOKEN: none. */
 int32_t qs_vocab_special(const struct qs_vocab *v, enum qs_special s);
 bool qs_vocab_adds_bos(const struct qs_vocab *v); /* what QS_TOKENIZE_ADD_SPECIAL does */
 bool qs_vocab_adds_eos(const struct qs_vocab *v);
 bool qs_vocab_is_eog(const struct qs_vocab *v, int32_t id);     /* ends a generation */
-bool qs_vocab_is_special(const struct qs_vocab *v, int32_t id); /* control or unknown: no text of an answer */
 int32_t qs_vocab_find(const struct qs_vocab *v, const char *text, size_t n); /* by its text in the file; QS_NO_TOKEN */
-/* The name of a pre-tokenizer that this program does not know, NULL: known, or none needed. */
-const char *qs_vocab_unknown_pre(const struct qs_vocab *v);
 /* What a person should know about it, one line each, from 0; NULL: no more. */
 const char *qs_vocab_warning(const struct qs_vocab *v, size_t i);
 
@@ -78,7 +79,7 @@ struct qs_detok {
 /* Of SentencePiece vocabularies that put a blank before a text, that blank is taken away again: at the start (unless
  * QS_DETOK_MIDDLE) and behind each control or user-defined token, where the tokenizer puts it. */
 void qs_detok_init(struct qs_detok *d, const struct qs_vocab *v, unsigned flags);
-void qs_detok_add(struct qs_detok *d, int32_t id, struct qs_str *out); /* appends whole characters; invalid: U+FFFD */
+void qs_detok_add(struct qs_detok *d, int32_t id, struct qs_str *out); /* appends whole characters; invalid, and 0: U+FFFD */
 void qs_detok_end(struct qs_detok *d, struct qs_str *out);             /* U+FFFD for what never became whole */
 /* All at once; n ids. */
 void qs_detokenize(const struct qs_vocab *v, const int32_t *id, size_t n, unsigned flags, struct qs_str *out);

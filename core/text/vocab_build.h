@@ -32,8 +32,6 @@ int qs_tokenizer_json_read(const struct qs_json *tokenizer, size_t n_rows, struc
 /* Whether its merges go over bytes (and not over characters, as SentencePiece's). */
 bool qs_tokenizer_json_bytes(const struct qs_json *tokenizer);
 
-/* Whether a token that a file only calls "added" is a control token by its looks ("<|...|>", "<pad>" ...). */
-bool qs_token_looks_special(const char *text);
 /* Sets text, type and score of a token that stands in a list of added ones. Blanks written as U+2581 become blanks,
  * unless it is a control token. */
 int qs_vocab_data_added(struct qs_vocab_data *d, size_t id, const char *text, bool special, struct qs_err *e);

@@ -409,8 +409,3 @@ int qs_vocab_data_kv(const struct qs_kv *kv, size_t n, struct qs_vocab_data **ou
     return qs_fail(e, QS_EUNSUPPORTED, "a tokenizer of the kind '%s' (tokenizer.ggml.model) cannot be used yet: only "
                    "'llama', 'gpt2' and 'gemma4' can", model);
 }
-
-int qs_vocab_data_gguf(const struct qs_gguf *g, struct qs_vocab_data **out, struct qs_err *e)
-{
-    return qs_vocab_data_kv(g->kv, g->n_kv, out, e);
-}

@@ -79,11 +79,10 @@ struct qs_vocab_data {
 #define QS_VOCAB_MAX (1u << 22)    /* tokens; the largest known have 262,400 */
 #define QS_TOKEN_TEXT_MAX 65535u   /* bytes of one token's text */
 
-/* From metadata entries (qs_model_metadata) or a whole header. QS_ENOTFOUND: the file has no tokenizer at all.
+/* From metadata entries (qs_model_metadata, or those of a header). QS_ENOTFOUND: the file has no tokenizer at all.
  * QS_EUNSUPPORTED names a kind that this program has not (bert, t5, rwkv ...). QS_EFORMAT: wrong types, counts that
  * disagree. Special ids beyond the vocabulary are dropped, with a warning. */
 int qs_vocab_data_kv(const struct qs_kv *kv, size_t n, struct qs_vocab_data **out, struct qs_err *e);
-int qs_vocab_data_gguf(const struct qs_gguf *g, struct qs_vocab_data **out, struct qs_err *e);
 
 /* From a Hugging Face folder: tokenizer.json or tokenizer.model, with tokenizer_config.json, added_tokens.json,
  * special_tokens_map.json, generation_config.json, config.json, chat_template.jinja or .json where they are. n_rows:

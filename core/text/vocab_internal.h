@@ -44,7 +44,7 @@ struct qs_vocab {
     struct qs_textmap ids;           /* token text -> id */
     uint32_t longest;                /* bytes of the longest token text */
     int32_t special[QS_SPECIALS];
-    uint8_t *eog;                    /* one bit a token */
+    uint8_t *eog;                    /* a byte a token: 1: ends a generation */
     bool add_bos, add_eos, space_prefix, raw /* SPM's way of blanks */, ignore_merges, whole_newlines;
     int32_t byte_id[256];            /* SPM and raw BPE: token of a byte that no text token covers */
     const struct qs_pre_name *pre_name;
@@ -77,7 +77,11 @@ struct qs_tokenizing {
     struct qs_err *e;
 };
 bool qs_heap_push(struct qs_tokenizing *t, struct qs_merge_try m);  /* false: out of memory */
-bool qs_heap_pop(struct qs_tokenizing *t, struct qs_merge_try *out); /* the best; false: empty */
+/* Queues the merge of two neighbouring symbols of the text where there is one; -1: no neighbour. False: out of memory.
+ */
+typedef bool qs_try_pair_fn(struct qs_tokenizing *t, const char *text, int32_t left, int32_t right);
+/* Merges the symbols until nothing merges any more, the best pair first. False: out of memory. */
+bool qs_merge_all(struct qs_tokenizing *t, const char *text, qs_try_pair_fn *try_pair);
 int qs_spm_tokenize(struct qs_tokenizing *t, const char *text, size_t n); /* escaped text */
 int qs_bpe_tokenize(struct qs_tokenizing *t, const char *text, size_t n);
 

@@ -60,15 +60,21 @@ static void add_block(const struct codes *u, size_t i, const uint8_t *x, size_t 
         s->b[i % 8] = fmaf(u->m, qs_q8_sums(x, cols)[i], s->b[i % 8]);
 }
 
-enum { TOKENS = 8 }; /* that share one unpacking */
+struct way { /* of a type */
+    size_t bytes;
+    unpack_fn *unpack;
+    bool minima;
+};
 
-static void some_tokens(const struct qs_dot *j, size_t r, size_t t, size_t n, size_t bytes, unpack_fn *unpack, bool minima)
+static void some_tokens(const struct qs_dot *j, size_t r, size_t t, size_t n, const void *how)
 {
-    struct sums s[TOKENS];
+    const struct way *way = how;
+    const bool minima = way->minima;
+    struct sums s[QS_REF_TILE];
     struct codes u;
     memset(s, 0, sizeof s);
     for (size_t i = 0; i < j->cols / 32; i++) {
-        unpack(j->w + r * j->w_stride + i * bytes, &u);
+        way->unpack(j->w + r * j->w_stride + i * way->bytes, &u);
         for (size_t k = 0; k < n; k++)
             add_block(&u, i, j->x + (t + k) * j->x_stride, j->cols, minima, &s[k]);
     }
@@ -79,15 +85,11 @@ static void some_tokens(const struct qs_dot *j, size_t r, size_t t, size_t n, si
         j->out[(t + k) * j->out_stride + r] = minima ? qs_sum8(s[k].a) + qs_sum8(s[k].b) : qs_sum8(s[k].a);
 }
 
-static void products(const struct qs_dot *j, size_t bytes, unpack_fn *unpack, bool minima)
-{
-    for (size_t r = 0; r < j->rows; r++)
-        for (size_t t = 0; t < j->tokens; t += TOKENS)
-            some_tokens(j, r, t, j->tokens - t < TOKENS ? j->tokens - t : TOKENS, bytes, unpack, minima);
-}
-
 #define DOT(name, minima)                                                                                              \
-    void qs_ref_dot_##name(const struct qs_dot *j) { products(j, sizeof(struct qs_block_##name), unpack_##name, minima); }
+    void qs_ref_dot_##name(const struct qs_dot *j)                                                                     \
+    {                                                                                                                  \
+        qs_ref_tiles(j, some_tokens, &(struct way){ sizeof(struct qs_block_##name), unpack_##name, minima });          \
+    }
 DOT(q4_0, false)
 DOT(q4_1, true)
 DOT(q5_0, false)

@@ -13,6 +13,19 @@ static inline float qs_sum8(const float *a)
     return (u0 + u2) + (u1 + u3);
 }
 
+#define QS_REF_TILE 8 /* tokens that share one unpacking of a row */
+
+/* Row r with tokens [t, t + n), n <= QS_REF_TILE. */
+typedef void qs_ref_tile_fn(const struct qs_dot *j, size_t r, size_t t, size_t n, const void *how);
+
+/* Every row with all tokens, some of them at a time. */
+static inline void qs_ref_tiles(const struct qs_dot *j, qs_ref_tile_fn *fn, const void *how)
+{
+    for (size_t r = 0; r < j->rows; r++)
+        for (size_t t = 0; t < j->tokens; t += QS_REF_TILE)
+            fn(j, r, t, j->tokens - t < QS_REF_TILE ? j->tokens - t : QS_REF_TILE, how);
+}
+
 /* Magnitudes below count as zero when activations are quantized. */
 #define QS_ACT_TINY 0x1p-100f
 

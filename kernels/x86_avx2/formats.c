@@ -110,6 +110,46 @@ static inline void block_q4_0(const struct qs_block_q4_0 *b, float *y)
     _mm256_storeu_ps(y + 24, _mm256_mul_ps(floats_of_i8(upper(hi)), d));
 }
 
+/* The 32 codes of a block whose byte k holds those of weights k and k + 16. */
+static inline __m256i nibbles(const uint8_t *qs)
+{
+    const __m128i q = _mm_loadu_si128((const void *)qs);
+    return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(q, 4), q), _mm256_set1_epi8(15));
+}
+
+/* 16 for each weight k whose bit k is set. */
+static inline __m256i fifth_bits(const uint8_t *qh)
+{
+    const __m256i bit = _mm256_set1_epi64x((int64_t)UINT64_C(0x8040201008040201));
+    const __m256i from = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    int32_t all;
+    memcpy(&all, qh, sizeof all);
+    const __m256i its = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(all), from), bit);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(its, bit), _mm256_set1_epi8(16));
+}
+
+/* 32 codes times scale plus minimum. */
+static inline void store_plus(__m256i codes, float scale, float min, float *y)
+{
+    const __m256 s = _mm256_set1_ps(scale), m = _mm256_set1_ps(min);
+    const __m128i a = _mm256_castsi256_si128(codes), b = _mm256_extracti128_si256(codes, 1);
+    _mm256_storeu_ps(y, _mm256_add_ps(_mm256_mul_ps(floats_of_u8(a), s), m));
+    _mm256_storeu_ps(y + 8, _mm256_add_ps(_mm256_mul_ps(floats_of_u8(upper(a)), s), m));
+    _mm256_storeu_ps(y + 16, _mm256_add_ps(_mm256_mul_ps(floats_of_u8(b), s), m));
+    _mm256_storeu_ps(y + 24, _mm256_add_ps(_mm256_mul_ps(floats_of_u8(upper(b)), s), m));
+}
+
+static inline void block_q4_1(const struct qs_block_q4_1 *b, float *y)
+{
+    store_plus(nibbles(b->qs), qs_f16_to_f32(b->d), qs_f16_to_f32(b->m), y);
+}
+
+static inline void block_q5_1(const struct qs_block_q5_1 *b, float *y)
+{
+    const __m256i codes = _mm256_or_si256(nibbles(b->qs), fifth_bits(b->qh));
+    store_plus(codes, qs_f16_to_f32(b->d), qs_f16_to_f32(b->m), y);
+}
+
 /* 32 codes times scale minus minimum. */
 static inline void store_affine(__m256i codes, float scale, float min, float *y)
 {
@@ -158,6 +198,15 @@ static inline void store_scaled(__m128i codes, float scale, float *y)
     _mm256_storeu_ps(y + 8, _mm256_mul_ps(s, floats_of_i8(upper(codes))));
 }
 
+static inline void block_q5_0(const struct qs_block_q5_0 *b, float *y)
+{
+    const float d = qs_f16_to_f32(b->d);
+    const __m256i codes = _mm256_or_si256(nibbles(b->qs), fifth_bits(b->qh));
+    const __m256i q = _mm256_sub_epi8(codes, _mm256_set1_epi8(16));
+    store_scaled(_mm256_castsi256_si128(q), d, y);
+    store_scaled(_mm256_extracti128_si256(q, 1), d, y + 16);
+}
+
 static inline void block_q6_k(const struct qs_block_q6_k *b, float *y)
 {
     const float d = qs_f16_to_f32(b->d);
@@ -179,6 +228,9 @@ static inline void block_q6_k(const struct qs_block_q6_k *b, float *y)
 
 DECODER(q8_0, 32)
 DECODER(q4_0, 32)
+DECODER(q4_1, 32)
+DECODER(q5_0, 32)
+DECODER(q5_1, 32)
 DECODER(q4_k, QS_SUPER)
 DECODER(q5_k, QS_SUPER)
 DECODER(q6_k, QS_SUPER)
@@ -194,7 +246,8 @@ void qs_avx2_formats(struct qs_format_ops *ops)
 {
     static const struct { int id; qs_decode_fn *decode; } decoders[] = {
         {QS_F16, decode_f16},   {QS_BF16, decode_bf16}, {QS_Q8_0, decode_q8_0}, {QS_Q4_0, decode_q4_0},
-        {QS_Q4_K, decode_q4_k}, {QS_Q5_K, decode_q5_k}, {QS_Q6_K, decode_q6_k},
+        {QS_Q4_1, decode_q4_1}, {QS_Q5_0, decode_q5_0}, {QS_Q5_1, decode_q5_1}, {QS_Q4_K, decode_q4_k},
+        {QS_Q5_K, decode_q5_k}, {QS_Q6_K, decode_q6_k},
     };
     for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++)
         row_of(ops, decoders[i].id)->decode = decoders[i].decode;

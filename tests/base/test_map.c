@@ -1,4 +1,5 @@
 /* test_map.c - mapped files cut short under their readers; SIGBUS that is not ours. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "tests/lib/qs_room.h"
 #include "tests/lib/qs_test.h"
 
 static size_t page_size(void)
@@ -346,10 +348,36 @@ static void scratch_files(void **state)
     assert_int_equal(qs_mem_in_use(), held);
 }
 
+/* Where a file system cannot claim room, a scratch file is made all the same; pages that find none when they are
+ * written to are lost, and whoever writes goes on. */
+static void scratch_without_room(void **state)
+{
+    (void)state;
+    static const int cannot[] = { EOPNOTSUPP, EINVAL, ENOSYS };
+    struct qs_map *m;
+    uint8_t *data;
+    struct qs_err e;
+    for (size_t i = 0; i < sizeof cannot / sizeof *cannot; i++) {
+        qs_test_room_error = cannot[i];
+        assert_int_equal(qs_map_scratch(qs_test_tmp(), 3 * page_size(), &m, &data, &e), QS_OK);
+        memset(data, 'x', 2 * page_size());
+        assert_int_equal(count_x(m), 2 * page_size());
+        assert_int_equal(qs_map_check(m, &e), QS_OK);
+        qs_test_room_cut(page_size());
+        memset(data, 'x', 3 * page_size());
+        assert_int_equal(qs_map_check(m, &e), QS_EIO);
+        assert_non_null(strstr(e.msg, qs_test_tmp()));
+        qs_map_unref(m);
+    }
+    qs_test_room_error = ENOSPC;
+    assert_int_equal(qs_map_scratch(qs_test_tmp(), page_size(), &m, &data, &e), QS_ENOSPACE);
+    qs_test_room_error = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(maps_a_file), cmocka_unit_test(scratch_files),
+        cmocka_unit_test(maps_a_file), cmocka_unit_test(scratch_files), cmocka_unit_test(scratch_without_room),
         cmocka_unit_test(refuses_what_is_no_file),
         cmocka_unit_test(a_cut_file_reads_as_zeros),
         cmocka_unit_test(a_cut_inside_the_last_page_is_seen),

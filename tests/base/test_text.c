@@ -1,5 +1,6 @@
 /* test_text.c - text made to fit: harmless, shortened in the middle, broken between words; the locale. */
 #include <locale.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -50,7 +51,8 @@ static void shortens(void **state)
     }
     for (size_t cells = 0; cells < 20; cells++) { /* wide characters are never cut, nor do they take too much */
         struct qs_str out = QS_STR_INIT;
-        qs_text_shorten(&out, "a\xe6\xa8\xa1\xe5\x9e\x8b\xe6\xa8\xa1\xe5\x9e\x8b\xe6\xa8\xa1\xe5\x9e\x8bz", cells, false);
+        qs_text_shorten(&out, "a\xe6\xa8\xa1\xe5\x9e\x8b\xe6\xa8\xa1\xe5\x9e\x8b\xe6\xa8\xa1\xe5\x9e\x8bz", cells,
+                        false);
         assert_true(qs_utf8_width(out.data, out.len) <= cells);
         assert_int_equal(qs_utf8_invalid_at(out.data, out.len), out.len);
         qs_str_free(&out);
@@ -68,6 +70,24 @@ static void breaks_lines(void **state)
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         assert_int_equal(qs_text_line(table[i].text, table[i].width, table[i].split), table[i].want);
+}
+
+/* Every line but the one of a line end takes something, whatever the bytes are. */
+static void breaks_any_bytes(void **state)
+{
+    (void)state;
+    static const struct { const char *text; size_t len, width; bool split; size_t want; } table[] = {
+        { "\0\0", 2, 5, true, 2 },  { "ab\0cd ef", 8, 6, true, 5 },  { "ab\0cd", 5, 3, true, 3 },
+        { "\0", 1, 1, true, 1 },    { "\x1b\x1b\x1b", 3, 2, true, 2 }, { "abc", 2, 5, true, 2 },
+        { "     x", 6, 3, true, 3 }, { "  abc", 5, 3, false, 5 },      { "     abc d", 10, 3, false, 8 },
+        { "   ", 3, 9, true, 0 },    { "a   b", 5, 2, true, 1 },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        assert_int_equal(qs_text_line_n(table[i].text, table[i].len, table[i].width, table[i].split), table[i].want);
+    char *word = malloc(64); /* of a longer one: what lies far behind the line is not looked at */
+    memset(word, 'x', 64);
+    assert_int_equal(qs_text_line_n(word, (size_t)1 << 40, 40, true), 40);
+    free(word);
 }
 
 /* By what can be printed, not by a name. */
@@ -95,7 +115,7 @@ static void tells_of_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cleans),           cmocka_unit_test(shortens),           cmocka_unit_test(breaks_lines),
+        cmocka_unit_test(cleans),           cmocka_unit_test(shortens),           cmocka_unit_test(breaks_lines), cmocka_unit_test(breaks_any_bytes),
         cmocka_unit_test(knows_the_locale), cmocka_unit_test(tells_of_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

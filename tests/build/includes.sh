@@ -6,7 +6,8 @@ cd "$QS_SRCDIR" || exit 99
 
 sources() { find "$@" -name '*.[ch]' | sort; }
 
-# The floors, and the rooms of core from the lowest up. Reports come last; their plain table may be used by all of core.
+# The floors, and the rooms of core from the lowest up. Chats stand above evaluations, whose arithmetic they use.
+# Reports come last; their plain table may be used by all of core.
 cat > "$scratch/rank.awk" <<'EOT'
 function floor(path) {
     if (path ~ /^base\//) return 10
@@ -42,7 +43,8 @@ check_directions "${existing[@]}" 2> "$scratch/count" || fail "an include points
 # The test must be able to fail.
 mkdir -p "$scratch/tree/base"
 printf '#include "core/model/model.h"\n' > "$scratch/tree/base/bad.c"
-(cd "$scratch/tree" && sources base | xargs grep -HE '^#include "' | awk -f "$scratch/rank.awk") > "$scratch/bad" 2>/dev/null &&
+(cd "$scratch/tree" && sources base | xargs grep -HE '^#include "' |
+    awk -f "$scratch/rank.awk") > "$scratch/bad" 2>/dev/null &&
     fail "an include from base to core was not noticed"
 
 # LIBRARY-HEADER FILE-PATTERN: who may include it.
@@ -64,9 +66,14 @@ one_place '(immintrin|x86intrin|[a-z]mmintrin|arm_neon)\.h' '^kernels/(x86|arm)_
 below=()
 for room in core kernels base; do [ -d "$room" ] && below+=("$room"); done
 found=$(sources "${below[@]}" | grep '\.c$' |
-    xargs grep -nE '(^|[^a-zA-Z0-9_.>"])(printf|puts|putchar|perror|exit|_exit|abort|verr|vwarn) *\(|\b(stdout|stderr)\b' |
+    xargs grep -nE -e '(^|[^a-zA-Z0-9_.>"])(printf|puts|putchar|perror|exit|_exit|abort|verr|vwarn) *\(' \
+        -e '\b(stdout|stderr)\b' |
     grep -vE '^[^:]+:[0-9]+: *(/?\*|//)')
-if [ -n "$found" ]; then fail "something below ui prints or exits:"; printf '%s\n' "$found"; else ok "nothing below ui prints or exits"; fi
+if [ -n "$found" ]; then
+    fail "something below ui prints or exits:"; printf '%s\n' "$found"
+else
+    ok "nothing below ui prints or exits"
+fi
 
 # Nothing below ui knows how a person asks for something: advice is a number (base/err.h), its words are src's and ui's.
 # The export of recipes writes llama.cpp's command line.
@@ -76,15 +83,26 @@ option_words() { # FILE...
 }
 words_allowed='^core/(quant/(recipe_export|survey)|report/report_survey)\.c:'
 found=$(sources "${below[@]}" | { readarray -t files; option_words "${files[@]}"; } | grep -vE "$words_allowed")
-if [ -n "$found" ]; then fail "command-line options in words below ui:"; printf '%s\n' "$found"; else ok "no options in words below ui"; fi
-printf '%s\n' '    qs_fail(e, QS_EINVAL, "there it is: --force overwrites it");' '/* "a --word" */' '    f("x", "name it with -o");' \
+if [ -n "$found" ]; then
+    fail "command-line options in words below ui:"; printf '%s\n' "$found"
+else
+    ok "no options in words below ui"
+fi
+printf '%s\n' '    qs_fail(e, QS_EINVAL, "there it is: --force overwrites it");' '/* "a --word" */' \
+    '    f("x", "name it with -o");' \
     '    int a = b --c;' > "$scratch/words.c"
 [ "$(option_words "$scratch/words.c" | wc -l)" -eq 2 ] || fail "options in words were not noticed, or too many"
 
 # Functions that invite mistakes are not used at all.
-found=$(sources "${existing[@]}" | grep '\.c$' | xargs grep -nE '(^|[^a-zA-Z0-9_])(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|atof|strtok|alloca) *\(')
+found=$(sources "${existing[@]}" | grep '\.c$' |
+    xargs grep -nE '(^|[^a-zA-Z0-9_])(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|atof|strtok|alloca) *\(')
 if [ -n "$found" ]; then fail "banned functions:"; printf '%s\n' "$found"; else ok "no banned functions"; fi
 # Allocation goes through base/mem.c, so that tests can make it fail.
-found=$(sources "${existing[@]}" | grep '\.c$' | grep -v '^base/mem\.c$' | xargs grep -nE '(^|[^a-zA-Z0-9_.>])(malloc|calloc|realloc|free|strdup|aligned_alloc|posix_memalign) *\(')
-if [ -n "$found" ]; then fail "allocation past base/mem.h:"; printf '%s\n' "$found"; else ok "all allocation through base/mem.h"; fi
+found=$(sources "${existing[@]}" | grep '\.c$' | grep -v '^base/mem\.c$' |
+    xargs grep -nE '(^|[^a-zA-Z0-9_.>])(malloc|calloc|realloc|free|strdup|aligned_alloc|posix_memalign) *\(')
+if [ -n "$found" ]; then
+    fail "allocation past base/mem.h:"; printf '%s\n' "$found"
+else
+    ok "all allocation through base/mem.h"
+fi
 finish

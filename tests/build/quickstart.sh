@@ -29,7 +29,8 @@ touch '$scratch/met'
 END
 chmod +x "$scratch/configure"
 shim autoreconf "cp '$scratch/configure' configure; touch configure Makefile.in"
-shim make 'mkdir -p build/src' 'printf "#!/bin/sh\necho overview of \"\$@\"\necho locale \${LC_ALL-none}\n" > build/src/quantscape' \
+shim make 'mkdir -p build/src' \
+    'printf "#!/bin/sh\necho overview of \"\$@\"\necho locale \${LC_ALL-none}\n" > build/src/quantscape' \
     'chmod +x build/src/quantscape'
 for name in cc gcc clang ld as ar dnf pacman brew; do shim "$name"; done
 
@@ -63,7 +64,8 @@ grep -q '^overview of info demo/' "$scratch/out" || fail "the second run shows n
 # The program starts in the person's own locale, though the script itself reads packages in C.
 LC_ALL=xx_YY.UTF-8 run 'a locale'
 grep -q '^locale xx_YY.UTF-8$' "$scratch/out" || fail "the program does not start in the person's locale"
-(unset LC_ALL; run 'no locale'; grep -q '^locale none$' "$scratch/out") || fail "the program starts in a locale that nobody chose"
+(unset LC_ALL; run 'no locale'; grep -q '^locale none$' "$scratch/out") ||
+    fail "the program starts in a locale that nobody chose"
 
 run check check
 called configure 'check after a build without tests'

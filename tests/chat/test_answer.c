@@ -156,7 +156,7 @@ static void test_broken_files(void **state)
         { "\"version\": 1", "\"version\": 3", "version 3" },
         { "\"follow\"", "\"fellow\"", "mode is none of" },
         { "\"follow\"", "\"single\"", "sides is no list" },
-        { "\"prompt\": \"Tell me\"", "\"prompt\": 3", "prompt is something else" },
+        { "\"prompt\": \"Tell me\"", "\"prompt\": 3", "prompt is not a text" },
         { "\"label\": \"large\"", "\"lable\": \"large\"", "sides[0].label is missing" },
         { "\"stop\": \"limit\"", "\"stop\": \"lunch\"", "sides[0].stop" },
         { "\"p\": 0.5", "\"p\": 1.5", "tokens[0].p is no number from 0 to 1" },
@@ -251,6 +251,82 @@ static void test_text(void **state)
     qs_answer_free(a);
 }
 
+/* As it was when the first side had n tokens, and the second `behind` fewer. */
+static void at_token(const struct qs_answer *a, size_t n, size_t behind, struct qs_answer *out)
+{
+    *out = *a;
+    out->state = QS_ANSWER_DECODING;
+    for (size_t k = 0; k < 2; k++) {
+        const size_t now = k && n >= behind ? n - behind : k ? 0 : n;
+        out->side[k].n = now < a->side[k].n ? now : a->side[k].n;
+        out->side[k].state = QS_ANSWER_DECODING;
+    }
+    if (a->parted != QS_ANSWER_NONE && out->side[1].n <= a->parted)
+        out->parted = QS_ANSWER_NONE;
+}
+
+/* What goes out while two sides write is, at the end, the text of both; words are there before the end. */
+static void test_stream(void **state)
+{
+    (void)state;
+    for (size_t behind = 0; behind < 3; behind++)
+        for (unsigned width = 3; width <= 40; width++) {
+            struct qs_answer *a = two_sides(false), now;
+            struct qs_chat_stream *s = NULL;
+            struct qs_str whole = QS_STR_INIT, out = QS_STR_INIT;
+            OK(qs_chat_stream_new(width, false, &s, e));
+            for (size_t n = 0; n <= a->side[0].n + behind; n++) {
+                at_token(a, n, behind, &now);
+                qs_chat_stream_more(s, &now, &out);
+            }
+            assert_non_null(strstr(out.data, "--- large ---\nThe"));
+            assert_null(strstr(out.data, "--- small"));
+            qs_chat_stream_more(s, a, &out);
+            qs_chat_stream_more(s, a, &out); /* once is enough */
+            qs_chat_text(a, width, false, &whole);
+            assert_string_equal(out.data, whole.data);
+            qs_chat_stream_free(s);
+            qs_str_free(&whole);
+            qs_str_free(&out);
+            qs_answer_free(a);
+        }
+}
+
+/* One text, with the marks of the second side below each line as soon as it is whole; a side that drops out marks no
+ * more, and the text goes on. */
+static void test_stream_follow(void **state)
+{
+    (void)state;
+    struct qs_answer *a = two_sides(true), now;
+    struct qs_chat_stream *s = NULL;
+    struct qs_str out = QS_STR_INIT;
+    OK(qs_chat_stream_new(40, false, &s, e));
+    at_token(a, a->side[0].n, 1, &now);
+    qs_chat_stream_more(s, &now, &out);
+    assert_non_null(strstr(out.data, "--- large, followed by small ---\nThe "));
+    qs_chat_stream_more(s, a, &out);
+    if (!strstr(out.data, "small ---\nThe end \n   ....:\nof \xc3\xa4 day\n!#######\n\nbelow the text"))
+        fail_msg("%s", out.data);
+    qs_chat_stream_free(s);
+    qs_str_clear(&out);
+    OK(qs_chat_stream_new(40, false, &s, e));
+    at_token(a, a->side[0].n, a->side[0].n, &now);
+    now.side[1].state = QS_ANSWER_ENDED;
+    now.state = QS_ANSWER_ENDED;
+    qs_chat_stream_more(s, &now, &out);
+    assert_non_null(strstr(out.data, "small ---\nThe end\nof \xc3\xa4 day\n\nbelow"));
+    qs_chat_stream_free(s);
+    qs_str_clear(&out);
+    OK(qs_chat_stream_new(40, false, &s, e)); /* ended before its first token */
+    at_token(a, 0, 0, &now);
+    now.state = QS_ANSWER_ENDED;
+    qs_chat_stream_more(s, &now, &out);
+    assert_int_equal(out.len, 0);
+    qs_chat_stream_free(s);
+    qs_str_free(&out);
+    qs_answer_free(a);
+}
+
 static int copies(void *ctx, struct qs_err *e)
 {
     struct qs_answer *from = ctx, *to = NULL, *back = NULL;
@@ -281,7 +357,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts),  cmocka_unit_test(test_classes),      cmocka_unit_test(test_update),
         cmocka_unit_test(test_file),   cmocka_unit_test(test_broken_files), cmocka_unit_test(test_replay),
-        cmocka_unit_test(test_text),   cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_text),   cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_stream_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

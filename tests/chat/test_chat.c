@@ -288,6 +288,18 @@ static void test_need(void **state)
     OK(qs_talk_set(t, "ctx", "64", &e));
     OK(qs_chat_need(other, 2, &t->settings, &n, &e));
     assert_true(n.private_bytes < m.private_bytes);
+    /* the same by headers, but for the buffers: of a file beside itself, and beside another */
+    const struct qs_model *headers[] = { qs_side_model(a), qs_side_model(b) };
+    assert_ptr_equal(headers[0], headers[1]);
+    OK(qs_chat_need(same, 2, &t->settings, &n, &e));
+    qs_chat_need_models(headers, 2, &t->settings, &m);
+    assert_int_equal(m.shared.mapped, headers[0]->bytes);
+    assert_true(m.side[0].cache > 0 && m.private_bytes == 2 * m.side[0].cache && m.private_bytes <= n.private_bytes);
+    assert_int_equal(m.total, m.private_bytes + headers[0]->bytes);
+    headers[1] = qs_side_model(small);
+    qs_chat_need_models(headers, 2, &t->settings, &m);
+    assert_int_equal(m.shared.mapped, 0);
+    assert_int_equal(m.total, m.private_bytes + headers[0]->bytes + headers[1]->bytes);
     qs_talk_free(t);
     qs_side_free(small);
     qs_side_free(b);
@@ -377,6 +389,55 @@ static void test_nan(void **state)
     qs_talk_free(t);
     qs_chat_free(c);
     qs_side_free(b);
+    qs_side_free(a);
+}
+
+/* A side beside the engine of somebody else's model, of the same file: one model. A changed file is another one. */
+static void test_one_file(void **state)
+{
+    (void)state;
+    struct qs_model *m = NULL;
+    struct qs_engine *x = NULL;
+    struct qs_side *a = NULL;
+    const struct qs_engine_args engine = { .pool = two };
+    const struct qs_side_args args = { 0 };
+    OK(qs_model_open(bench_small(), &m, &e));
+    OK(qs_engine_new(m, &engine, &x, &e));
+    OK(qs_side_new(x, &args, &a, &e));
+    struct qs_side *b = bench_side(bench_small(), two, a), *c = bench_side(bench_demo(), two, a);
+    assert_ptr_equal(qs_side_model(b), m);
+    assert_ptr_not_equal(qs_side_engine(b), x);
+    assert_ptr_not_equal(qs_side_model(c), m);
+    qs_side_free(c);
+    qs_side_free(a);
+    assert_int_equal(qs_vocab_size(qs_side_vocab(b)), qs_engine_config(x)->n_vocab);
+    qs_side_free(b);
+    qs_engine_free(x);
+    qs_model_close(m);
+}
+
+/* A failure of the model's own template says so by a flag, any other does not. */
+static void test_no_template(void **state)
+{
+    (void)state;
+    struct qs_side *a = bench_side(bench_demo(), two, NULL);
+    struct qs_chat *c = new_chat();
+    struct qs_talk *t = bench_talk("without a template", NULL);
+    int rc;
+    t->settings.form[0] = 0; /* the model's own: it has none */
+    OK(qs_chat_start(c, t, &a, 1, false, -1, &e));
+    struct qs_answer *x = bench_answer(c, &rc);
+    assert_int_equal(x->no_template, qs_side_template_error(a) != NULL);
+    qs_answer_free(x);
+    memcpy(t->settings.form, "file", 5); /* and none was read */
+    OK(qs_chat_start(c, t, &a, 1, false, -1, &e));
+    x = bench_answer(c, &rc);
+    assert_int_equal(rc, QS_EINVAL);
+    assert_non_null(strstr(x->message, "none was read"));
+    assert_false(x->no_template);
+    qs_answer_free(x);
+    qs_talk_free(t);
+    qs_chat_free(c);
     qs_side_free(a);
 }
 
@@ -521,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_follow),        cmocka_unit_test(test_swapped_weight), cmocka_unit_test(test_need),
         cmocka_unit_test(test_too_long),      cmocka_unit_test(test_context_full),  cmocka_unit_test(test_nan),
         cmocka_unit_test(test_refusals),      cmocka_unit_test(test_cancel),        cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_one_file),      cmocka_unit_test(test_no_template),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

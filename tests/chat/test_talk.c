@@ -40,6 +40,7 @@ static void test_turns(void **state)
     assert_int_equal(qs_talk_answer(t, "x", 1, NULL, 0, &why), QS_EINVAL);
     assert_int_equal(qs_talk_regenerate(t, &why), QS_EINVAL);
     assert_int_equal(qs_talk_take_back(t, &text, &why), QS_EINVAL);
+    assert_int_equal(qs_talk_say_again(t, "x", 1, &why), QS_EINVAL);
     say(t, "one");
     assert_int_equal(qs_talk_say(t, "two", 3, &why), QS_EINVAL);
     answer(t, "first", "erster");
@@ -53,6 +54,17 @@ static void test_turns(void **state)
     say(t, "two");
     assert_int_equal(t->attempt, 0);
     answer(t, "", NULL); /* an answer may be empty */
+    OK(qs_talk_regenerate(t, e));
+    answer(t, "other", NULL);
+    uint64_t said = t->said;
+    assert_int_equal(qs_talk_say_again(t, "", 0, &why), QS_EINVAL);
+    assert_int_equal(qs_talk_say_again(t, "\xFF", 1, &why), QS_EINVAL);
+    OK(qs_talk_set(t, "seed", "3", e));
+    assert_true(t->said == said && t->n == 4); /* nothing was said, nothing is lost */
+    OK(qs_talk_say_again(t, "too", 3, e));
+    assert_true(t->said > said && t->n == 3 && t->attempt == 0);
+    assert_string_equal(qs_talk_last(t, QS_TALK_USER)->text, "too");
+    OK(qs_talk_say_again(t, "two", 3, e));
     OK(qs_talk_take_back(t, &text, e));
     assert_string_equal(text, "two");
     assert_int_equal(t->n, 2);
@@ -107,7 +119,7 @@ static void test_settings(void **state)
                                                                                        "Q8_0" },
         { "cache_type_v", "f32", "int", "F32" },  { "rotate-cache", "yes", "2", "on" }, { "template", "chatml",
                                                                                           "chatmal", "chatml" },
-        { "template", "model", "file", "model" },
+        { "template", "model", "file", "model" }, { "temp", "0.25", "warm", "0.25" },
     };
     struct qs_talk *t = fresh();
     struct qs_talk_setting s;
@@ -123,6 +135,10 @@ static void test_settings(void **state)
     struct qs_err why = QS_ERR_INIT;
     assert_int_equal(qs_talk_set(t, "temperatur", "1", &why), QS_ENOTFOUND);
     assert_non_null(strstr(why.msg, "temperature"));
+    assert_true(t->settings.sampler.temperature == 0.25); /* "temp" is another name of it */
+    assert_int_equal(qs_talk_set(t, "template", "nothing", &why), QS_EINVAL);
+    assert_non_null(strstr(why.msg, "built-in: harmony, "));
+    assert_non_null(strstr(why.msg, ", plain)"));
     for (; qs_talk_setting_at(n, &s); n++) /* all of them can be read back as they are shown */
         OK(qs_talk_set(t, s.name, shown(t, s.key), e));
     assert_true(n >= 15);
@@ -174,6 +190,9 @@ static void test_import(void **state)
     assert_int_equal(t->settings.sampler.seed, 5); /* a plain list leaves the settings alone */
     OK(load(t, "{\"messages\":[{\"role\":\"user\",\"content\":\"only\"}],\"model\":\"x\"}", e));
     assert_true(t->n == 1 && !*t->system);
+    OK(load(t, "{\"quantscape\":\"conversation\",\"version\":1,\"messages\":[{\"role\":\"user\","
+               "\"content\":\"A\"}]}", e)); /* ours, with neither a system prompt nor settings */
+    assert_true(t->n == 1 && !*t->system && t->settings.sampler.seed != 5);
     qs_talk_free(t);
 }
 
@@ -187,7 +206,7 @@ static void test_broken_files(void **state)
         { "{}", "no list of messages" },
         { "{\"quantscape\":\"comparison\",\"version\":1}", "no conversation" },
         { "{\"quantscape\":\"conversation\",\"version\":2,\"system\":\"\",\"messages\":[]}", "version 2" },
-        { "{\"quantscape\":\"conversation\",\"version\":1,\"messages\":[]}", "system is missing" },
+        { "{\"quantscape\":\"conversation\",\"version\":1,\"system\":5,\"messages\":[]}", "system is not a text" },
         { "{\"quantscape\":\"conversation\",\"version\":1,\"system\":\"\",\"settings\":{\"top_k\":\"many\"},\"messages\":[]}",
           "settings.top_k" },
         { "{\"quantscape\":\"conversation\",\"version\":1,\"system\":\"\",\"settings\":{\"nose\":1},\"messages\":[]}",
@@ -195,7 +214,7 @@ static void test_broken_files(void **state)
         { "{\"quantscape\":\"conversation\",\"version\":1,\"system\":\"\",\"settings\":[],\"messages\":[]}",
           "settings" },
         { "[{\"role\":\"user\"}]", "content of message 1 is missing" },
-        { "[{\"role\":\"user\",\"content\":[]}]", "content of message 1 is something else" },
+        { "[{\"role\":\"user\",\"content\":[]}]", "content of message 1 is not a text" },
         { "[{\"role\":\"tool\",\"content\":\"x\"}]", "'tool'" },
         { "[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"system\",\"content\":\"x\"}]", "message 2" },
         { "[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]", "0 byte" },

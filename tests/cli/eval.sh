@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `eval`: numbers beside llama.cpp's, a candidate in memory and the file written from the same recipe, block by block, the
-# history, and what is refused in one message.
+# `eval`: numbers beside llama.cpp's, a candidate in memory and the file written from the same recipe, block by block,
+# the history, and what is refused in one message.
 . "$QS_SRCDIR/tests/cli/lib.sh"
 need_data text/books.txt
 golden=$QS_SRCDIR/tests/oracle/perplexity_vs_llama.tsv
@@ -9,10 +9,12 @@ head -c 3000 "$QS_TEST_DATA/text/books.txt" > tiny.txt
 
 # near WHAT VALUE WANTED TOLERANCE (relative)
 near() {
-    if awk -v a="$2" -v b="$3" -v t="$4" 'BEGIN { d = a - b; if (d < 0) d = -d; if (b < 0) b = -b; exit !(a != "" && d <= t * b) }'
+    if awk -v a="$2" -v b="$3" -v t="$4" \
+        'BEGIN { d = a - b; if (d < 0) d = -d; if (b < 0) b = -b; exit !(a != "" && d <= t * b) }'
     then ok "$1: $2 is near $3"; else fail "$1: $2 is not within $4 of $3"; fi
 }
-column() { awk -F'\t' -v t="$1" -v p="$2" -v q="$3" -v c="$4" '$1 == 8000 && $3 == t && $4 == p && $5 == q { print $c }' "$golden"; }
+column() { awk -F'\t' -v t="$1" -v p="$2" -v q="$3" -v c="$4" \
+    '$1 == 8000 && $3 == t && $4 == p && $5 == q { print $c }' "$golden"; }
 
 # Files against llama-perplexity's numbers for the same bytes: perplexity within 0.5 % (F16: 0.1 %), divergence alike.
 quantscape quantize "$demo" -t Q4_K_M -o q4.gguf -q > /dev/null || fail quantize
@@ -60,7 +62,8 @@ near 'against the stand-in' "$(json divergence.kld)" 0.00005 0.9
 expect_out 'stand-in in Q8_0'
 
 # Tokens, layers, warnings.
-run quantscape eval "$demo" -t Q2_K --text tiny.txt --ctx 32 --chunks 3 --tokens --layers --calibration short.txt --no-history --json
+run quantscape eval "$demo" -t Q2_K --text tiny.txt --ctx 32 --chunks 3 --tokens --layers --calibration short.txt \
+    --no-history --json
 expect_json 'tokens[14].at' 31
 expect_json 'tokens[15].at' 49
 expect_json 'layers[8].layer' 'block 7'

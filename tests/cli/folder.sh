@@ -11,7 +11,8 @@ same_tensors() { # A B: as many as the JSON of the comparison says
 }
 
 # ---- every architecture: what is written as it is stored holds the same tensors and metadata ----
-for name in llama llama-untied mistral mixtral smollm3 granite qwen2 qwen2moe qwen3 qwen3moe gemma2 gemma3 phi3 olmo2 gpt-oss; do
+for name in llama llama-untied mistral mixtral smollm3 granite qwen2 qwen2moe qwen3 qwen3moe gemma2 gemma3 phi3 olmo2 \
+    gpt-oss; do
     type=BF16
     if [ "$name" = qwen3 ]; then type=F16; fi
     rule=()
@@ -32,6 +33,8 @@ for words in 'info model' 'info model/config.json' 'info model/' 'tensors model/
     expect_rc 0
     expect_no_err
 done
+run quantscape info model
+expect_out 'are made when the model is run: 0 B of them in scratch files'
 run quantscape info model --json
 expect_json model.format 'Hugging Face folder'
 expect_json model.name Model

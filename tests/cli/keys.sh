@@ -18,6 +18,8 @@ sed 's/captain/lady/' short.txt > more.txt
 echo 'The sun rose and' > p.txt
 echo '{"question": "The sun rose and the birds began to", "choices": ["sing", "tax"], "answer": 0}' > t.jsonl
 
+sets='--prompts p.txt --answer 3 --tasks t.jsonl'
+
 # VERB | ARGUMENTS: what a verb prints in all its lines together has to hold all documented keys
 runs="info|$demo --metadata
 check|cut.gguf
@@ -40,7 +42,7 @@ plan|$demo -t Q4_K_M --imatrix $imatrix --measure --no-cache
 plan|small.gguf -t Q8_0 --allow-requantize
 quantize|$demo -t Q4_K_M -o result.gguf --force --imatrix $imatrix
 quantize|small.gguf -t Q8_0 --allow-requantize -o parts.gguf --split-max-size 4MiB
-eval|$demo -t Q4_K_M --text short.txt --ctx 32 --chunks 2 --layers --tokens --held-out more.txt --prompts p.txt --answer 3 --tasks t.jsonl
+eval|$demo -t Q4_K_M --text short.txt --ctx 32 --chunks 2 --layers --tokens --held-out more.txt $sets
 eval|--history
 eval|--compare 1 last
 chat|$demo --compare small.gguf -p Hello -n 4
@@ -66,7 +68,9 @@ while IFS='|' read -r verb args; do
         case $path in report | version | 'notes[]') continue ;; esac
         printf '%s\t%s\n' "$verb" "$path" >> seen
         plain=${path%_how}
-        if grep -qxF -e "$verb"$'\t'"$path" -e "$verb"$'\t'"$plain" -e "$verb"$'\t'"${plain%_se}" documented; then continue; fi
+        if grep -qxF -e "$verb"$'\t'"$path" -e "$verb"$'\t'"$plain" -e "$verb"$'\t'"${plain%_se}" documented; then
+            continue
+        fi
         fail "$what: key $path is not documented"
     done < paths
     ok "$what: $(wc -l < paths) keys"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What holds for all verbs: help, exit codes, JSON and CSV, a full disk behind standard output, files that are not there,
-# not readable, or no models. A verb that is missing here is found by the list that --help prints.
+# What holds for all verbs: help, exit codes, JSON and CSV, a full disk behind standard output, files that are not
+# there, not readable, or no models. A verb that is missing here is found by the list that --help prints.
 . "$QS_SRCDIR/tests/cli/lib.sh"
 make_model() { "$QS_BUILDDIR/tests/model/make_model" "$@"; }
 chmod 755 "$scratch"
-mkdir in && make_model in/m.gguf layers=2 embd=256 ff=256 vocab=128 && make_model in/n.gguf layers=2 embd=256 ff=256 vocab=128 seed=1 ||
+mkdir in && make_model in/m.gguf layers=2 embd=256 ff=256 vocab=128 &&
+    make_model in/n.gguf layers=2 embd=256 ff=256 vocab=128 seed=1 ||
     exit 99
 printf 'preset = Q4_K_M\npin blk.0.attn_q.weight = Q8_0\nrule ffn_down = Q6_K\n' > in/r.recipe
 printf 'preset = Q5_K_M\n' > in/s.recipe
@@ -53,7 +54,11 @@ expect_full() { # COMMAND...: its output goes to a disk that is full
     rc=$? what="$* > /dev/full"
     : > "$out"
     expect_rc 1
-    if [ "$(grep -vc -e ': warning: ' -e ': use it with: ' "$err")" = 1 ]; then ok "$what: one error"; else fail "$what: not one error"; fi
+    if [ "$(grep -vc -e ': warning: ' -e ': use it with: ' "$err")" = 1 ]; then
+        ok "$what: one error"
+    else
+        fail "$what: not one error"
+    fi
     expect_err 'standard output'
 }
 
@@ -63,7 +68,11 @@ for verb in $(sed -n '/^Verbs:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p' "$out"); do
     if [ "$verb" = recipe ]; then
         run quantscape recipe --help
         for sub in $(sed -n '/^Verbs:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p' "$out"); do
-            if grep -q "^recipe $sub|" <<< "$verbs"; then ok "recipe $sub is tested"; else fail "recipe $sub is not tested here"; fi
+            if grep -q "^recipe $sub|" <<< "$verbs"; then
+                ok "recipe $sub is tested"
+            else
+                fail "recipe $sub is not tested here"
+            fi
         done
     elif grep -q "^$verb|" <<< "$verbs"; then ok "$verb is tested"
     else fail "$verb is not tested here"
@@ -71,9 +80,14 @@ for verb in $(sed -n '/^Verbs:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p' "$out"); do
 done
 
 # Words of the manual's section on JSON.
-sed -n '/^\.SH JSON/,/^\.SH [^J]/p' "$QS_SRCDIR/man/quantscape.1" | sed 's/\\f[BR]/ /g; s/\\//g' | tr -cs 'A-Za-z0-9_' '\n' |
+sed -n '/^\.SH JSON/,/^\.SH [^J]/p' "$QS_SRCDIR/man/quantscape.1" | sed 's/\\f[BR]/ /g; s/\\//g' |
+    tr -cs 'A-Za-z0-9_' '\n' |
     sort -u > manual_keys
-if [ "$(wc -l < manual_keys)" -gt 50 ]; then ok "the manual has $(wc -l < manual_keys) keys"; else fail "keys of the manual"; fi
+if [ "$(wc -l < manual_keys)" -gt 50 ]; then
+    ok "the manual has $(wc -l < manual_keys) keys"
+else
+    fail "keys of the manual"
+fi
 
 while IFS='|' read -r verb args report csv; do
     mapfile -t words < <(arguments "$args")
@@ -134,7 +148,11 @@ while IFS='|' read -r verb args report csv; do
         sed 's/"\([^"]\|""\)*"/x/g' rows | awk -F, '{ print NF }' | sort -u > widths
         if [ "$(wc -l < widths)" = 1 ] && [ "$(cat widths)" -gt 1 ]; then ok "$what: every row has $(cat widths) fields"
         else fail "$what: rows have $(tr '\n' ' ' < widths)fields"; fi
-        if head -n 1 rows | grep -qE '^[a-z0-9_]+(,[a-z0-9_]+)*$'; then ok "$what: a header of keys"; else fail "$what: header"; fi
+        if head -n 1 rows | grep -qE '^[a-z0-9_]+(,[a-z0-9_]+)*$'; then
+            ok "$what: a header of keys"
+        else
+            fail "$what: header"
+        fi
     else
         expect_rc 2
         expect_one_error '--csv form'
@@ -188,7 +206,8 @@ while IFS='|' read -r verb args report csv; do
 done <<< "$verbs"
 
 # Nothing is written beside the models.
-if [ "$(ls in | tr '\n' ' ')" = 'empty.gguf m.gguf n.gguf r.recipe s.recipe script.txt text.gguf ' ]; then ok "nothing is written beside the models"
+if [ "$(ls in | tr '\n' ' ')" = 'empty.gguf m.gguf n.gguf r.recipe s.recipe script.txt text.gguf ' ]; then
+    ok "nothing is written beside the models"
 else fail "beside the models: $(ls in)"; fi
 
 # Files that may not be read: as another person where the tests run as root.
@@ -197,8 +216,10 @@ as=()
 if [ "$(id -u)" -eq 0 ]; then as=(setpriv --reuid=65534 --regid=65534 --clear-groups); fi
 chmod -R a+rX home 2>/dev/null
 if "${as[@]}" "$QS_BUILDDIR/src/quantscape" --version > /dev/null 2>&1; then
-    for words in 'info in/n.gguf' 'check in/n.gguf' 'tensors in/n.gguf' 'survey in/n.gguf --no-cache' 'map in/n.gguf --no-cache' \
-                 'plan in/n.gguf' 'quantize in/n.gguf' 'diff in/m.gguf in/n.gguf' 'recipe check in/s.recipe' 'in/n.gguf' \
+    for words in 'info in/n.gguf' 'check in/n.gguf' 'tensors in/n.gguf' 'survey in/n.gguf --no-cache' \
+        'map in/n.gguf --no-cache' \
+                 'plan in/n.gguf' 'quantize in/n.gguf' 'diff in/m.gguf in/n.gguf' 'recipe check in/s.recipe' \
+                     'in/n.gguf' \
                  'plan in/m.gguf --recipe in/s.recipe' 'plan in/m.gguf --imatrix in/n.gguf'; do
         run "${as[@]}" "$QS_BUILDDIR/src/quantscape" $words
         expect_rc 1
@@ -230,7 +251,11 @@ cp in/m.gguf ./-j.gguf
 for verb in info check tensors plan; do
     run quantscape $verb "$odd"
     expect_rc 0
-    if grep -q "$(printf '\033')" "$out" "$err"; then fail "$verb: an escape sequence reaches the terminal"; else ok "$verb: no escape sequences"; fi
+    if grep -q "$(printf '\033')" "$out" "$err"; then
+        fail "$verb: an escape sequence reaches the terminal"
+    else
+        ok "$verb: no escape sequences"
+    fi
     run quantscape $verb -- -j.gguf
     expect_rc 0
     run quantscape $verb --json "$odd"
@@ -240,7 +265,11 @@ done
 run quantscape info "$(printf 'bad\033[31m.gguf')"
 expect_rc 1
 expect_one_error
-if grep -q "$(printf '\033')" "$err"; then fail "an escape sequence in a message"; else ok "no escape sequence in a message"; fi
+if grep -q "$(printf '\033')" "$err"; then
+    fail "an escape sequence in a message"
+else
+    ok "no escape sequence in a message"
+fi
 
 # No standard output at all.
 "$QS_BUILDDIR/src/quantscape" types >&- 2> "$err"

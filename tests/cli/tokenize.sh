@@ -60,8 +60,14 @@ expect_json summary.chat '<s><|user|>A<|end|><|assistant|>B<|end|><|user|>C<|end
 run quantscape tokenize "$demo" --chat --template chatml --system S U --json
 expect_json summary.chat $'<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant'
 run quantscape tokenize "$demo" --chat --template nothing x
-expect_rc 1
-expect_one_error
+expect_rc 2
+expect_one_error "no built-in chat template is named 'nothing' .harmony, .*, plain"
+run quantscape tokenize "$demo" --chat --template chatmll x
+expect_rc 2
+expect_one_error 'did you mean chatml'
+run quantscape tokenize --help
+tr -s ' \n' ' ' < "$out" > flat && cp flat "$out"
+expect_out 'harmony, phi4, chatml, llama3, gemma, .* vicuna, plain '
 run quantscape tokenize "$demo" --messages text
 expect_rc 1
 expect_one_error '^quantscape: text: '
@@ -69,6 +75,20 @@ printf '[{"content": "A"}]' > chat.json
 run quantscape tokenize "$demo" --messages chat.json
 expect_rc 1
 expect_one_error 'message 1 is no object with a "role"'
+printf '[{"role": "user", "content": "A"}, {"role": "assistant"}]' > chat.json
+run quantscape tokenize "$demo" --messages chat.json
+expect_rc 1
+expect_one_error 'chat.json: content of message 2 is missing'
+printf '[{"role": "user", "parts": []}]' > chat.json # a template may need less, or other things; this one does not
+run quantscape tokenize "$demo" --messages chat.json
+expect_rc 1
+expect_one_error "chat template: .*no attribute 'content'"
+for empty in '[]' '{"messages": []}'; do
+    printf '%s' "$empty" > chat.json
+    run quantscape tokenize "$demo" --messages chat.json
+    expect_rc 1
+    expect_one_error 'chat.json: the array of messages is empty'
+done
 run quantscape tokenize "$demo" --system S x
 expect_rc 2
 run quantscape tokenize "$demo" --template chatml x

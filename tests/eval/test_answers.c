@@ -58,9 +58,9 @@ static void greedy(struct qs_engine *engine, const struct qs_vocab *v, const cha
     struct qs_session *s;
     struct qs_err e = QS_ERR_INIT;
     const struct qs_session_args args = { 64, QS_F16, QS_F16, false };
-    const size_t n_vocab = qs_engine_config(engine)->n_vocab;
+    const size_t rows = qs_engine_config(engine)->n_vocab, n_vocab = qs_vocab_rows(v, rows);
     struct qs_tokens t = { 0 };
-    float *logits = qs_calloc(n_vocab, sizeof *logits);
+    float *logits = qs_calloc(rows, sizeof *logits);
     assert_int_equal(qs_tokenize(v, text, strlen(text), QS_TOKENIZE_ADD_SPECIAL, &t, &e), QS_OK);
     assert_int_equal(qs_session_new(engine, &args, &s, &e), QS_OK);
     assert_int_equal(qs_session_feed(s, t.id, t.n, t.n - 1, logits, &e), QS_OK);
@@ -128,6 +128,90 @@ static void test_itself(void **state)
         assert_memory_equal(t->item[i].model.ln_p, t->item[i].base.ln_p, sizeof t->item[i].model.ln_p);
     assert_true(t->sum.p > 0.999999 && t->sum.only_model == 0);
     qs_evaluation_free(x);
+}
+
+/* The demo's vocabulary, changed. */
+static struct qs_vocab *vocabulary(const struct qs_model *m, size_t n_tokens, bool twice)
+{
+    struct qs_vocab_data *d;
+    struct qs_vocab *v;
+    struct qs_err e = QS_ERR_INIT;
+    size_t n;
+    const struct qs_kv *kv = qs_model_metadata(m, &n);
+    assert_int_equal(qs_vocab_data_kv(kv, n, &d, &e), QS_OK);
+    if (twice)
+        d->token[500] = d->token[501];
+    for (int s = 0; n_tokens && s < QS_SPECIALS; s++)
+        d->special[s] = d->special[s] < (int32_t)n_tokens ? d->special[s] : QS_NO_TOKEN;
+    d->n_tokens = n_tokens ? n_tokens : d->n_tokens;
+    d->n_eog = n_tokens ? 0 : d->n_eog;
+    if (qs_vocab_new(d, &v, &e))
+        fail_msg("%s", e.msg);
+    return v;
+}
+
+/* Rows beyond the vocabulary pad the matrix: nobody picks them, and they have no share of the probability. */
+static void test_padded_rows(void **state)
+{
+    (void)state;
+    struct qs_evaluation *x = must_run("Q2_K", NULL, prompts_text, NULL);
+    struct qs_vocab *few = vocabulary(x->pair->model, 400, false);
+    struct qs_prompts_args a = { .model = x->pair->engine, .base = x->pair->base, .vocab = few, .pool = pool,
+                                 .prio = QS_PRIO_JOB, .prompts = &x->prompts, .most = 2, .n_tokens = 12,
+                                 .cache = QS_SESSION_ARGS_INIT, .sampler = x->args.sampler };
+    struct qs_prompts_result *r;
+    struct qs_err e = QS_ERR_INIT;
+    int32_t token[12];
+    assert_true(qs_engine_config(x->pair->base)->n_vocab > 400);
+    if (qs_prompts_run(&a, NULL, &r, &e))
+        fail_msg("%s", e.msg);
+    assert_int_equal(r->n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        struct qs_str text = QS_STR_INIT;
+        greedy(x->pair->base, few, r->item[i].text, 12, token);
+        qs_detokenize(few, token, r->item[i].base.n, QS_DETOK_MIDDLE, &text);
+        assert_string_equal(r->item[i].base.text, text.data);
+        assert_true(r->item[i].base.n > 0 && r->item[i].kld > 0);
+        qs_str_free(&text);
+    }
+    qs_prompts_result_free(r);
+    struct qs_tasks_result *t;
+    struct qs_tasks tasks = { 0 };
+    assert_int_equal(qs_tasks_parse("tasks", tasks_text, strlen(tasks_text), &tasks, &e), QS_OK);
+    const struct qs_tasks_args ta = { .model = x->pair->engine, .vocab = few, .tasks = &tasks,
+                                      .cache = QS_SESSION_ARGS_INIT };
+    const struct qs_tasks_args whole = { .model = x->pair->engine, .vocab = x->pair->vocab, .tasks = &tasks,
+                                         .cache = QS_SESSION_ARGS_INIT };
+    double ln_p[2];
+    for (int i = 0; i < 2; i++) {
+        if (qs_tasks_run(i ? &whole : &ta, NULL, &t, &e))
+            fail_msg("%s", e.msg);
+        ln_p[i] = t->item[0].model.ln_p[0];
+        qs_tasks_result_free(t);
+    }
+    assert_true(isfinite(ln_p[0]) && (ln_p[0] < ln_p[1] || ln_p[0] > ln_p[1]));
+    qs_tasks_free(&tasks);
+    qs_vocab_free(few);
+    qs_evaluation_free(x);
+}
+
+/* What is odd about the vocabulary is said of an evaluation too. */
+static void test_vocab_warning(void **state)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_model *m;
+    (void)state;
+    assert_int_equal(qs_model_open(demo, &m, &e), QS_OK);
+    struct qs_pair p = { .model = m, .vocab = vocabulary(m, 0, true) };
+    struct qs_evaluation x = { .pair = &p };
+    assert_int_equal(qs_evaluation_judge(&x, &e), QS_OK);
+    assert_int_equal(x.n_warnings, 1);
+    assert_non_null(strstr(x.warning[0], qs_vocab_warning(p.vocab, 0)));
+    assert_true(strncmp(x.warning[0], demo, strlen(demo)) == 0);
+    qs_free(x.warning[0]);
+    qs_free(x.warning);
+    qs_vocab_free(p.vocab);
+    qs_model_close(m);
 }
 
 /* A score is the sum of ln p over the tokens of the choice, by one feed of the whole. */
@@ -289,7 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prompts), cmocka_unit_test(test_itself), cmocka_unit_test(test_tasks),
         cmocka_unit_test(test_too_long), cmocka_unit_test(test_refused), cmocka_unit_test(test_ranks),
-        cmocka_unit_test(test_judged),
+        cmocka_unit_test(test_judged), cmocka_unit_test(test_padded_rows), cmocka_unit_test(test_vocab_warning),
     };
     const int rc = cmocka_run_group_tests(tests, NULL, NULL);
     qs_recipe_free(kept);

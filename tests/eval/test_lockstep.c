@@ -118,14 +118,14 @@ static void test_cuts(void **state)
 }
 
 /* The whole forward pass at once gives the logits that the pieces were scored by. */
-static struct { float *logits; size_t n_vocab; uint64_t seen; } fed;
+static struct { float *logits; size_t rows, n_vocab; uint64_t seen; } fed;
 static int check_token(void *ctx, const struct qs_lockstep_token *t, struct qs_err *e)
 {
     struct qs_kld_row row;
     (void)ctx;
     (void)e;
     assert_int_equal(t->token, text.token.id[t->at]);
-    qs_kld_row(NULL, fed.logits + (t->at - 1) * fed.n_vocab, fed.n_vocab, t->token, &row);
+    qs_kld_row(NULL, fed.logits + (t->at - 1) * fed.rows, fed.n_vocab, t->token, &row);
     assert_memory_equal(&row.nll, &t->row.nll, sizeof row.nll);
     assert_int_equal(row.top, t->row.top);
     fed.seen++;
@@ -142,8 +142,8 @@ static void test_pieces(void **state)
     struct qs_err e = QS_ERR_INIT;
     int32_t token[96];
     cache.n_ctx = 96;
-    fed.n_vocab = qs_engine_config(p->engine)->n_vocab;
-    fed.logits = qs_calloc(96 * fed.n_vocab, sizeof(float));
+    fed.rows = fed.n_vocab = qs_engine_config(p->engine)->n_vocab;
+    fed.logits = qs_calloc(96 * fed.rows, sizeof(float));
     memcpy(token, text.token.id, sizeof token);
     token[0] = a.bos;
     assert_int_equal(qs_session_new(p->engine, &cache, &s, &e), QS_OK);
@@ -152,6 +152,17 @@ static void test_pieces(void **state)
     struct qs_lockstep *x = run(&a);
     assert_int_equal(fed.seen, 47);
     qs_lockstep_free(x);
+    /* Of a padded matrix the rows that are tokens count alone. */
+    fed.seen = fed.n_vocab = 0;
+    for (size_t i = 0; i < text.token.n; i++)
+        fed.n_vocab = (size_t)text.token.id[i] >= fed.n_vocab ? (size_t)text.token.id[i] + 1 : fed.n_vocab;
+    assert_true(fed.n_vocab < fed.rows);
+    a.n_vocab = fed.n_vocab;
+    x = run(&a);
+    assert_int_equal(fed.seen, 47);
+    qs_lockstep_free(x);
+    a.n_vocab--; /* the text has a token that is none */
+    assert_int_equal(qs_lockstep_run(&a, NULL, &x, &e), QS_EINVAL);
     qs_session_free(s);
     qs_free(fed.logits);
     qs_pair_free(p);

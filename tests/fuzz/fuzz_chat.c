@@ -1,4 +1,5 @@
-/* fuzz_chat.c - whatever a kept conversation or comparison says, it is refused, or written again as it was understood. */
+/* fuzz_chat.c - whatever a kept conversation or comparison says, it is refused, or written again as it was understood.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* fuzz_vocab.c - any bytes as tokenizer.json, as a SentencePiece model or as GGUF metadata: what is accepted tokenizes the
- * rest of the bytes, gives only ids of its own, and says the same twice. */
+/* fuzz_vocab.c - any bytes as tokenizer.json, as a SentencePiece model or as GGUF metadata: what is accepted tokenizes
+ * the rest of the bytes, gives only ids of its own, and says the same twice. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +34,7 @@ static int from_gguf(const uint8_t *data, size_t n, struct qs_vocab_data **d, st
     int rc = qs_gguf_open_mem(data, n, &g, e);
     if (rc != QS_OK)
         return rc;
-    rc = qs_vocab_data_gguf(g, d, e);
+    rc = qs_vocab_data_kv(g->kv, g->n_kv, d, e);
     qs_gguf_close(g);
     return rc;
 }

@@ -637,7 +637,7 @@ static void test_recent_with_odd_names_and_lines(void **state)
     assert_string_equal(name[1], "one.gguf");
 }
 
-/* Two processes at once: the file stays whole, and most of both is in it. */
+/* Two processes at once: the file stays whole, and what both opened is in it. */
 static void test_recent_of_two_processes(void **state)
 {
     char name[60][64];
@@ -661,7 +661,7 @@ static void test_recent_of_two_processes(void **state)
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
     const size_t n = recent(name, 60);
-    assert_in_range(n, 20, 40);
+    assert_in_range(n, 36, 40); /* a lock that is not to be had in a moment is not waited for */
     for (size_t i = 0; i < n; i++)
         assert_true(name[i][1] == '-' && strstr(name[i], ".gguf"));
 }

@@ -2,9 +2,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "core/model/engine.h"
+#include "tests/lib/qs_room.h"
 #include "tests/lib/qs_test.h"
 #include "tests/model/make_model.h"
 
@@ -100,10 +102,12 @@ static void test_refusals(void **state)
     const char *const odd_heads[] = { "llama.attention.head_count_kv=u32:3", NULL };
     const char *const wrong_ff[] = { "llama.feed_forward_length=u32:500", NULL };
     const char *const wrong_eps[] = { "llama.attention.layer_norm_rms_epsilon=f32:-1", NULL };
+    const char *const no_ctx[] = { "llama.context_length=u32:0", NULL };
     const char *const wrong_rot[] = { "llama.rope.dimension_count=u32:63", NULL };
     const char *const more_layers[] = { "llama.block_count=u32:3", NULL };
     const char *const strange_rope[] = { "llama.rope.scaling.type=str:spiral", NULL };
     refused("falcon.gguf", &(struct mm_spec){ .arch = "falcon" }, QS_EUNSUPPORTED, "architecture 'falcon'");
+    refused("people.gguf", &(struct mm_spec){ .arch = "falcon" }, QS_EUNSUPPORTED, "Mixtral, Qwen2");
     refused("odd.gguf", &(struct mm_spec){ .extra = &odd, .n_extra = 1, .type_of = not_extra }, QS_EUNSUPPORTED,
             "attn_surprise");
     refused("thin.gguf", &(struct mm_spec){ .extra = &thin, .n_extra = 1 }, QS_EFORMAT, "rope_freqs.weight is 7 x");
@@ -111,6 +115,7 @@ static void test_refusals(void **state)
     refused("oddheads.gguf", &(struct mm_spec){ .meta = odd_heads }, QS_EFORMAT, "cannot share 3 KV heads");
     refused("ff.gguf", &(struct mm_spec){ .meta = wrong_ff }, QS_EFORMAT, "should be");
     refused("eps.gguf", &(struct mm_spec){ .meta = wrong_eps }, QS_EFORMAT, "layer_norm_rms_epsilon");
+    refused("ctx.gguf", &(struct mm_spec){ .meta = no_ctx }, QS_EFORMAT, "context_length");
     refused("rot.gguf", &(struct mm_spec){ .meta = wrong_rot }, QS_EFORMAT, "rope.dimension_count");
     refused("layers.gguf", &(struct mm_spec){ .meta = more_layers }, QS_EFORMAT, "no tensor blk.2.");
     refused("rope.gguf", &(struct mm_spec){ .meta = strange_rope }, QS_EUNSUPPORTED, "rope.scaling.type");
@@ -118,6 +123,89 @@ static void test_refusals(void **state)
     refused("qknorm.gguf", &(struct mm_spec){ .qk_norms = true }, QS_EUNSUPPORTED, "attn_q_norm");
     refused("noqknorm.gguf", &(struct mm_spec){ .arch = "qwen3" }, QS_EFORMAT, "attn_q_norm");
     refused("noexperts.gguf", &(struct mm_spec){ .arch = "qwen3moe", .qk_norms = true }, QS_EFORMAT, "expert_count");
+}
+
+/* What an architecture has where the file is silent. */
+static void test_defaults(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    static const struct { const char *arch; float attn, final; } want[] = { { "gemma2", 50, 30 }, { "gemma3", 0, 0 } };
+    for (size_t i = 0; i < 2; i++) {
+        struct qs_config *c;
+        struct qs_model *m = open_spec("silent.gguf", &(struct mm_spec){ .arch = want[i].arch });
+        assert_int_equal(qs_config_new(m, &c, &e), QS_OK);
+        assert_true(c->attn_softcap == want[i].attn && c->final_softcap == want[i].final);
+        qs_config_free(c);
+        qs_model_close(m);
+    }
+}
+
+/* Tensors that fit the metadata, but not each other. `gone` leave the table of `base`, `more` come to it. */
+static void unlike(const char *name, struct mm_spec base, const char *const *gone, const struct mm_tensor *more,
+                   size_t n_more, enum qs_code code, const char *words)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct mm_tensor *all, table[64];
+    size_t n_all, n = 0;
+    assert_int_equal(mm_tensors(&base, &all, &n_all, &e), QS_OK);
+    for (size_t i = 0; i < n_all; i++) {
+        bool keep = true;
+        for (size_t k = 0; gone[k]; k++)
+            keep = keep && !strstr(all[i].name, gone[k]);
+        if (keep)
+            table[n++] = all[i];
+    }
+    for (size_t i = 0; i < n_more; i++)
+        table[n++] = more[i];
+    base.extra = table;
+    base.n_extra = n;
+    base.only_extra = true;
+    if (code) {
+        refused(name, &base, code, words);
+    } else {
+        struct qs_model *m = open_spec(name, &base);
+        struct qs_engine *x = engine_of(m, QS_FAST, 0);
+        qs_free(all_logits(x, plain));
+        qs_engine_free(x);
+        qs_model_close(m);
+    }
+    qs_free(all);
+}
+
+static void test_unlike(void **state)
+{
+    (void)state;
+    const struct mm_spec moe = { .layers = 1, .experts = 4 }, dense = { .layers = 1 };
+    const struct mm_spec one = { .layers = 1, .no_gate = true };
+    const struct mm_spec many = { .layers = 1, .experts = 80, .experts_used = 65, .expert_ff = 32 };
+    const char *const split[] = { "ffn_gate_exps", "ffn_up_exps", NULL }, *const none[] = { NULL };
+    const char *const up_only[] = { "ffn_up.weight", NULL };
+    const struct mm_tensor fused = { "blk.0.ffn_gate_up_exps.weight", 3, { 256, 1024, 4, 1 }, -1 };
+    const struct mm_tensor up_bias = { "blk.0.ffn_up_exps.bias", 2, { 512, 4, 1, 1 }, QS_F32 };
+    const struct mm_tensor gate_bias = { "blk.0.ffn_gate_exps.bias", 2, { 512, 4, 1, 1 }, QS_F32 };
+    const struct mm_tensor wide = { "blk.0.ffn_up.weight", 2, { 256, 1024, 1, 1 }, -1 };
+    const struct mm_tensor short_bias = { "blk.0.ffn_up.bias", 1, { 512, 1, 1, 1 }, QS_F32 };
+    const struct mm_tensor long_bias = { "blk.0.ffn_up.bias", 1, { 1024, 1, 1, 1 }, QS_F32 };
+    const struct mm_tensor gate = { "blk.0.ffn_gate.bias", 1, { 512, 1, 1, 1 }, QS_F32 };
+    const struct mm_tensor qkv = { "blk.0.attn_qkv.weight", 2, { 256, 512, 1, 1 }, -1 };
+    const struct mm_tensor v_bias = { "blk.0.attn_v.bias", 1, { 128, 1, 1, 1 }, QS_F32 };
+    unlike("fused.gguf", moe, split, (struct mm_tensor[]){ fused }, 1, QS_OK, NULL);
+    unlike("fused-up.gguf", moe, split, (struct mm_tensor[]){ fused, up_bias }, 2, QS_EFORMAT, "ffn_up_exps.bias");
+    unlike("fused-gate.gguf", moe, split, (struct mm_tensor[]){ fused, gate_bias }, 2, QS_EFORMAT,
+           "ffn_gate_exps.bias");
+    unlike("both.gguf", moe, none, (struct mm_tensor[]){ fused }, 1, QS_EFORMAT, "ffn_gate_up_exps.weight");
+    unlike("split.gguf", moe, none, (struct mm_tensor[]){ up_bias, gate_bias }, 2, QS_OK, NULL);
+    unlike("many.gguf", many, none, NULL, 0, QS_EUNSUPPORTED, "65 experts for one token");
+    unlike("wide.gguf", one, up_only, (struct mm_tensor[]){ wide, long_bias }, 2, QS_OK, NULL);
+    unlike("wide-short.gguf", one, up_only, (struct mm_tensor[]){ wide, short_bias }, 2, QS_EFORMAT,
+           "ffn_up.bias is 512");
+    unlike("wide-gate.gguf", one, up_only, (struct mm_tensor[]){ wide, gate }, 2, QS_EFORMAT, "ffn_gate.bias");
+    unlike("narrow.gguf", dense, none, (struct mm_tensor[]){ short_bias, gate }, 2, QS_OK, NULL);
+    unlike("narrow-long.gguf", dense, none, (struct mm_tensor[]){ long_bias }, 1, QS_EFORMAT, "ffn_up.bias is 1024");
+    unlike("qkv.gguf", dense, none, (struct mm_tensor[]){ qkv }, 1, QS_EFORMAT, "attn_qkv.weight");
+    unlike("qkv-bias.gguf", (struct mm_spec){ .layers = 1, .fused_qkv = true }, none, (struct mm_tensor[]){ v_bias }, 1,
+           QS_EFORMAT, "attn_v.bias");
 }
 
 static void test_requests(void **state)
@@ -373,7 +461,93 @@ static void test_bytes_per_token(void **state)
     qs_model_close(m);
 }
 
+/* ---- files cut short ---- */
+
+/* Feeds and pieces, none of which may take weights that were lost for weights. `name`: in the message. */
+static void all_fail(struct qs_session *s, const char *name)
+{
+    struct qs_err e;
+    float hidden[256] = { 0 }, logits[512];
+    const size_t before = qs_session_length(s);
+    for (int way = 0; way < 4; way++) {
+        e = (struct qs_err)QS_ERR_INIT;
+        const int rc = way == 0   ? qs_session_feed(s, ids, 1, 0, logits, &e)
+                       : way == 1 ? qs_session_embed(s, ids, 1, hidden, &e)
+                       : way == 2 ? qs_session_block(s, 0, before, 1, hidden, &e)
+                                  : qs_session_head(s, hidden, 1, logits, &e);
+        if (rc != QS_EIO || !strstr(e.msg, name))
+            fail_msg("way %d: %d \"%s\"", way, rc, e.msg);
+    }
+    assert_int_equal(qs_session_length(s), before);
+}
+
+static void test_file_cut_short(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_spec("cut.gguf", &(struct mm_spec){ 0 });
+    struct qs_engine *x = engine_of(m, QS_FAST, 0);
+    struct qs_session *s = session_of(x, plain);
+    feed(s, ids, 3, 3, NULL);
+    assert_int_equal(truncate(qs_test_tmp_path("cut.gguf"), 60000), 0);
+    all_fail(s, "cut.gguf");
+    qs_session_free(s);
+    qs_engine_free(x);
+    qs_model_close(m);
+}
+
+/* The same of a weight in a scratch file. */
+static void test_scratch_cut_short(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_model *m = open_spec("scratch.gguf", &(struct mm_spec){ 0 });
+    struct qs_engine *x = engine_of(m, QS_FAST, 0);
+    struct qs_session *s = session_of(x, plain);
+    const size_t at = tensor_of(m, "blk.0.ffn_down.weight");
+    struct qs_weight *own, *copy;
+    struct qs_parts parts;
+    assert_int_equal(qs_model_weight(m, &m->tensor[at], &own, &e), QS_OK);
+    assert_int_equal(qs_weight_scratch(own->format, own->ne, qs_test_tmp(), &copy, &parts, &e), QS_OK);
+    memcpy(parts.p[0], own->parts.p[0], own->bytes);
+    assert_int_equal(qs_engine_set(x, at, copy, &e), QS_OK);
+    feed(s, ids, 3, 3, NULL);
+    qs_test_room_cut(4096);
+    float row[512];
+    assert_int_equal(qs_session_feed(s, ids, 1, 0, row, &e), QS_EIO); /* which is when it is seen */
+    all_fail(s, qs_test_tmp());
+    assert_int_equal(qs_engine_set(x, at, NULL, &e), QS_OK);
+    feed(s, ids, 1, 0, row);
+    qs_weight_unref(own);
+    qs_weight_unref(copy);
+    qs_session_free(s);
+    qs_engine_free(x);
+    qs_model_close(m);
+}
+
 /* ---- memory ---- */
+
+/* All that steps need is there when the session is. */
+static void test_claimed(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_spec("claimed.gguf", &(struct mm_spec){ .type = QS_Q4_K, .experts = 4 });
+    for (int p = QS_EXACT; p <= QS_FAST; p++) {
+        struct qs_engine *x = engine_of(m, (enum qs_precision)p, 16);
+        struct qs_session *s = session_of(x, plain), *other = session_of(x, plain);
+        const uint64_t held = qs_mem_in_use();
+        float *logits = qs_malloc(N * vocab_of(s) * sizeof *logits);
+        assert_true(qs_session_memory(s) > qs_session_memory(other));
+        feed(s, ids, N, 0, logits);
+        feed(s, ids, 1, 0, logits);
+        feed(other, ids, N, 0, logits);
+        qs_free(logits);
+        assert_int_equal(qs_mem_in_use(), held);
+        qs_session_free(s);
+        qs_session_free(other);
+        qs_engine_free(x);
+    }
+    qs_model_close(m);
+}
 
 static int run_once(void *ctx, struct qs_err *e)
 {
@@ -410,9 +584,11 @@ int main(void)
     for (size_t i = 0; i < N; i++)
         ids[i] = (int32_t)(i * 37 % 512);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_requests), cmocka_unit_test(test_timeline),
-        cmocka_unit_test(test_pieces),   cmocka_unit_test(test_taps),     cmocka_unit_test(test_caches),
-        cmocka_unit_test(test_swap),     cmocka_unit_test(test_bytes_per_token), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_unlike),        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_requests),        cmocka_unit_test(test_timeline),      cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_taps),            cmocka_unit_test(test_caches),        cmocka_unit_test(test_swap),
+        cmocka_unit_test(test_bytes_per_token), cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_claimed),
+        cmocka_unit_test(test_file_cut_short),  cmocka_unit_test(test_scratch_cut_short),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     qs_pool_free(pool);

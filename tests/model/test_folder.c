@@ -3,6 +3,7 @@
  * A tiny llama is written as a folder; each test changes one thing about it. What the tensors must be is in
  * test_folder_golden.c.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,9 +14,11 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "core/model/engine.h"
 #include "core/model/folder.h"
 #include "core/model/model.h"
 #include "tests/format/make_st.h"
+#include "tests/lib/qs_room.h"
 #include "tests/lib/qs_test.h"
 
 /* ---- a folder ---------------------------------------------------------------------------------------------------- */
@@ -205,6 +208,60 @@ static void test_mapped_and_made(void **state)
     }
     qs_weight_unref(w);
     qs_free(file);
+    qs_model_close(m);
+}
+
+/* Large tensors that are made lie in a scratch file, whose room is claimed first; the header tells how much. */
+static void test_made_large(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    struct tensors x;
+    usual(&x);
+    struct qs_model *m = open_model(put("small", &x));
+    uint64_t scratch, all = 0;
+    for (size_t i = 0; i < m->n_tensors; i++)
+        all += m->tensor[i].made ? m->tensor[i].size : 0;
+    assert_true(all > 0);
+    assert_int_equal(qs_model_made_bytes(m, &scratch), all);
+    assert_int_equal(scratch, 0);
+    qs_model_close(m);
+    tensor(&x, "model.embed_tokens.weight")->dtype = "F64"; /* becomes F32: 20,000 x 32 x 4 bytes */
+    tensor(&x, "model.embed_tokens.weight")->shape[0] = 20000;
+    put_config("large", "{\"architectures\":[\"LlamaForCausalLM\"],\"num_hidden_layers\":2,\"hidden_size\":32,"
+               "\"intermediate_size\":48,\"num_attention_heads\":2,\"num_key_value_heads\":1,",
+               "\"vocab_size\":20000");
+    st_write(at("large", "model.safetensors"), x.t, x.n);
+    m = open_model(at("large", ""));
+    const struct qs_tensor *t = named(m, "token_embd.weight");
+    struct qs_weight *w;
+    const uint64_t held = qs_mem_in_use();
+    assert_true(t->made && t->size == 20000 * 32 * 4 && t->size > QS_MADE_HEAP_MOST);
+    assert_int_equal(qs_model_made_bytes(m, &scratch), all + t->size);
+    assert_int_equal(scratch, t->size);
+    assert_int_equal(qs_model_weight(m, t, &w, &e), QS_OK);
+    assert_non_null(w->map);
+    assert_true(qs_mem_in_use() - held < 10000);
+    char *file;
+    size_t n;
+    double last;
+    assert_int_equal(qs_file_read(qs_model_parts(m, &(unsigned){ 0 })[0].path, 8 << 20, &file, &n, &e), QS_OK);
+    memcpy(&last, file + t->offset + (20000 * 32 - 1) * sizeof last, sizeof last);
+    assert_true(((const float *)(const void *)w->parts.p[0])[20000 * 32 - 1] == (float)last);
+    qs_free(file);
+    qs_test_room_free = 1 << 20;
+    assert_int_equal(qs_model_made_room(m, &e), QS_OK); /* held: nothing more is needed */
+    qs_weight_unref(w);
+    assert_int_equal(qs_model_made_room(m, &e), QS_ENOSPACE);
+    if (!strstr(e.msg, "2.44 MiB of scratch files") || !strstr(e.msg, "1.00 MiB are free"))
+        fail_msg("%s", e.msg);
+    struct qs_engine *engine;
+    assert_int_equal(qs_engine_new(m, &(struct qs_engine_args){ .precision = QS_FAST }, &engine, &e), QS_ENOSPACE);
+    qs_test_room_free = 0;
+    qs_test_room_error = ENOSPC;
+    assert_int_equal(qs_model_weight(m, t, &w, &e), QS_ENOSPACE);
+    assert_null(w);
+    qs_test_room_error = 0;
     qs_model_close(m);
 }
 
@@ -618,6 +675,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),          cmocka_unit_test(test_stem),     cmocka_unit_test(test_mapped_and_made),
+        cmocka_unit_test(test_made_large),
         cmocka_unit_test(test_unaligned),      cmocka_unit_test(test_shared),   cmocka_unit_test(test_threads),
         cmocka_unit_test(test_key),            cmocka_unit_test(test_cut_short), cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_failing_memory), cmocka_unit_test(test_shards),   cmocka_unit_test(test_no_model),

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "core/model/config.h"
 #include "core/model/model.h"
 #include "tests/lib/qs_test.h"
 
@@ -149,6 +150,41 @@ static void test_yarn(void **state)
     qs_model_close(m);
 }
 
+/* What cos and sin are multiplied by, with such words in place of the last of Llama's scaling: transformers' rules. */
+static double magnitude(const char *words, enum qs_code code)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_config *c;
+    struct qs_model *m = open_model(changed("llama", CHANGES({ "\"rope_type\": \"llama3\"", "\"type\": \"yarn\"" },
+        { "\"high_freq_factor\": 4.0", words }), NULL));
+    assert_int_equal(qs_config_new(m, &c, &e), code);
+    const double out = code ? 0 : c->rope[0].magnitude;
+    qs_config_free(c);
+    qs_model_close(m);
+    return out;
+}
+
+static void is_close(double is, double want)
+{
+    if (!(fabs(is - want) < 1e-6))
+        fail_msg("the magnitude is %g, should be %g", is, want);
+}
+
+static void test_yarn_magnitude(void **state)
+{
+    (void)state;
+    const double usual = 0.1 * log(8) + 1;
+    is_close(magnitude("\"beta_fast\": 20", QS_OK), usual);
+    is_close(magnitude("\"attention_factor\": 1.5", QS_OK), 1.5);
+    is_close(magnitude("\"attention_factor\": 1.0", QS_OK), 1);
+    is_close(magnitude("\"attn_factor\": 1.5", QS_OK), usual); /* unknown to transformers */
+    is_close(magnitude("\"mscale\": 0.5, \"mscale_all_dim\": 2", QS_OK),
+             (0.05 * log(8) + 1) / (0.2 * log(8) + 1));
+    is_close(magnitude("\"extrapolation_factor\": 1", QS_OK), usual);
+    magnitude("\"extrapolation_factor\": 0.5", QS_EUNSUPPORTED);
+    magnitude("\"attention_factor\": -1", QS_EFORMAT);
+}
+
 /* What is left out means what transformers takes; a name apart stands for architectures. */
 static void test_defaults(void **state)
 {
@@ -289,10 +325,10 @@ static void test_sampling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_yarn),          cmocka_unit_test(test_defaults),        cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_gemma2),        cmocka_unit_test(test_gemma3_inside),
-            cmocka_unit_test(test_rope_parameters),
-        cmocka_unit_test(test_experts),       cmocka_unit_test(test_smollm3_layers),  cmocka_unit_test(test_sampling),
+        cmocka_unit_test(test_yarn),          cmocka_unit_test(test_yarn_magnitude), cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_windows),       cmocka_unit_test(test_gemma2),         cmocka_unit_test(test_gemma3_inside),
+        cmocka_unit_test(test_rope_parameters), cmocka_unit_test(test_experts),      cmocka_unit_test(test_smollm3_layers),
+        cmocka_unit_test(test_sampling),
     };
     return cmocka_run_group_tests_name("config.json of folders", tests, NULL, NULL);
 }

@@ -3,8 +3,9 @@
 
     check_templates.py TEST_CHAT FOLDER-OF-JINJA-FILES      (TEST_CHAT: the built test program tests/text/test_chat)
 
-The program is run as `test_chat render`, with one JSON object per line on its input: {"template", "args"}; it answers with
-{"text"} or {"error"} per line. Tells the share of cases that agree byte for byte (both refusing counts as agreeing).
+The program is run as `test_chat render`, with one JSON object per line on its input: {"template", "args"}; it answers
+with {"text"} or {"error"} per line. Tells the share of cases that agree byte for byte (both refusing counts as
+agreeing).
 """
 import glob
 import json
@@ -35,14 +36,18 @@ TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Te
     "required": ["city"]}, "return": {"type": "string"}}}]
 
 CASES = {
-    "user": dict(messages=[USER]), "system": dict(messages=[SYSTEM, USER]), "turns": dict(messages=[USER, ANSWER, USER]),
+    "user": dict(messages=[USER]), "system": dict(messages=[SYSTEM, USER]),
+    "turns": dict(messages=[USER, ANSWER, USER]),
     "no prompt": dict(messages=[USER, ANSWER], add_generation_prompt=False),
     "system turns": dict(messages=[SYSTEM, USER, ANSWER, USER, REASON, USER]), "parts": dict(messages=[PARTS]),
     "tools": dict(messages=[USER], tools=TOOLS), "system tools": dict(messages=[SYSTEM, USER], tools=TOOLS),
-    "call": dict(messages=[USER, CALL, RESULT], tools=TOOLS), "call text": dict(messages=[USER, CALL_TEXT, RESULT], tools=TOOLS),
+    "call": dict(messages=[USER, CALL, RESULT], tools=TOOLS),
+    "call text": dict(messages=[USER, CALL_TEXT, RESULT], tools=TOOLS),
     "call and on": dict(messages=[SYSTEM, USER, CALL, RESULT, ANSWER, USER], tools=TOOLS),
-    "thinking": dict(messages=[USER], enable_thinking=True), "no thinking": dict(messages=[SYSTEM, USER], enable_thinking=False),
-    "assistant first": dict(messages=[ANSWER, USER]), "two users": dict(messages=[USER, USER]), "none": dict(messages=[]),
+    "thinking": dict(messages=[USER], enable_thinking=True),
+    "no thinking": dict(messages=[SYSTEM, USER], enable_thinking=False),
+    "assistant first": dict(messages=[ANSWER, USER]),
+    "two users": dict(messages=[USER, USER]), "none": dict(messages=[]),
     "odd role": dict(messages=[{"role": "robot", "content": "hi"}]),
     "documents": dict(messages=[USER], documents=[{"title": "T", "text": "Some <b>text</b>", "doc_id": 1}]),
 }
@@ -71,9 +76,11 @@ def main():
         name, want, error, got = cases[0]
         print(f"{path}: {len(cases)} differ, first '{name}': {error or 'text'} / {got.get('error', 'text')}")
         if want is not None and "text" in got:
-            at = next((i for i, (a, b) in enumerate(zip(want, got["text"])) if a != b), min(len(want), len(got["text"])))
+            pairs = enumerate(zip(want, got["text"]))
+            at = next((i for i, (a, b) in pairs if a != b), min(len(want), len(got["text"])))
             print(f"    at {at}: {want[max(0, at - 30):at + 40]!r}\n        {got['text'][max(0, at - 30):at + 40]!r}")
-    print(f"{same} of {len(jobs)} cases agree ({refused} of them refused by both); {len(bad)} templates with differences")
+    print(f"{same} of {len(jobs)} cases agree ({refused} of them refused by both); "
+          f"{len(bad)} templates with differences")
 
 
 main()

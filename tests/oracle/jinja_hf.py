@@ -1,5 +1,6 @@
-"""Jinja2 set up as the Python package `transformers` sets it up for chat templates (its utils/chat_template_utils.py), for the
-scripts beside this file. Needs the Python package jinja2 (3.1.6 when last used)."""
+"""Jinja2 set up as the Python package `transformers` sets it up for chat templates
+(its utils/chat_template_utils.py), for the scripts beside this file. Needs the Python package jinja2 (3.1.6 when last
+used)."""
 import datetime
 import json
 

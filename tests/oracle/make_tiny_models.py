@@ -322,7 +322,8 @@ def gemma_tokenizer(spec, folder):
         "{%- endif %}"})
 
 
-TEXTS = ["", " ", "a b", "A smaller file.", "  two  spaces\n\n\tand a tab ", "It's 12:45, 3.14 and 100000!", "Größe, déjà",
+TEXTS = ["", " ", "a b", "A smaller file.", "  two  spaces\n\n\tand a tab ", "It's 12:45, 3.14 and 100000!",
+         "Größe, déjà",
          "\u4f60\u597d \U0001f642", "the<|eot_id|>end", "<start_of_turn>user\nhi<end_of_turn>\n", "x\u0000y",
          "for (int i = 0; i < 10; i++) {\r\n}"]
 CHATS = [[("user", "Where are you going?")],

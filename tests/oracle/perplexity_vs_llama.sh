@@ -3,11 +3,11 @@
 #
 #     perplexity_vs_llama.sh LLAMA-PERPLEXITY QUANTSCAPE MODEL.gguf TEXT > perplexity_vs_llama.tsv
 #
-# Made with llama.cpp 0c1e57098 (CPU, one thread), the bundled storyteller-9m-f16.gguf and books.txt of the shared test data.
-# Writes the presets with our own `quantize`, saves llama.cpp's logits of the original once, and prints a line for each file,
-# length of text, program and precision: the numbers as llama-perplexity --kl-divergence prints them. Files go to a temporary
-# folder (about 400 MB). tests/cli/eval.sh compares the lines of the short text with what eval says today; the long text is
-# the figure that the README of the models has.
+# Made with llama.cpp 0c1e57098 (CPU, one thread), the bundled storyteller-9m-f16.gguf and books.txt of the shared test
+# data. Writes the presets with our own `quantize`, saves llama.cpp's logits of the original once, and prints a line for
+# each file, length of text, program and precision: the numbers as llama-perplexity --kl-divergence prints them. Files
+# go to a temporary folder (about 400 MB). tests/cli/eval.sh compares the lines of the short text with what eval says
+# today; the long text is the figure that the README of the models has.
 # Fails where a perplexity is more than 0.5 % (F16: 0.1 %) off llama.cpp's, fast precision.
 set -eu
 export LC_ALL=C
@@ -43,7 +43,11 @@ ours() { # BYTES CTX TYPE PRECISION FILE
 
 for type in F16 Q8_0 Q6_K Q4_K_M Q4_0 IQ4_XS Q2_K; do
     file=$dir/$type.gguf
-    if [ "$type" = F16 ]; then cp "$model" "$file"; else "$qs" quantize "$model" -t "$type" -o "$file" -q > /dev/null; fi
+    if [ "$type" = F16 ]; then
+        cp "$model" "$file"
+    else
+        "$qs" quantize "$model" -t "$type" -o "$file" -q > /dev/null
+    fi
 done
 for size in '8000 128 F16 Q8_0 Q6_K Q4_K_M Q4_0 IQ4_XS Q2_K' '300000 512 F16 Q4_K_M'; do
     read -r bytes ctx types <<< "$size"
@@ -59,4 +63,5 @@ for size in '8000 128 F16 Q8_0 Q6_K Q4_K_M Q4_0 IQ4_XS Q2_K' '300000 512 F16 Q4_
 done | tee "$dir/lines"
 awk -F'\t' '$4 == "llama.cpp" { ppl = $6 } $4 == "quantscape" && $5 == "fast" {
     off = $6 / ppl - 1; if (off < 0) off = -off
-    if (off > ($3 == "F16" ? 0.001 : 0.005)) { print $0 ": " 100 * off "% off" > "/dev/stderr"; bad = 1 } } END { exit bad }' "$dir/lines"
+    if (off > ($3 == "F16" ? 0.001 : 0.005)) { print $0 ": " 100 * off "% off" > "/dev/stderr"; bad = 1 } }
+    END { exit bad }' "$dir/lines"

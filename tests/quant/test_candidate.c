@@ -82,9 +82,9 @@ static struct qs_plan *plan_of(const struct qs_model *m, const char *recipe, con
     return p;
 }
 
-static struct qs_candidate_model *candidate_of(const struct qs_plan *p, const struct qs_candidate_model *before)
+static struct qs_candidate *candidate_of(const struct qs_plan *p, const struct qs_candidate *before)
 {
-    struct qs_candidate_model *c = NULL;
+    struct qs_candidate *c = NULL;
     struct qs_err e = QS_ERR_INIT;
     if (qs_candidate_new(p, before, &c, &e) || qs_candidate_run(c, pool, NULL, &e))
         fail_msg("%s", e.msg);
@@ -93,7 +93,7 @@ static struct qs_candidate_model *candidate_of(const struct qs_plan *p, const st
 }
 
 /* Every tensor's bytes are those of the file, and so are the error sums. */
-static void compare_with_file(const struct qs_plan *plan, const struct qs_candidate_model *c)
+static void compare_with_file(const struct qs_plan *plan, const struct qs_candidate *c)
 {
     const char *path = qs_test_tmp_path("written.gguf");
     const struct qs_writer_args args = { .path = path, .force = true };
@@ -141,7 +141,7 @@ static void test_same_bytes_as_the_file(void **state)
             assert_int_equal(qs_model_open(models[m], &model, &e), QS_OK);
             struct qs_imatrix *im = cases[i].weighed ? imatrix_for(model, 0) : NULL;
             struct qs_plan *plan = plan_of(model, cases[i].recipe, im);
-            struct qs_candidate_model *c = candidate_of(plan, NULL);
+            struct qs_candidate *c = candidate_of(plan, NULL);
             compare_with_file(plan, c);
             qs_candidate_unref(c);
             qs_plan_free(plan);
@@ -162,11 +162,11 @@ static void test_update_makes_what_changed(void **state)
     assert_int_equal(qs_model_open(dense_model(), &m, &e), QS_OK);
     struct qs_plan *a = plan_of(m, "preset = Q4_K_M\n", NULL),
                    *b = plan_of(m, "preset = Q4_K_M\nsteady = on\npin blk.1.ffn_up.weight = Q2_K\n", NULL);
-    struct qs_candidate_model *ca = candidate_of(a, NULL);
+    struct qs_candidate *ca = candidate_of(a, NULL);
     const size_t edited = qs_model_index(m, qs_model_find(m, "blk.1.ffn_up.weight"));
     assert_int_equal(qs_candidate_need(b, ca, 2, &need, &e), QS_OK);
     assert_int_equal(need.to_make, m->tensor[edited].n);
-    struct qs_candidate_model *cb = candidate_of(b, ca);
+    struct qs_candidate *cb = candidate_of(b, ca);
     for (size_t i = 0; i < m->n_tensors; i++)
         assert_int_equal(qs_candidate_weight(ca, i) == qs_candidate_weight(cb, i), i != edited);
     qs_candidate_unref(ca);
@@ -196,10 +196,10 @@ static void test_importance_decides(void **state)
     struct qs_plan *plan[3];
     for (size_t i = 0; i < 3; i++)
         plan[i] = plan_of(m, "preset = Q4_K_S\n", im[i]);
-    struct qs_candidate_model *c = candidate_of(plan[0], NULL);
+    struct qs_candidate *c = candidate_of(plan[0], NULL);
     assert_int_equal(qs_candidate_need(plan[1], c, 2, &need, &e), QS_OK);
     assert_int_equal(need.to_make, 0); /* the same values, read again */
-    struct qs_candidate_model *other = candidate_of(plan[2], c);
+    struct qs_candidate *other = candidate_of(plan[2], c);
     size_t kept = 0, made = 0;
     for (size_t i = 0; i < m->n_tensors; i++)
         if (!plan[2]->enc[i].copy)
@@ -217,7 +217,7 @@ static void test_importance_decides(void **state)
 
 /* ---- in a job ------------------------------------------------------------------------------------------------ */
 
-struct stopping { struct qs_candidate_model *c; };
+struct stopping { struct qs_candidate *c; };
 
 static int run_and_stop(struct qs_job *job, void *ctx, struct qs_err *e)
 {
@@ -249,7 +249,7 @@ static void test_cancel_and_go_on(void **state)
     assert_int_equal(qs_job_wait(job, &e), QS_ECANCELLED);
     qs_job_free(job);
     assert_false(qs_candidate_whole(s.c));
-    struct qs_candidate_model *part = s.c;
+    struct qs_candidate *part = s.c;
     assert_int_equal(qs_candidate_new(plan, part, &s.c, &e), QS_OK);
     qs_candidate_unref(part);
     assert_int_equal(qs_job_start("whole", run_whole, &s, -1, &job, &e), QS_OK);
@@ -279,7 +279,7 @@ static void test_need_is_what_it_takes(void **state)
     assert_true(need.scratch > 0 && need.shared > 0 && need.working > 0 && need.free_disk > 0);
     qs_candidate_unref(candidate_of(plan, NULL)); /* what the model and the pool keep is there from now on */
     const uint64_t held = qs_mem_in_use();
-    struct qs_candidate_model *c = candidate_of(plan, NULL);
+    struct qs_candidate *c = candidate_of(plan, NULL);
     const uint64_t more = qs_mem_in_use() - held; /* private: what lies in scratch files is not */
     assert_true(more >= need.heap && more < need.heap + 64 * 1024);
     qs_candidate_unref(c);
@@ -304,7 +304,7 @@ static void test_refusals(void **state)
                                         .custom = fill_bad };
     (void)state;
     struct qs_model *m;
-    struct qs_candidate_model *c;
+    struct qs_candidate *c;
     struct qs_recipe *r;
     struct qs_plan *blocked;
     struct qs_err e = QS_ERR_INIT;

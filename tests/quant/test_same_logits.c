@@ -103,7 +103,7 @@ static void candidate_as_file(const struct qs_model *m, const char *recipe)
 {
     struct qs_plan *plan = plan_of(m, recipe);
     struct qs_model *file = written(plan, "candidate.gguf");
-    struct qs_candidate_model *c;
+    struct qs_candidate *c;
     struct qs_err e = QS_ERR_INIT;
     int32_t id[N];
     for (int i = 0; i < N; i++)

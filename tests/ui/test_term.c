@@ -69,8 +69,8 @@ static void color_is(struct qs_pty_color c, enum qs_pty_color_kind kind, uint32_
 static void test_rgb(void **state)
 {
     (void)state;
-    static const char *const env[] = { "COLORTERM=truecolor", "COLORTERM=24bit TERM=tmux-256color", "COLORTERM=truecolor TERM=xterm",
-                                       "COLORTERM=truecolor TERMINFO=/nowhere" };
+    static const char *const env[] = { "COLORTERM=truecolor", "COLORTERM=24bit TERM=tmux-256color",
+                                       "COLORTERM=truecolor TERM=xterm", "COLORTERM=truecolor TERMINFO=/nowhere" };
     for (size_t i = 0; i < sizeof env / sizeof *env; i++) {
         struct qs_pty *p = start_plain("sync", env[i]);
         assert_true(qs_pty_wait_text(p, "tier rgb"));
@@ -246,10 +246,15 @@ static void test_keys(void **state)
 {
     (void)state;
     static const char *const env[] = { "", "TERM=linux", "TERM=tmux-256color", "TERM=vt100" };
-    static const struct { const char *bytes, *key; } row[] = {
-        { "x", "key 78" }, { "\033", "key 1b" }, { "\033OA", "key 110000" }, { "\033[B", "key 110001" }, { "\033[6~", "key 110007" },
-        { "\003", "key 40000063" }, { "\032", "key 4000007a" }, { "\034", "key 4000005c" }, { "\023", "key 40000073" },
-        { "\033[Z", "key 20000009" }, { "\xC3\xA4", "key e4" }, { "\r", "key d" }, { "\177", "key 7f" }, { "\033OP", "key 11000a" },
+    static const struct { const char *bytes, *key;
+    } row[] = {
+        { "x", "key 78" },           { "\033", "key 1b" },
+        { "\033OA", "key 110000" },  { "\033[B", "key 110001" },
+        { "\033[6~", "key 110007" }, { "\003", "key 40000063" },
+        { "\032", "key 4000007a" },  { "\034", "key 4000005c" },
+        { "\023", "key 40000073" },  { "\033[Z", "key 20000009" },
+        { "\xC3\xA4", "key e4" },    { "\r", "key d" },
+        { "\177", "key 7f" },        { "\033OP", "key 11000a" },
     };
     for (size_t t = 0; t < sizeof env / sizeof *env; t++) {
         struct qs_pty *p = start_plain("", env[t]);
@@ -507,12 +512,22 @@ int main(void)
     const char *dir = getenv("QS_BUILDDIR");
     (void)snprintf(probe, sizeof probe, "%s/tests/ui/term_probe", dir ? dir : ".");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rgb), cmocka_unit_test(test_tiers), cmocka_unit_test(test_few_pairs),
-        cmocka_unit_test(test_nothing_new_writes_nothing), cmocka_unit_test(test_wide_and_cursor), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_paste), cmocka_unit_test(test_mouse), cmocka_unit_test(test_background), cmocka_unit_test(test_clipboard),
-        cmocka_unit_test(test_sizes), cmocka_unit_test(test_stop_and_continue), cmocka_unit_test(test_stray),
+        cmocka_unit_test(test_rgb),
+        cmocka_unit_test(test_tiers),
+        cmocka_unit_test(test_few_pairs),
+        cmocka_unit_test(test_nothing_new_writes_nothing),
+        cmocka_unit_test(test_wide_and_cursor),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_paste),
+        cmocka_unit_test(test_mouse),
+        cmocka_unit_test(test_background),
+        cmocka_unit_test(test_clipboard),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_stop_and_continue),
+        cmocka_unit_test(test_stray),
         cmocka_unit_test(test_every_end),
-        cmocka_unit_test(test_ends_where_nobody_reads), cmocka_unit_test(test_quit_restores),
+        cmocka_unit_test(test_ends_where_nobody_reads),
+        cmocka_unit_test(test_quit_restores),
         cmocka_unit_test(test_hang_up),
         cmocka_unit_test(test_refused),
     };

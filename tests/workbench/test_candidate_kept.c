@@ -94,7 +94,7 @@ static void test_kept_for_the_recipe(void **state)
     wait_for(&d);
     compare_with_file(&d);
     /* an edit makes that tensor anew; the others are the same weights */
-    struct qs_candidate_model *before = qs_candidate_ref(qs_workbench_candidate(d.w)->candidate);
+    struct qs_candidate *before = qs_candidate_ref(qs_workbench_candidate(d.w)->candidate);
     set(&d, "blk.1.attn_v.weight", QS_Q8_0);
     assert_false(qs_workbench_candidate(d.w)->fresh);
     assert_ptr_equal(qs_workbench_candidate(d.w)->candidate, before); /* until the next one is whole */
@@ -189,6 +189,34 @@ static void test_recipe_in_its_own_way(void **state)
     desk_end(&d);
 }
 
+/* Off and on again: never two jobs, and the one that was stopped does not stand in the way. */
+static void test_off_and_on(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct qs_err e = QS_ERR_INIT;
+    desk_start(&d, "Q4_K_M");
+    desk_open(&d, wide_model("off.gguf"));
+    for (int round = 0; round < 3; round++) {
+        size_t jobs = 0;
+        want(&d);
+        assert_int_equal(qs_workbench_candidate_want(d.w, false, &e), QS_OK);
+        want(&d);
+        for (size_t i = 0; i < qs_workbench_jobs(d.w); i++) {
+            const struct qs_work *w = qs_workbench_job(d.w, i);
+            jobs += w->kind == QS_WORK_CANDIDATE && w->status.state <= QS_JOB_PAUSED;
+        }
+        assert_int_equal(jobs, 1);
+        wait_for(&d);
+        want(&d);
+        assert_int_equal(qs_workbench_candidate_want(d.w, false, &e), QS_OK);
+        desk_wait(&d, settled, NULL);
+        assert_null(qs_workbench_candidate(d.w)->candidate);
+        assert_false(qs_workbench_candidate(d.w)->wanted);
+    }
+    desk_end(&d);
+}
+
 static void test_another_document(void **state)
 {
     (void)state;
@@ -199,7 +227,7 @@ static void test_another_document(void **state)
     struct qs_wb_model *held = qs_workbench_hold(d.w);
     want(&d);
     wait_for(&d);
-    struct qs_candidate_model *kept = qs_candidate_ref(qs_workbench_candidate(d.w)->candidate);
+    struct qs_candidate *kept = qs_candidate_ref(qs_workbench_candidate(d.w)->candidate);
     desk_open(&d, wide_model("two.gguf"));
     assert_false(qs_workbench_candidate(d.w)->wanted);
     assert_null(qs_workbench_candidate(d.w)->candidate);
@@ -216,7 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept_for_the_recipe),  cmocka_unit_test(test_edits_overtake),
         cmocka_unit_test(test_stopped_and_gone_on),  cmocka_unit_test(test_recipe_in_its_own_way),
-        cmocka_unit_test(test_another_document),
+        cmocka_unit_test(test_another_document),     cmocka_unit_test(test_off_and_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

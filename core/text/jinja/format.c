@@ -1,4 +1,4 @@
-/* jinja_format.c - Python's two ways of putting values into a text: "%s %d" % values, and "{} {0} {name}".format().
+/* format.c - Python's two ways of putting values into a text: "%s %d" % values, and "{} {0} {name}".format().
  *
  * Owns flags, width and precision of %, and of format() fill, align, sign, zeros, width, grouping by comma, precision
  * and the types s d f e g x X o b c %. Refuses what is left (attributes and items in format fields, nested fields) by
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/unicode.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 #define WIDTH_MAX 65536
 
@@ -87,6 +87,8 @@ static void pad(struct jrun *r, struct qs_str *out, const struct field *x, const
         jfail(r, QS_ELIMIT, "a field wider than %d", WIDTH_MAX);
         return;
     }
+    if (!jroom(r, out, strlen(sign) + n + (size_t)missing * strlen(x->fill), "a format"))
+        return;
     left = x->align == '<' ? 0 : x->align == '^' ? missing / 2 : missing;
     if (x->align == '=')
         qs_str_add(out, sign);

@@ -1,4 +1,4 @@
-/* jinja_json.c - the filter `tojson` as Hugging Face sets it up: Python's json.dumps with ensure_ascii off.
+/* json.c - the filter `tojson` as Hugging Face sets it up: Python's json.dumps with ensure_ascii off.
  *
  * Owns the form: order of members kept (unless sorted), ", " and ": " between (other separators, indent), floats as
  * Python writes them, NaN and Infinity as such, nothing escaped but what JSON wants.
@@ -8,20 +8,24 @@
 #include <string.h>
 
 #include "base/unicode.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
+
+#define INDENT_MAX 64 /* blanks of a level, where the template gives a number */
 
 struct writer {
-    struct qs_str out, indent; /* indent: one level of it */
+    struct qs_str out;
     bool pretty, ascii, sort;
-    const char *item, *key;    /* between items, between key and value */
-    size_t item_n, key_n;
+    const char *indent, *item, *key; /* one level; between items; between key and value */
+    size_t indent_n, item_n, key_n;
 };
 
-static void write_text(struct writer *w, const struct jstr *s)
+static void write_text(struct jrun *r, struct writer *w, const struct jstr *s)
 {
     static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
+    if (!jroom(r, &w->out, s->n, "tojson"))
+        return;
     qs_str_addc(&w->out, '"');
-    for (size_t i = 0; i < s->n;) {
+    for (size_t i = 0; i < s->n && w->out.len <= QS_JINJA_OUTPUT_MAX;) { /* escapes are longer */
         size_t at = i;
         uint32_t cp = qs_utf8_next(s->p, s->n, &i);
         const char *known = cp && cp < 0x80 ? strchr(from, (int)cp) : NULL;
@@ -46,13 +50,19 @@ static void write_float(struct writer *w, double f)
         qs_str_add(&w->out, isnan(f) ? "NaN" : f > 0 ? "Infinity" : "-Infinity");
 }
 
-static void line(struct writer *w, unsigned level)
+static void add(struct jrun *r, struct writer *w, const char *p, size_t n)
+{
+    if (jroom(r, &w->out, n, "tojson"))
+        qs_str_addn(&w->out, p, n);
+}
+
+static void line(struct jrun *r, struct writer *w, unsigned level)
 {
     if (!w->pretty)
         return;
-    qs_str_addc(&w->out, '\n');
-    for (; level > 0; level--)
-        qs_str_addn(&w->out, w->indent.data, w->indent.len);
+    add(r, w, "\n", 1);
+    for (; level > 0 && !r->rc; level--)
+        add(r, w, w->indent, w->indent_n);
 }
 
 static void write_value(struct jrun *r, struct writer *w, struct jvalue v, unsigned level);
@@ -60,7 +70,7 @@ static void write_value(struct jrun *r, struct writer *w, struct jvalue v, unsig
 static void write_key(struct jrun *r, struct writer *w, struct jvalue key)
 {
     if (key.kind == J_STR) {
-        write_text(w, key.s);
+        write_text(r, w, key.s);
     } else if (jis_number(key) || key.kind == J_NONE) {
         qs_str_addc(&w->out, '"');
         write_value(r, w, key, 0);
@@ -75,12 +85,12 @@ static void write_list(struct jrun *r, struct writer *w, const struct jlist *l, 
     qs_str_addc(&w->out, '[');
     for (size_t i = 0; i < l->n && !r->rc; i++) {
         if (i)
-            qs_str_addn(&w->out, w->item, w->item_n);
-        line(w, level + 1);
+            add(r, w, w->item, w->item_n);
+        line(r, w, level + 1);
         write_value(r, w, l->at[i], level + 1);
     }
     if (l->n)
-        line(w, level);
+        line(r, w, level);
     qs_str_addc(&w->out, ']');
 }
 
@@ -98,14 +108,14 @@ static void write_dict(struct jrun *r, struct writer *w, struct jvalue v, unsign
     qs_str_addc(&w->out, '{');
     for (size_t i = 0; i < v.dict->n && !r->rc; i++) {
         if (i)
-            qs_str_addn(&w->out, w->item, w->item_n);
-        line(w, level + 1);
+            add(r, w, w->item, w->item_n);
+        line(r, w, level + 1);
         write_key(r, w, order ? order->at[i].list->at[0] : v.dict->at[i].key);
-        qs_str_addn(&w->out, w->key, w->key_n);
+        add(r, w, w->key, w->key_n);
         write_value(r, w, order ? order->at[i].list->at[1] : v.dict->at[i].value, level + 1);
     }
     if (v.dict->n)
-        line(w, level);
+        line(r, w, level);
     qs_str_addc(&w->out, '}');
 }
 
@@ -119,7 +129,7 @@ static void write_value(struct jrun *r, struct writer *w, struct jvalue v, unsig
     case J_BOOL: qs_str_add(&w->out, v.b ? "true" : "false"); break;
     case J_INT: qs_str_addf(&w->out, "%" PRId64, v.i); break;
     case J_FLOAT: write_float(w, v.f); break;
-    case J_STR: write_text(w, v.s); break;
+    case J_STR: write_text(r, w, v.s); break;
     case J_LIST: case J_TUPLE: write_list(r, w, v.list, level); break;
     case J_DICT: write_dict(r, w, v, level); break;
     default:
@@ -134,16 +144,18 @@ static void write_value(struct jrun *r, struct writer *w, struct jvalue v, unsig
 struct jvalue jfilter_tojson(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
     const struct jvalue *indent = a->slot[1], *separators = a->slot[2];
-    struct writer w = { .out = QS_STR_INIT, .indent = QS_STR_INIT, .ascii = a->slot[0] && jtruth(*a->slot[0]),
+    static const char blanks[INDENT_MAX + 1] = "                                                                ";
+    struct writer w = { .out = QS_STR_INIT, .ascii = a->slot[0] && jtruth(*a->slot[0]),
                         .sort = a->slot[3] && jtruth(*a->slot[3]), .item = ", ", .item_n = 2, .key = ": ", .key_n = 2 };
     if (indent && indent->kind == J_STR) {
         w.pretty = true;
-        qs_str_addn(&w.indent, indent->s->p, indent->s->n);
+        w.indent = indent->s->p;
+        w.indent_n = indent->s->n;
     } else if (indent && (indent->kind == J_INT || indent->kind == J_BOOL)) {
         w.pretty = true;
         int64_t n = indent->kind == J_INT ? indent->i : indent->b;
-        for (int64_t i = 0; i < n && i < 64; i++)
-            qs_str_addc(&w.indent, ' ');
+        w.indent = blanks;
+        w.indent_n = n < 0 ? 0 : n > INDENT_MAX ? INDENT_MAX : (size_t)n;
     } else if (indent && indent->kind != J_NONE) {
         jfail(r, QS_EFORMAT, "tojson: indent is a number or a string, not %s", jtype_name(*indent));
     }
@@ -162,6 +174,5 @@ struct jvalue jfilter_tojson(struct jrun *r, struct jvalue self, const struct ja
     }
     if (!r->rc)
         write_value(r, &w, self, 0);
-    qs_str_free(&w.indent);
     return jstr_take(r, &w.out);
 }

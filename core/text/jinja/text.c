@@ -1,4 +1,4 @@
-/* jinja_text.c - strings as Python has them: counted in code points, with Unicode's white space, case and lines.
+/* text.c - strings as Python has them: counted in code points, with Unicode's white space, case and lines.
  *
  * Owns no memory but what it appends to. Case is Unicode's simple mapping (one code point to one), so the German
  * sharp s stays as it is in upper case.
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/unicode.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 /* str.isspace() of Python. */
 bool jtext_space(uint32_t cp)
@@ -28,21 +28,21 @@ size_t jtext_offset(const struct jstr *s, size_t chars)
     return i;
 }
 
-static bool in_set(const struct jstr *chars, const char *p, size_t n)
+static bool in_set(struct jrun *r, const struct jstr *chars, const char *p, size_t n)
 {
     if (!chars) {
         size_t i = 0;
         return jtext_space(qs_utf8_next(p, n, &i));
     }
-    return jtext_find(chars->p, chars->n, p, n) <= chars->n;
+    return jwork(r, chars->n) && jtext_find(chars->p, chars->n, p, n) <= chars->n;
 }
 
-void jtext_strip(const char **p, size_t *n, const struct jstr *chars, bool left, bool right)
+void jtext_strip(struct jrun *r, const char **p, size_t *n, const struct jstr *chars, bool left, bool right)
 {
     while (left && *n > 0) {
         size_t k = 0;
         qs_utf8_next(*p, *n, &k);
-        if (!in_set(chars, *p, k))
+        if (!in_set(r, chars, *p, k))
             break;
         *p += k;
         *n -= k;
@@ -51,7 +51,7 @@ void jtext_strip(const char **p, size_t *n, const struct jstr *chars, bool left,
         size_t k = *n - 1;
         while (k > 0 && ((unsigned char)(*p)[k] & 0xC0) == 0x80)
             k--;
-        if (!in_set(chars, *p + k, *n - k))
+        if (!in_set(r, chars, *p + k, *n - k))
             break;
         *n = k;
     }
@@ -108,17 +108,19 @@ struct jlist *jtext_lines(struct jrun *r, const struct jstr *s, bool keep)
     return l;
 }
 
-void jtext_escape(struct qs_str *out, const char *p, size_t n)
+void jtext_escape(struct jrun *r, struct qs_str *out, const char *p, size_t n)
 {
     static const struct { char c; const char *text; } table[] = {
         { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&#34;" }, { '\'', "&#39;" } };
-    for (size_t i = 0; i < n; i++) {
+    if (!jroom(r, out, n, "escape"))
+        return;
+    for (size_t i = 0; i < n && !r->rc; i++) {
         size_t k = 0;
         while (k < 5 && table[k].c != p[i])
             k++;
-        if (k < 5)
+        if (k < 5 && jroom(r, out, 5, "escape"))
             qs_str_add(out, table[k].text);
-        else
+        else if (k == 5)
             qs_str_addc(out, p[i]);
     }
 }
@@ -145,10 +147,10 @@ void jtext_replace(struct jrun *r, struct qs_str *out, const struct jstr *s, con
             skip = k - i;
             at = 0;
         }
+        if (!jroom(r, out, at + new_->n, "replace"))
+            return;
         qs_str_addn(out, s->p + i, at);
         qs_str_addn(out, new_->p, new_->n);
-        if (out->len > QS_JINJA_OUTPUT_MAX)
-            jfail(r, QS_ELIMIT, "replace makes more than %d MiB", QS_JINJA_OUTPUT_MAX >> 20);
         if (old->n == 0) {
             qs_str_addn(out, s->p + i, skip);
             if (i == s->n)

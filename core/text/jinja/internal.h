@@ -1,10 +1,14 @@
-/* jinja_internal.h - what the parts of the template interpreter know of each other; nobody else includes it.
+/* internal.h - what the parts of the template interpreter know of each other; nobody else includes it.
  *
- * jinja_lex.c      characters to tokens, white-space control jinja_parse.c    tokens to a tree of nodes (statements);
- * jinja_parse_expr.c: expressions jinja_run.c      statements: output, scopes, loops, macros jinja_eval.c
- * expressions; jinja_op.c: operators, attributes, items jinja_value.c    values: memory, text form, equality and
- * order jinja_text.c     strings as Python has them jinja_filters.c, jinja_lists.c, jinja_tests.c, jinja_methods.c,
- * jinja_format.c, jinja_json.c   tables of what can be called
+ *   lex.c         characters to tokens; white-space control
+ *   parse.c       tokens to a tree of nodes: statements
+ *   parse_expr.c  the same: expressions
+ *   run.c         statements: output, scopes, loops, macros; the bounds of a run
+ *   eval.c        expressions, calls and their arguments
+ *   op.c          operators, attributes, items
+ *   value.c       values: memory, text form, equality and order
+ *   text.c        strings as Python has them
+ *   filters.c, lists.c, tests.c, functions.c, methods.c, format.c, json.c: what can be called, in tables by name
  *
  * Errors are sticky: the first one is kept in the run (or the parser), everything after it does nothing and gives
  * none. Only loops have to look.
@@ -17,7 +21,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/str.h"
-#include "core/text/jinja.h"
+#include "core/text/jinja/jinja.h"
 
 /* --- memory: released as a whole ---------------------------------------------------------------------------------- */
 
@@ -101,6 +105,14 @@ struct jcallable {
     unsigned required;   /* so many of the first must be given */
 };
 
+/* A jcall_fn in one line: what it gives, of r, self and a. */
+#define J_CALL(name, gives)                                                                                            \
+    static struct jvalue name(struct jrun *r, struct jvalue self, const struct jargs *a)                               \
+    {                                                                                                                  \
+        (void)r, (void)self, (void)a;                                                                                  \
+        return gives;                                                                                                  \
+    }
+
 struct jmethod { struct jvalue self; const struct jcallable *what; };
 
 struct jmacro { const struct jnode *node; struct jscope *scope; };
@@ -175,12 +187,12 @@ struct jparser {
     struct jnode nothing;     /* what a failed parser gives */
 };
 
-/* jinja_parse_expr.c */
+/* parse_expr.c */
 struct jnode *jparse_expression(struct jparser *p, bool with_if);
 struct jnode *jparse_tuple(struct jparser *p, bool with_if, const char *end_name, bool in_brackets);
 struct jnode *jparse_target(struct jparser *p, bool with_namespace, const char *end_name);
 struct jnode *jparse_filters(struct jparser *p, struct jnode *value, bool inlined);
-/* jinja_parse.c */
+/* parse.c */
 struct jnode *jnode_new(struct jparser *p, enum jnode_kind kind);
 void jnodes_add(struct jparser *p, struct jnodes *l, struct jnode *n);
 int jparse_name_id(struct jparser *p, const char *s, size_t n);
@@ -237,8 +249,11 @@ struct jrun {
 void jfail(struct jrun *r, enum qs_code code, const char *fmt, ...) QS_PRINTF(3, 4);
 bool jwork(struct jrun *r, size_t bytes); /* counts a step and the bytes it touches; false: stop */
 bool jdeeper(struct jrun *r);             /* false: too deep; otherwise r->depth-- later */
+/* Before n bytes are added to a text: counts them as work; false: the text would pass its bound, or the run has failed.
+ * who: whose text it is, for the message ("replace"). */
+bool jroom(struct jrun *r, const struct qs_str *out, size_t n, const char *who);
 
-/* jinja_value.c */
+/* value.c */
 void *jget(struct jrun *r, size_t n);
 struct jvalue jnone(void);
 struct jvalue jbool(bool b);
@@ -271,51 +286,52 @@ struct jvalue jfrom_json(struct jrun *r, const struct qs_json *v);
 void jfloat_text(struct qs_str *out, double f); /* repr of Python */
 bool jfloat_read(const char *p, size_t n, double *out);
 bool jidentical(struct jvalue a, struct jvalue b);
+const struct jvalue *jgiven(const struct jvalue *v);               /* an argument; NULL: left out, or none */
+int64_t jwhole(struct jrun *r, const struct jvalue *v, int64_t otherwise); /* a whole number; otherwise: left out */
 
-/* jinja_text.c: strings by code points */
+/* text.c: strings by code points */
 bool jtext_space(uint32_t cp);
 size_t jtext_offset(const struct jstr *s, size_t chars); /* bytes of the first so many code points */
-void jtext_strip(const char **p, size_t *n, const struct jstr *chars, bool left, bool right);
+/* chars NULL: white space, and r may be NULL. */
+void jtext_strip(struct jrun *r, const char **p, size_t *n, const struct jstr *chars, bool left, bool right);
 void jtext_case(struct qs_str *out, const char *p, size_t n, int how); /* 0 lower, 1 upper, 2 capitalize, 3 title */
 struct jlist *jtext_lines(struct jrun *r, const struct jstr *s, bool keep);
-void jtext_escape(struct qs_str *out, const char *p, size_t n); /* HTML */
+void jtext_escape(struct jrun *r, struct qs_str *out, const char *p, size_t n); /* HTML */
 size_t jtext_find(const char *p, size_t n, const char *what, size_t m); /* n + 1: not there */
 void jtext_replace(struct jrun *r, struct qs_str *out, const struct jstr *s, const struct jstr *old,
                    const struct jstr *new_, int64_t count);
 size_t jtext_slice_count(struct jrun *r, size_t n, const struct jvalue *from, const struct jvalue *to,
                          const struct jvalue *step, int64_t *first, int64_t *by);
 
-/* jinja_op.c */
+/* op.c */
 struct jvalue jbinary(struct jrun *r, enum jop op, struct jvalue a, struct jvalue b);
 bool jcompared(struct jrun *r, enum jop op, struct jvalue a, struct jvalue b);
-bool jcontains(struct jrun *r, struct jvalue in, struct jvalue what);
 struct jvalue jattribute(struct jrun *r, struct jvalue of, const struct jstr *name);
 struct jvalue jitem(struct jrun *r, struct jvalue of, struct jvalue key);
 struct jvalue jslice(struct jrun *r, struct jvalue of, const struct jvalue *from, const struct jvalue *to,
                      const struct jvalue *step);
 struct jvalue jfilter_path(struct jrun *r, struct jvalue of, struct jvalue path); /* "a.b.0" of filters */
 
-/* jinja_eval.c */
+/* eval.c */
 struct jvalue jeval(struct jrun *r, const struct jnode *n);
 struct jvalue jeval_call(struct jrun *r, const struct jnode *n, const struct jvalue *caller);
-struct jvalue jinvoke(struct jrun *r, struct jvalue f, const struct jargs *a);
 struct jvalue jcall_builtin(struct jrun *r, const struct jcallable *c, struct jvalue self, const struct jargs *a);
 struct jvalue jfilter_chain(struct jrun *r, const struct jnode *n, struct jvalue innermost);
 
-/* jinja_run.c */
+/* run.c */
 struct jvalue jmacro_call(struct jrun *r, const struct jmacro *m, const struct jargs *a);
 struct jvalue jlookup(struct jrun *r, int name);
 struct jvalue jloop_attribute(struct jrun *r, struct jloop *l, const struct jstr *name);
 
 /* tables: a row by name, or NULL */
-const struct jcallable *jfilter_find(const char *p, size_t n);   /* jinja_filters.c */
-const struct jcallable *jlist_filter_find(const char *p, size_t n); /* jinja_lists.c */
-const struct jcallable *jtest_find(const char *p, size_t n);     /* jinja_tests.c */
-const struct jcallable *jfunction_find(const char *p, size_t n); /* jinja_functions.c */
-const struct jcallable *jmethod_find(enum jkind kind, const char *p, size_t n); /* jinja_methods.c */
+const struct jcallable *jfilter_find(const char *p, size_t n);   /* filters.c */
+const struct jcallable *jlist_filter_find(const char *p, size_t n); /* lists.c */
+const struct jcallable *jtest_find(const char *p, size_t n);     /* tests.c */
+const struct jcallable *jfunction_find(const char *p, size_t n); /* functions.c */
+const struct jcallable *jmethod_find(enum jkind kind, const char *p, size_t n); /* methods.c */
 const struct jcallable *jcallable_in(const struct jcallable *rows, size_t n_rows, const char *p, size_t n);
-struct jvalue jformat_percent(struct jrun *r, const struct jstr *format, struct jvalue args); /* jinja_format.c */
+struct jvalue jformat_percent(struct jrun *r, const struct jstr *format, struct jvalue args); /* format.c */
 struct jvalue jformat_braces(struct jrun *r, struct jvalue self, const struct jargs *a);
-struct jvalue jfilter_tojson(struct jrun *r, struct jvalue self, const struct jargs *a);      /* jinja_json.c */
+struct jvalue jfilter_tojson(struct jrun *r, struct jvalue self, const struct jargs *a);      /* json.c */
 
 #endif

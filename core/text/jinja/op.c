@@ -1,4 +1,4 @@
-/* jinja_op.c - operators, attributes and items, with Python's rules and the sandbox of Jinja2.
+/* op.c - operators, attributes and items, with Python's rules and the sandbox of Jinja2.
  *
  * Owns what `+` and its kin do to which kinds, and where a name behind a point is looked for: methods first, then
  * members (behind brackets the other way round). Refuses what changes a list or dictionary, and names with two
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/unicode.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 /* --- arithmetic --------------------------------------------------------------------------------------------------- */
 
@@ -97,7 +97,7 @@ static struct jvalue escaped(struct jrun *r, struct jvalue v)
     struct qs_str s = QS_STR_INIT;
     if (v.markup)
         return v;
-    jtext_escape(&s, v.s->p, v.s->n);
+    jtext_escape(r, &s, v.s->p, v.s->n);
     return jstr_take(r, &s);
 }
 
@@ -132,8 +132,10 @@ static struct jvalue repeated(struct jrun *r, struct jvalue what, struct jvalue 
         }
         size_t len = what.s->n * (size_t)n;
         char *p = jget(r, len + 1);
-        for (size_t i = 0; p && i < len; i += what.s->n)
-            memcpy(p + i, what.s->p, what.s->n);
+        if (p && len)
+            memcpy(p, what.s->p, what.s->n);
+        for (size_t done = what.s->n; p && done < len; done *= 2) /* twice as much each time */
+            memcpy(p + done, p, done < len - done ? done : len - done);
         struct jvalue v = p ? jstr_share(r, p, len) : jnone();
         v.markup = what.markup;
         return v;
@@ -194,7 +196,7 @@ struct jvalue jbinary(struct jrun *r, enum jop op, struct jvalue a, struct jvalu
 
 /* --- comparisons -------------------------------------------------------------------------------------------------- */
 
-bool jcontains(struct jrun *r, struct jvalue in, struct jvalue what)
+static bool contains(struct jrun *r, struct jvalue in, struct jvalue what)
 {
     if (in.kind == J_STR) {
         if (what.kind != J_STR) {
@@ -219,7 +221,7 @@ bool jcompared(struct jrun *r, enum jop op, struct jvalue a, struct jvalue b)
     if (op == OP_EQ || op == OP_NE)
         return jequal(r, a, b) == (op == OP_EQ);
     if (op == OP_IN || op == OP_NOT_IN)
-        return jcontains(r, b, a) == (op == OP_IN);
+        return contains(r, b, a) == (op == OP_IN);
     int c = jcompare(r, a, b, sign_of[op]);
     return c != 2 && (op == OP_LT ? c < 0 : op == OP_LE ? c <= 0 : op == OP_GT ? c > 0 : c >= 0);
 }

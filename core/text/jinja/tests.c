@@ -1,8 +1,8 @@
-/* jinja_tests.c - what may stand behind `is`. */
+/* tests.c - what may stand behind `is`. */
 #include <string.h>
 
 #include "base/unicode.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 static struct jvalue t_defined(struct jrun *r, struct jvalue v, const struct jargs *a)
 {

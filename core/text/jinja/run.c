@@ -1,4 +1,4 @@
-/* jinja_run.c - a run: statements, scopes, loops, macros, and the bounds.
+/* run.c - a run: statements, scopes, loops, macros, and the bounds.
  *
  * Owns which scope a name belongs to (loops, macros, with, set blocks, filter and call blocks have their own; if has
  * not), what `loop` tells, and the account of steps and depth. A compiled template is only read here, so that many
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 static void run_body(struct jrun *r, const struct jnodes *body);
 
@@ -34,6 +34,13 @@ bool jwork(struct jrun *r, size_t bytes)
     if (r->steps > QS_JINJA_STEPS_MAX)
         jfail(r, QS_ELIMIT, "the template does not come to an end: stopped after %d steps", QS_JINJA_STEPS_MAX);
     return !r->rc;
+}
+
+bool jroom(struct jrun *r, const struct qs_str *out, size_t n, const char *who)
+{
+    if (n > QS_JINJA_OUTPUT_MAX || out->len > QS_JINJA_OUTPUT_MAX - n)
+        jfail(r, QS_ELIMIT, "%s makes more than %d MiB", who, QS_JINJA_OUTPUT_MAX >> 20);
+    return jwork(r, n);
 }
 
 bool jdeeper(struct jrun *r)

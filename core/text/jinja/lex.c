@@ -1,4 +1,4 @@
-/* jinja_lex.c - a template's characters to tokens, with Jinja2's rules for white space.
+/* lex.c - a template's characters to tokens, with Jinja2's rules for white space.
  *
  * Owns the delimiters ({% %}, {{ }}, {# #}, raw), the signs - and + at them, trim_blocks (the newline behind a block or
  * comment goes), lstrip_blocks (blanks before a block or comment that begins a line go), line ends (all become \n, the
@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 #include "base/unicode.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 struct lexer {
     const char *s; /* the template with its line ends made \n */
@@ -100,7 +100,7 @@ static void add_data(struct lexer *x, size_t from, size_t to, char sign, bool va
     const char *p = x->s + from;
     size_t n = to - from;
     if (sign == '-') {
-        jtext_strip(&p, &n, NULL, false, true);
+        jtext_strip(NULL, &p, &n, NULL, false, true);
     } else if (sign != '+' && !variable) {
         size_t start = n;
         while (start > 0 && p[start - 1] != '\n')

@@ -1,7 +1,7 @@
-/* jinja_parse.c - tokens to a tree: statements and what holds the tree together.
+/* parse.c - tokens to a tree: statements and what holds the tree together.
  *
  * Owns the grammar of statements as Jinja2 3.1 has it, and the compiled template. Refuses what is not supported by
- * name. Expressions are in jinja_parse_expr.c. Nesting is bounded here, so that nothing that walks the tree has to
+ * name. Expressions are in parse_expr.c. Nesting is bounded here, so that nothing that walks the tree has to
  * be.
  */
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 #define COMPILED_MAX ((size_t)256 << 20)
 

@@ -1,4 +1,4 @@
-/* jinja_value.c - the values a template works with: memory, text form, equality, order, conversion from JSON.
+/* value.c - the values a template works with: memory, text form, equality, order, conversion from JSON.
  *
  * Owns memory in pieces that are released together (nothing is freed one by one: a run is short and bounded), and the
  * rules of Python for str(), repr(), truth, == and <. Numbers are written and read the same in every locale. Refuses
@@ -14,7 +14,7 @@
 
 #include "base/mem.h"
 #include "base/unicode.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
@@ -244,6 +244,23 @@ void jdict_set(struct jrun *r, struct jdict *d, struct jvalue key, struct jvalue
     d->at[d->n++] = (struct jpair){ key, v };
 }
 
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
+
+const struct jvalue *jgiven(const struct jvalue *v)
+{
+    return v && v->kind != J_NONE ? v : NULL;
+}
+
+int64_t jwhole(struct jrun *r, const struct jvalue *v, int64_t otherwise)
+{
+    if (!v)
+        return otherwise;
+    if (v->kind == J_INT || v->kind == J_BOOL)
+        return v->kind == J_INT ? v->i : v->b;
+    jfail(r, QS_EFORMAT, "a whole number is needed, not %s", jtype_name(*v));
+    return otherwise;
+}
+
 /* --- telling ------------------------------------------------------------------------------------------------------ */
 
 const char *jtype_name(struct jvalue v)
@@ -468,7 +485,7 @@ void jfloat_text(struct qs_str *out, double f)
 /* float(text) of Python: blanks around, underscores between digits, inf and nan. The JSON reader knows no locale. */
 bool jfloat_read(const char *p, size_t n, double *out)
 {
-    jtext_strip(&p, &n, NULL, true, true);
+    jtext_strip(NULL, &p, &n, NULL, true, true);
     struct qs_str s = QS_STR_INIT;
     bool negative = n > 0 && *p == '-', digit = false, point = false, fine = n < 400;
     if (n > 0 && (*p == '-' || *p == '+')) {
@@ -525,12 +542,14 @@ static bool printable(uint32_t cp)
     return cp == ' ' || (c[0] != 'C' && c[0] != 'Z');
 }
 
-static void repr_str(struct qs_str *out, const struct jstr *s)
+static void repr_str(struct jrun *r, struct qs_str *out, const struct jstr *s)
 {
     bool single = memchr(s->p, '\'', s->n) != NULL, twice = memchr(s->p, '"', s->n) != NULL;
     char quote = single && !twice ? '"' : '\'';
     qs_str_addc(out, quote);
-    for (size_t i = 0; i < s->n;) {
+    if (!jroom(r, out, s->n, "the text form of a value"))
+        return;
+    for (size_t i = 0; i < s->n && out->len <= QS_JINJA_OUTPUT_MAX;) { /* escapes are longer */
         size_t at = i;
         uint32_t cp = qs_utf8_next(s->p, s->n, &i);
         if (cp == (uint32_t)quote || cp == '\\')
@@ -612,7 +631,7 @@ void jrepr(struct jrun *r, struct qs_str *out, struct jvalue v)
     case J_BOOL: qs_str_add(out, v.b ? "True" : "False"); break;
     case J_INT: qs_str_addf(out, "%" PRId64, v.i); break;
     case J_FLOAT: jfloat_text(out, v.f); break;
-    case J_STR: repr_str(out, v.s); break;
+    case J_STR: repr_str(r, out, v.s); break;
     case J_LIST: case J_TUPLE: repr_list(r, out, v.list, v.kind); break;
     case J_DICT: repr_dict(r, out, v.dict); break;
     default: repr_other(r, out, v);

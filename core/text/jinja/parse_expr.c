@@ -1,4 +1,4 @@
-/* jinja_parse_expr.c - tokens to a tree: expressions, with the precedence of Jinja2 3.1.
+/* parse_expr.c - tokens to a tree: expressions, with the precedence of Jinja2 3.1.
  *
  * From weak to strong: inline if, or, and, not, comparisons (chained), + -, ~, * / // %, **, unary - +, then
  * attributes, items and calls, then filters and tests (which bind to the operand before them). Names of filters and
@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 static struct jnode *parse_unary(struct jparser *p, bool with_filters);
 

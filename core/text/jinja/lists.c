@@ -1,30 +1,15 @@
-/* jinja_lists.c - the filters that walk lists and dictionaries.
+/* lists.c - the filters that walk lists and dictionaries.
  *
  * Owns order (sort keeps equal ones in their order), the tests and filters that select and map call by name, and which
  * results can be walked once only (generators, as in Jinja2). Lists that come in are never changed.
  */
 #include <string.h>
 
-#include "core/text/jinja_internal.h"
-
-static int64_t whole_arg(struct jrun *r, const struct jvalue *v, int64_t otherwise)
-{
-    if (!v)
-        return otherwise;
-    if (v->kind == J_INT || v->kind == J_BOOL)
-        return v->kind == J_INT ? v->i : v->b;
-    jfail(r, QS_EFORMAT, "a whole number is needed, not %s", jtype_name(*v));
-    return otherwise;
-}
+#include "core/text/jinja/internal.h"
 
 static bool flag(const struct jvalue *v)
 {
     return v && jtruth(*v);
-}
-
-static const struct jvalue *given(const struct jvalue *v)
-{
-    return v && v->kind != J_NONE ? v : NULL;
 }
 
 static struct jvalue f_length(struct jrun *r, struct jvalue v, const struct jargs *a)
@@ -80,7 +65,7 @@ static struct jvalue f_join(struct jrun *r, struct jvalue self, const struct jar
     for (size_t i = 0; i < l->n && !r->rc; i++) {
         if (i)
             jwrite(r, &out, between);
-        jwrite(r, &out, given(a->slot[1]) ? jfilter_path(r, l->at[i], *a->slot[1]) : l->at[i]);
+        jwrite(r, &out, jgiven(a->slot[1]) ? jfilter_path(r, l->at[i], *a->slot[1]) : l->at[i]);
     }
     return jstr_take(r, &out);
 }
@@ -160,7 +145,7 @@ static struct jvalue f_sort(struct jrun *r, struct jvalue self, const struct jar
 {
     const struct jlist *from = jiterate(r, self);
     struct jlist *l = jlist_new(r);
-    const struct jpair *p = sorted(r, from, given(a->slot[2]), flag(a->slot[1]), flag(a->slot[0]));
+    const struct jpair *p = sorted(r, from, jgiven(a->slot[2]), flag(a->slot[1]), flag(a->slot[0]));
     for (size_t i = 0; i < from->n && !r->rc; i++)
         jlist_push(r, l, p[i].value);
     return jlist_value(J_LIST, l);
@@ -209,7 +194,7 @@ static struct jvalue extreme(struct jrun *r, struct jvalue self, const struct ja
     if (!r->rc && l->n == 0)
         return jundefined_of(r, "there is no item to choose: the sequence is empty");
     for (size_t i = 0; i < l->n && !r->rc; i++) {
-        struct jvalue key = sort_key(r, l->at[i], given(a->slot[1]), flag(a->slot[0]));
+        struct jvalue key = sort_key(r, l->at[i], jgiven(a->slot[1]), flag(a->slot[0]));
         if (i == 0 || jcompare(r, key, best_key, sign < 0 ? "<" : ">") == sign) {
             best = l->at[i];
             best_key = key;
@@ -218,15 +203,8 @@ static struct jvalue extreme(struct jrun *r, struct jvalue self, const struct ja
     return best;
 }
 
-static struct jvalue f_min(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return extreme(r, self, a, -1);
-}
-
-static struct jvalue f_max(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return extreme(r, self, a, 1);
-}
+J_CALL(f_min, extreme(r, self, a, -1))
+J_CALL(f_max, extreme(r, self, a, 1))
 
 static struct jvalue f_unique(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
@@ -234,7 +212,7 @@ static struct jvalue f_unique(struct jrun *r, struct jvalue self, const struct j
     struct jlist *l = jlist_new(r);
     struct jdict *seen = jdict_new(r);
     for (size_t i = 0; i < from->n && !r->rc; i++) {
-        struct jvalue key = sort_key(r, from->at[i], given(a->slot[1]), flag(a->slot[0]));
+        struct jvalue key = sort_key(r, from->at[i], jgiven(a->slot[1]), flag(a->slot[0]));
         if (jdict_get(r, seen, key))
             continue;
         jdict_set(r, seen, key, jnone());
@@ -250,7 +228,7 @@ static struct jvalue f_sum(struct jrun *r, struct jvalue self, const struct jarg
     if (sum.kind == J_STR)
         jfail(r, QS_EFORMAT, "sum does not join strings: join does");
     for (size_t i = 0; i < l->n && !r->rc; i++)
-        sum = jbinary(r, OP_ADD, sum, given(a->slot[0]) ? jfilter_path(r, l->at[i], *a->slot[0]) : l->at[i]);
+        sum = jbinary(r, OP_ADD, sum, jgiven(a->slot[0]) ? jfilter_path(r, l->at[i], *a->slot[0]) : l->at[i]);
     return sum;
 }
 
@@ -262,7 +240,7 @@ static struct jvalue f_groupby(struct jrun *r, struct jvalue self, const struct 
     for (size_t i = 0; i < from->n && !r->rc; i++) { /* pairs (key, item): the key is looked for once */
         struct jlist *pair = jlist_new(r);
         struct jvalue key = jfilter_path(r, from->at[i], *a->slot[0]);
-        if (key.kind == J_UNDEFINED && given(a->slot[1]))
+        if (key.kind == J_UNDEFINED && jgiven(a->slot[1]))
             key = *a->slot[1];
         jlist_push(r, pair, key);
         jlist_push(r, pair, from->at[i]);
@@ -290,7 +268,7 @@ static struct jvalue f_batch(struct jrun *r, struct jvalue self, const struct ja
 {
     const struct jlist *from = jiterate(r, self);
     struct jlist *out = jlist_new(r), *row = NULL;
-    int64_t n = whole_arg(r, a->slot[0], 0);
+    int64_t n = jwhole(r, a->slot[0], 0);
     for (size_t i = 0; i < from->n && !r->rc; i++) {
         if (!row || (int64_t)row->n == n) {
             row = jlist_new(r);
@@ -298,7 +276,7 @@ static struct jvalue f_batch(struct jrun *r, struct jvalue self, const struct ja
         }
         jlist_push(r, row, from->at[i]);
     }
-    while (row && given(a->slot[1]) && (int64_t)row->n < n && !r->rc)
+    while (row && jgiven(a->slot[1]) && (int64_t)row->n < n && !r->rc)
         jlist_push(r, row, *a->slot[1]);
     return jlist_value(J_GENERATOR, out);
 }
@@ -307,7 +285,7 @@ static struct jvalue f_slice(struct jrun *r, struct jvalue self, const struct ja
 {
     const struct jlist *from = jiterate(r, self);
     struct jlist *out = jlist_new(r);
-    int64_t n = whole_arg(r, a->slot[0], 0);
+    int64_t n = jwhole(r, a->slot[0], 0);
     if (n <= 0)
         jfail(r, QS_EFORMAT, "slice needs a number above zero");
     for (int64_t i = 0, at = 0; i < n && !r->rc; i++) {
@@ -315,7 +293,7 @@ static struct jvalue f_slice(struct jrun *r, struct jvalue self, const struct ja
         int64_t extra = (int64_t)from->n % n, size = (int64_t)from->n / n + (i < extra);
         for (int64_t k = 0; k < size; k++)
             jlist_push(r, piece, from->at[at++]);
-        if (given(a->slot[1]) && i >= extra)
+        if (jgiven(a->slot[1]) && i >= extra)
             jlist_push(r, piece, *a->slot[1]);
         jlist_push(r, out, jlist_value(J_LIST, piece));
     }
@@ -359,25 +337,10 @@ static struct jvalue chosen(struct jrun *r, struct jvalue self, const struct jar
     return jlist_value(J_GENERATOR, out);
 }
 
-static struct jvalue f_select(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return chosen(r, self, a, false, true);
-}
-
-static struct jvalue f_reject(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return chosen(r, self, a, false, false);
-}
-
-static struct jvalue f_selectattr(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return chosen(r, self, a, true, true);
-}
-
-static struct jvalue f_rejectattr(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return chosen(r, self, a, true, false);
-}
+J_CALL(f_select, chosen(r, self, a, false, true))
+J_CALL(f_reject, chosen(r, self, a, false, false))
+J_CALL(f_selectattr, chosen(r, self, a, true, true))
+J_CALL(f_rejectattr, chosen(r, self, a, true, false))
 
 static const struct jvalue *named(const struct jargs *a, const char *name)
 {
@@ -390,7 +353,7 @@ static const struct jvalue *named(const struct jargs *a, const char *name)
 static struct jvalue f_map(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
     struct jlist *out = jlist_new(r);
-    const struct jvalue *attribute = a->n ? NULL : named(a, "attribute"), *otherwise = given(named(a, "default"));
+    const struct jvalue *attribute = a->n ? NULL : named(a, "attribute"), *otherwise = jgiven(named(a, "default"));
     const struct jcallable *filter = NULL;
     struct jargs rest;
     if (!jtruth(self))

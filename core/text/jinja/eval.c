@@ -1,11 +1,11 @@
-/* jinja_eval.c - expressions to values, and calls of everything that can be called.
+/* eval.c - expressions to values, and calls of everything that can be called.
  *
  * Owns the order of evaluation (left to right, `and`, `or` and inline if only what is needed) and the binding of
  * arguments to the names in a table's row. Every expression counts as a step.
  */
 #include <string.h>
 
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 
@@ -69,7 +69,7 @@ struct jvalue jcall_builtin(struct jrun *r, const struct jcallable *c, struct jv
     return v;
 }
 
-struct jvalue jinvoke(struct jrun *r, struct jvalue f, const struct jargs *a)
+static struct jvalue invoke(struct jrun *r, struct jvalue f, const struct jargs *a)
 {
     if (r->rc)
         return jnone();
@@ -137,7 +137,7 @@ struct jvalue jeval_call(struct jrun *r, const struct jnode *n, const struct jva
     struct jvalue f = jeval(r, n->a);
     arguments(r, n, caller, &a);
     r->at = r->rc ? r->at : n;
-    return jinvoke(r, f, &a);
+    return invoke(r, f, &a);
 }
 
 /* A filter or test on a value. */

@@ -1,4 +1,4 @@
-/* jinja_methods.c - the methods of strings, lists, tuples and dictionaries.
+/* methods.c - the methods of strings, lists, tuples and dictionaries.
  *
  * Owns the tables by kind. What would change a list or a dictionary is in them without a function: such a template
  * fails in the sandbox of `transformers` too, and here it says which method it was.
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/unicode.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 /* --- strings ------------------------------------------------------------------------------------------------------ */
 
@@ -20,46 +20,20 @@ static const struct jstr *text(struct jrun *r, const struct jvalue *v)
     return &empty;
 }
 
-static const struct jvalue *given(const struct jvalue *v)
-{
-    return v && v->kind != J_NONE ? v : NULL;
-}
-
-static int64_t number(struct jrun *r, const struct jvalue *v, int64_t otherwise)
-{
-    if (!v)
-        return otherwise;
-    if (v->kind == J_INT || v->kind == J_BOOL)
-        return v->kind == J_INT ? v->i : v->b;
-    jfail(r, QS_EFORMAT, "a whole number is needed, not %s", jtype_name(*v));
-    return otherwise;
-}
-
 static struct jvalue stripped(struct jrun *r, struct jvalue self, const struct jargs *a, bool left, bool right)
 {
     const char *p = self.s->p;
     size_t n = self.s->n;
-    const struct jstr *chars = given(a->slot[0]) ? text(r, a->slot[0]) : NULL;
+    const struct jstr *chars = jgiven(a->slot[0]) ? text(r, a->slot[0]) : NULL;
     if (!jwork(r, n))
         return jnone();
-    jtext_strip(&p, &n, chars, left, right);
+    jtext_strip(r, &p, &n, chars, left, right);
     return jstr_share(r, p, n);
 }
 
-static struct jvalue s_strip(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return stripped(r, self, a, true, true);
-}
-
-static struct jvalue s_lstrip(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return stripped(r, self, a, true, false);
-}
-
-static struct jvalue s_rstrip(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return stripped(r, self, a, false, true);
-}
+J_CALL(s_strip, stripped(r, self, a, true, true))
+J_CALL(s_lstrip, stripped(r, self, a, true, false))
+J_CALL(s_rstrip, stripped(r, self, a, false, true))
 
 /* The next run of what is no white space from *i on; false: there is none. */
 static bool word_at(const struct jstr *s, size_t *i, size_t *end)
@@ -87,8 +61,8 @@ static struct jvalue split_words(struct jrun *r, const struct jstr *s, int64_t m
 
 static struct jvalue s_split(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
-    const struct jstr *s = self.s, *by = given(a->slot[0]) ? text(r, a->slot[0]) : NULL;
-    int64_t most = number(r, a->slot[1], -1);
+    const struct jstr *s = self.s, *by = jgiven(a->slot[0]) ? text(r, a->slot[0]) : NULL;
+    int64_t most = jwhole(r, a->slot[1], -1);
     struct jlist *l = jlist_new(r);
     size_t i = 0;
     if (!by)
@@ -106,11 +80,11 @@ static struct jvalue s_split(struct jrun *r, struct jvalue self, const struct ja
     return jlist_value(J_LIST, l);
 }
 
-/* The last place of `what` in the first n bytes; n + 1: none. */
-static size_t rfind(const char *p, size_t n, const struct jstr *what)
+/* The last place of `what` in the first n bytes; n + 1: none. Every place that begins alike is work. */
+static size_t rfind(struct jrun *r, const char *p, size_t n, const struct jstr *what)
 {
     for (size_t i = n >= what->n ? n - what->n + 1 : 0; i-- > 0;)
-        if (memcmp(p + i, what->p, what->n) == 0)
+        if (what->n == 0 || (p[i] == *what->p && jwork(r, what->n) && memcmp(p + i, what->p, what->n) == 0))
             return i;
     return n + 1;
 }
@@ -125,8 +99,8 @@ static struct jvalue reversed_list(struct jrun *r, const struct jlist *from)
 
 static struct jvalue s_rsplit(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
-    const struct jstr *s = self.s, *by = given(a->slot[0]) ? text(r, a->slot[0]) : NULL;
-    int64_t most = number(r, a->slot[1], -1);
+    const struct jstr *s = self.s, *by = jgiven(a->slot[0]) ? text(r, a->slot[0]) : NULL;
+    int64_t most = jwhole(r, a->slot[1], -1);
     struct jlist *l = jlist_new(r);
     const char *p = s->p;
     size_t n = s->n;
@@ -135,9 +109,9 @@ static struct jvalue s_rsplit(struct jrun *r, struct jvalue self, const struct j
     if (most < 0 && !by)
         return split_words(r, s, -1);
     if (!by)
-        jtext_strip(&p, &n, NULL, false, true);
+        jtext_strip(NULL, &p, &n, NULL, false, true);
     while (!r->rc && jwork(r, n / 8) && (most < 0 || (int64_t)l->n < most)) {
-        size_t at = by ? rfind(p, n, by) : n, skip = by ? by->n : 0;
+        size_t at = by ? rfind(r, p, n, by) : n, skip = by ? by->n : 0;
         for (size_t k = n; !by && k > 0; k = at) { /* the last white space */
             do
                 k--;
@@ -154,19 +128,16 @@ static struct jvalue s_rsplit(struct jrun *r, struct jvalue self, const struct j
         jlist_push(r, l, jstr_share(r, p + at + skip, n - at - skip));
         n = at;
         if (!by)
-            jtext_strip(&p, &n, NULL, false, true);
+            jtext_strip(NULL, &p, &n, NULL, false, true);
     }
     if (!by)
-        jtext_strip(&p, &n, NULL, (int64_t)l->n < most || most < 0, true);
+        jtext_strip(NULL, &p, &n, NULL, (int64_t)l->n < most || most < 0, true);
     if (by || n)
         jlist_push(r, l, jstr_share(r, p, n));
     return reversed_list(r, l);
 }
 
-static struct jvalue s_splitlines(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return jlist_value(J_LIST, jtext_lines(r, self.s, a->slot[0] && jtruth(*a->slot[0])));
-}
+J_CALL(s_splitlines, jlist_value(J_LIST, jtext_lines(r, self.s, a->slot[0] && jtruth(*a->slot[0]))))
 
 /* s[start:end] for the methods that take such bounds. False: beyond the end, where nothing is found. */
 static bool window(struct jrun *r, const struct jstr *s, const struct jvalue *from, const struct jvalue *to, size_t *at,
@@ -177,7 +148,7 @@ static bool window(struct jrun *r, const struct jstr *s, const struct jvalue *fr
     jwork(r, s->n);
     *at = jtext_offset(s, (size_t)first);
     *n = count ? jtext_offset(s, (size_t)first + count) - *at : 0;
-    return !r->rc && !(given(from) && from->kind == J_INT && from->i > (int64_t)s->chars);
+    return !r->rc && !(jgiven(from) && from->kind == J_INT && from->i > (int64_t)s->chars);
 }
 
 static struct jvalue affix(struct jrun *r, struct jvalue self, const struct jargs *a, bool ends)
@@ -194,15 +165,8 @@ static struct jvalue affix(struct jrun *r, struct jvalue self, const struct jarg
     return jbool(false);
 }
 
-static struct jvalue s_startswith(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return affix(r, self, a, false);
-}
-
-static struct jvalue s_endswith(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return affix(r, self, a, true);
-}
+J_CALL(s_startswith, affix(r, self, a, false))
+J_CALL(s_endswith, affix(r, self, a, true))
 
 static int64_t find(struct jrun *r, const struct jstr *s, const struct jargs *a, bool last)
 {
@@ -210,7 +174,7 @@ static int64_t find(struct jrun *r, const struct jstr *s, const struct jargs *a,
     const struct jstr *what = text(r, a->slot[0]);
     if (!window(r, s, a->slot[1], a->slot[2], &at, &n))
         return -1;
-    found = last ? rfind(s->p + at, n, what) : jtext_find(s->p + at, n, what->p, what->n);
+    found = last ? rfind(r, s->p + at, n, what) : jtext_find(s->p + at, n, what->p, what->n);
     if (found > n)
         return -1;
     int64_t chars = 0;
@@ -219,15 +183,8 @@ static int64_t find(struct jrun *r, const struct jstr *s, const struct jargs *a,
     return chars;
 }
 
-static struct jvalue s_find(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return jint(find(r, self.s, a, false));
-}
-
-static struct jvalue s_rfind(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return jint(find(r, self.s, a, true));
-}
+J_CALL(s_find, jint(find(r, self.s, a, false)))
+J_CALL(s_rfind, jint(find(r, self.s, a, true)))
 
 static struct jvalue found(struct jrun *r, int64_t i)
 {
@@ -236,15 +193,8 @@ static struct jvalue found(struct jrun *r, int64_t i)
     return jint(i);
 }
 
-static struct jvalue s_index(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return found(r, find(r, self.s, a, false));
-}
-
-static struct jvalue s_rindex(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return found(r, find(r, self.s, a, true));
-}
+J_CALL(s_index, found(r, find(r, self.s, a, false)))
+J_CALL(s_rindex, found(r, find(r, self.s, a, true)))
 
 static struct jvalue s_count(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
@@ -267,7 +217,7 @@ static struct jvalue s_replace(struct jrun *r, struct jvalue self, const struct 
 {
     struct qs_str out = QS_STR_INIT;
     const struct jstr *old = text(r, a->slot[0]), *new_ = text(r, a->slot[1]);
-    jtext_replace(r, &out, self.s, old, new_, number(r, a->slot[2], -1));
+    jtext_replace(r, &out, self.s, old, new_, jwhole(r, a->slot[2], -1));
     return jstr_take(r, &out);
 }
 
@@ -278,29 +228,10 @@ static struct jvalue cased(struct jrun *r, struct jvalue self, int how)
     return jstr_take(r, &out);
 }
 
-static struct jvalue s_lower(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return cased(r, self, 0);
-}
-
-static struct jvalue s_upper(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return cased(r, self, 1);
-}
-
-static struct jvalue s_capitalize(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return cased(r, self, 2);
-}
-
-static struct jvalue s_title(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return cased(r, self, 3);
-}
+J_CALL(s_lower, cased(r, self, 0))
+J_CALL(s_upper, cased(r, self, 1))
+J_CALL(s_capitalize, cased(r, self, 2))
+J_CALL(s_title, cased(r, self, 3))
 
 static struct jvalue s_swapcase(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
@@ -349,7 +280,7 @@ static struct jvalue partition(struct jrun *r, struct jvalue self, const struct 
         jfail(r, QS_EFORMAT, "partition needs a separator that is not empty");
     if (!jwork(r, s->n))
         return jnone();
-    size_t at = last ? rfind(s->p, s->n, by) : jtext_find(s->p, s->n, by->p, by->n);
+    size_t at = last ? rfind(r, s->p, s->n, by) : jtext_find(s->p, s->n, by->p, by->n);
     bool there = at <= s->n;
     if (!there)
         at = last ? 0 : s->n;
@@ -359,22 +290,15 @@ static struct jvalue partition(struct jrun *r, struct jvalue self, const struct 
     return jlist_value(J_TUPLE, l);
 }
 
-static struct jvalue s_partition(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return partition(r, self, a, false);
-}
-
-static struct jvalue s_rpartition(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return partition(r, self, a, true);
-}
+J_CALL(s_partition, partition(r, self, a, false))
+J_CALL(s_rpartition, partition(r, self, a, true))
 
 /* side: how much of the blanks goes left: 0 none (ljust), 1 half (center), 2 all (rjust). */
 static struct jvalue justified(struct jrun *r, struct jvalue self, const struct jargs *a, int side)
 {
     struct qs_str out = QS_STR_INIT;
     const struct jstr *fill = a->slot[1] ? text(r, a->slot[1]) : NULL;
-    int64_t width = number(r, a->slot[0], 0), n = width - (int64_t)self.s->chars;
+    int64_t width = jwhole(r, a->slot[0], 0), n = width - (int64_t)self.s->chars;
     if (fill && fill->chars != 1)
         jfail(r, QS_EFORMAT, "the fill must be one character");
     if (n > 1 << 20)
@@ -391,25 +315,14 @@ static struct jvalue justified(struct jrun *r, struct jvalue self, const struct 
     return jstr_take(r, &out);
 }
 
-static struct jvalue s_ljust(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return justified(r, self, a, 0);
-}
-
-static struct jvalue s_center(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return justified(r, self, a, 1);
-}
-
-static struct jvalue s_rjust(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    return justified(r, self, a, 2);
-}
+J_CALL(s_ljust, justified(r, self, a, 0))
+J_CALL(s_center, justified(r, self, a, 1))
+J_CALL(s_rjust, justified(r, self, a, 2))
 
 static struct jvalue s_zfill(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
     struct qs_str out = QS_STR_INIT;
-    int64_t n = number(r, a->slot[0], 0) - (int64_t)self.s->chars;
+    int64_t n = jwhole(r, a->slot[0], 0) - (int64_t)self.s->chars;
     bool sign = self.s->n > 0 && (*self.s->p == '-' || *self.s->p == '+');
     if (n > 1 << 20)
         jfail(r, QS_ELIMIT, "a text filled up to more than %d characters", 1 << 20);
@@ -500,17 +413,8 @@ static struct jvalue by_test(struct jrun *r, struct jvalue self, const char *tes
     return jcall_builtin(r, jtest_find(test, 5), self, &(struct jargs){ .n = 0 });
 }
 
-static struct jvalue s_isupper(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return by_test(r, self, "upper");
-}
-
-static struct jvalue s_islower(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return by_test(r, self, "lower");
-}
+J_CALL(s_isupper, by_test(r, self, "upper"))
+J_CALL(s_islower, by_test(r, self, "lower"))
 
 static const struct jcallable string_methods[] = {
     { "capitalize", s_capitalize, "", 0 },
@@ -627,23 +531,9 @@ static struct jvalue view(struct jrun *r, struct jvalue self, int what, const ch
     return jlist_value(J_VIEW, l);
 }
 
-static struct jvalue d_keys(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return view(r, self, KEYS, "dict_keys");
-}
-
-static struct jvalue d_values(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return view(r, self, VALUES, "dict_values");
-}
-
-static struct jvalue d_items(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return view(r, self, KEYS | VALUES, "dict_items");
-}
+J_CALL(d_keys, view(r, self, KEYS, "dict_keys"))
+J_CALL(d_values, view(r, self, VALUES, "dict_values"))
+J_CALL(d_items, view(r, self, KEYS | VALUES, "dict_items"))
 
 static struct jvalue d_copy(struct jrun *r, struct jvalue self, const struct jargs *a)
 {

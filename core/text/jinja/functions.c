@@ -1,4 +1,4 @@
-/* jinja_functions.c - the names every template knows: range, dict, namespace, raise_exception, strftime_now.
+/* functions.c - the names every template knows: range, dict, namespace, raise_exception, strftime_now.
  *
  * Owns the calendar of strftime_now: the Gregorian one in UTC, English names, whatever the machine's locale and zone.
  */
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 static struct jvalue range_(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
@@ -187,7 +187,7 @@ static bool number_of(char c, const struct moment *m, int64_t now, int64_t *v, i
 
 static void add_time(struct jrun *r, struct qs_str *out, const char *f, size_t n, const struct moment *m)
 {
-    for (size_t i = 0; i < n && !r->rc; i++) {
+    for (size_t i = 0; i < n && jroom(r, out, 64, "strftime_now"); i++) {
         int64_t v;
         int width, cut;
         char fill;

@@ -1,6 +1,6 @@
-/* jinja_filters.c - the filters on text and numbers, and the table of all filters by name.
+/* filters.c - the filters on text and numbers, and the table of all filters by name.
  *
- * Owns what each filter of Jinja2 does to one value; those that walk lists are in jinja_lists.c. Filters that need
+ * Owns what each filter of Jinja2 does to one value; those that walk lists are in lists.c. Filters that need
  * chance or know HTML pages are refused by name.
  */
 #include <math.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/unicode.h"
-#include "core/text/jinja_internal.h"
+#include "core/text/jinja/internal.h"
 
 const struct jcallable *jcallable_in(const struct jcallable *rows, size_t n_rows, const char *p, size_t n)
 {
@@ -48,23 +48,9 @@ static struct jvalue cased(struct jrun *r, struct jvalue self, int how)
     return jstr_take(r, &out);
 }
 
-static struct jvalue f_lower(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return cased(r, self, 0);
-}
-
-static struct jvalue f_upper(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return cased(r, self, 1);
-}
-
-static struct jvalue f_capitalize(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return cased(r, self, 2);
-}
+J_CALL(f_lower, cased(r, self, 0))
+J_CALL(f_upper, cased(r, self, 1))
+J_CALL(f_capitalize, cased(r, self, 2))
 
 /* Other than the method: words begin behind blanks, hyphens and opening brackets. */
 static struct jvalue f_title(struct jrun *r, struct jvalue self, const struct jargs *a)
@@ -96,15 +82,11 @@ static struct jvalue f_trim(struct jrun *r, struct jvalue self, const struct jar
     if (c && c->kind != J_NONE && c->kind != J_STR)
         jfail(r, QS_EFORMAT, "trim needs a string, not %s", jtype_name(*c));
     else
-        jtext_strip(&p, &n, c && c->kind == J_STR ? c->s : NULL, true, true);
+        jtext_strip(r, &p, &n, c && c->kind == J_STR ? c->s : NULL, true, true);
     return jstr_share(r, p, n);
 }
 
-static struct jvalue f_string(struct jrun *r, struct jvalue self, const struct jargs *a)
-{
-    (void)a;
-    return jto_str(r, self);
-}
+J_CALL(f_string, jto_str(r, self))
 
 static struct jvalue f_safe(struct jrun *r, struct jvalue self, const struct jargs *a)
 {
@@ -121,7 +103,7 @@ static struct jvalue f_escape(struct jrun *r, struct jvalue self, const struct j
     if (self.kind == J_STR && self.markup)
         return self;
     const struct jstr *s = text_arg(r, &self);
-    jtext_escape(&out, s->p, s->n);
+    jtext_escape(r, &out, s->p, s->n);
     struct jvalue v = jstr_take(r, &out);
     v.markup = true;
     return v;
@@ -176,15 +158,15 @@ static struct jvalue f_indent(struct jrun *r, struct jvalue self, const struct j
     qs_str_addc(&whole, '\n');
     struct jvalue text = jstr_take(r, &whole);
     const struct jlist *lines = r->rc ? &r->no_list : jtext_lines(r, text.s, false);
-    for (size_t i = 0; i < lines->n && jwork(r, by.len); i++) {
+    for (size_t i = 0; i < lines->n; i++) {
         const struct jstr *line = lines->at[i].s;
+        if (!jroom(r, &out, 1 + by.len + line->n, "indent"))
+            break;
         if (i)
             qs_str_addc(&out, '\n');
         if (i ? line->n || blank : first)
             qs_str_addn(&out, by.data, by.len);
         qs_str_addn(&out, line->p, line->n);
-        if (out.len > QS_JINJA_OUTPUT_MAX)
-            jfail(r, QS_ELIMIT, "indent makes more than %d MiB", QS_JINJA_OUTPUT_MAX >> 20);
     }
     qs_str_free(&by);
     return jstr_take(r, &out);
@@ -229,9 +211,9 @@ static struct jvalue f_wordcount(struct jrun *r, struct jvalue self, const struc
     return jint(words);
 }
 
-static void quote(struct qs_str *out, const struct jstr *s, bool query)
+static void quote(struct jrun *r, struct qs_str *out, const struct jstr *s, bool query)
 {
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = 0; i < s->n && (i % 64 || jroom(r, out, 3 * 64, "urlencode")); i++) {
         char c = s->p[i], low = qs_ascii_lower(c);
         if ((low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || (c && strchr("_.-~", c)) || (c == '/' && !query))
             qs_str_addc(out, c);
@@ -247,7 +229,7 @@ static struct jvalue f_urlencode(struct jrun *r, struct jvalue self, const struc
     struct qs_str out = QS_STR_INIT;
     (void)a;
     if (self.kind != J_DICT && self.kind != J_LIST && self.kind != J_TUPLE) {
-        quote(&out, text_arg(r, &self), false);
+        quote(r, &out, text_arg(r, &self), false);
         return jstr_take(r, &out);
     }
     size_t n = self.kind == J_DICT ? self.dict->n : self.list->n;
@@ -267,9 +249,9 @@ static struct jvalue f_urlencode(struct jrun *r, struct jvalue self, const struc
         }
         if (i)
             qs_str_addc(&out, '&');
-        quote(&out, text_arg(r, &key), true);
+        quote(r, &out, text_arg(r, &key), true);
         qs_str_addc(&out, '=');
-        quote(&out, text_arg(r, &value), true);
+        quote(r, &out, text_arg(r, &value), true);
     }
     return jstr_take(r, &out);
 }
@@ -306,7 +288,7 @@ static bool read_int(const struct jstr *s, int64_t base, int64_t *out)
 {
     const char *p = s->p;
     size_t n = s->n, digits = 0;
-    jtext_strip(&p, &n, NULL, true, true);
+    jtext_strip(NULL, &p, &n, NULL, true, true);
     bool negative = n > 0 && *p == '-', after_digit = false;
     uint64_t v = 0;
     if (n > 0 && (*p == '-' || *p == '+')) {
