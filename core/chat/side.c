@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "core/chat/chat_internal.h"
 #include "core/model/need.h"
+#include "core/model/vocabulary.h"
 
 #define CONTEXT_UNLESS_ASKED 4096 /* tokens, where the model was trained with more */
 
@@ -25,17 +26,10 @@ static void source_free(struct qs_side_source *s)
 
 static int open_vocab(struct qs_side_source *s, struct qs_err *e)
 {
-    size_t n = 0;
-    const struct qs_kv *kv = qs_model_metadata(s->model, &n);
-    struct qs_vocab_data *data = NULL;
-    int rc = qs_vocab_data_kv(kv, n, &data, e);
+    int rc = qs_model_vocab(s->model, &s->vocab, e);
     if (rc == QS_ENOTFOUND)
         return qs_fail(e, QS_EUNSUPPORTED, "%s has no tokenizer: it can be mapped and quantized, not spoken to",
                        s->model->path);
-    if (!rc)
-        rc = qs_vocab_new(data, &s->vocab, e);
-    if (rc)
-        qs_err_prefix(e, "%s", s->model->path);
     return rc;
 }
 
