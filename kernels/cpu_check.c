@@ -213,6 +213,11 @@ static bool shape_is(const struct qs_mat *m, size_t rows, size_t cols, size_t st
     return m->rows == rows && m->cols == cols && m->stack == stack;
 }
 
+static bool routes_fit(const struct qs_tap *t, size_t cols)
+{
+    return !t || (t->kind == QS_TAP_ROUTES && t->cols == cols && (t->max_rows == 0 || (t->pair_row && t->pair_expert)));
+}
+
 static int check_experts(const struct qs_op *op, struct qs_err *e)
 {
     const size_t n = op->u.experts.n_expert, used = op->u.experts.n_used, cols = op->u.experts.cols, ff = op->u.experts.ff;
@@ -236,6 +241,8 @@ static int check_experts(const struct qs_op *op, struct qs_err *e)
         return bad(op, "a bias of the gate, which is part of the other matrix", e);
     if (!view_fits(&op->u.experts.in, op->n, cols) || !view_fits(&op->u.experts.out, op->n, cols))
         return bad(op, "input or output", e);
+    if (!routes_fit(op->u.experts.tap_in, cols) || !routes_fit(op->u.experts.tap_down, ff))
+        return bad(op, "a tap of another kind or width, or without room", e);
     return apart(&op->u.experts.in, cols, &op->u.experts.out, cols, op->n) ? QS_OK : bad(op, "output overlaps the input", e);
 }
 
@@ -249,6 +256,7 @@ static int check_tap(const struct qs_op *op, struct qs_err *e)
     case QS_TAP_GRAM: return t->gram ? QS_OK : bad(op, "no room for a Gram matrix", e);
     case QS_TAP_ROWS: return t->rows || t->max_rows == 0 ? QS_OK : bad(op, "no room for rows", e);
     case QS_TAP_FINITE: return QS_OK;
+    case QS_TAP_ROUTES: return bad(op, "only experts have routes", e);
     }
     return bad(op, "unknown kind", e);
 }

@@ -15,6 +15,7 @@ enum { SLICE = 256, COLUMNS = 256 /* of the output that one item adds up */ };
 struct assignment {
     size_t token, expert;
     float weight;
+    uint32_t rank;               /* of the expert among those that the token uses */
 };
 
 /* The area of one operation. */
@@ -147,6 +148,7 @@ static void route(const struct qs_op *op, const struct place *p)
             weigh(op, logits, out);
             for (size_t u = 0; u < used; u++) {
                 out[u].token = t;
+                out[u].rank = (uint32_t)u;
                 if (pass == 0)
                     p->begin[out[u].expert + 1]++;
                 else
@@ -156,6 +158,28 @@ static void route(const struct qs_op *op, const struct place *p)
         for (size_t i = 0; pass == 0 && i < experts; i++)
             p->begin[i + 1] += p->begin[i];
     }
+}
+
+/* ---- taps: pairs go to the place that token and rank give them, so that the order of the work does not matter */
+
+static void keep_pair(const struct qs_op *op, struct qs_tap *tap, const struct assignment *a, const float *row)
+{
+    const size_t at = tap->n_rows + a->token * op->u.experts.n_used + a->rank;
+    if (at >= tap->max_rows)
+        return;
+    tap->pair_row[at] = (uint32_t)(tap->count + a->token);
+    tap->pair_expert[at] = (uint32_t)a->expert;
+    if (tap->rows)
+        memcpy(tap->rows + at * tap->cols, row, tap->cols * sizeof *row);
+}
+
+static void end_tap(const struct qs_op *op, struct qs_tap *tap)
+{
+    const size_t left = tap ? tap->max_rows - tap->n_rows : 0, came = op->n * op->u.experts.n_used;
+    if (!tap)
+        return;
+    tap->n_rows += came < left ? came : left;
+    tap->count += op->n;
 }
 
 /* ---- a slice */
@@ -173,7 +197,10 @@ static void gather(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct job *j = ctx;
     const size_t cols = j->op->u.experts.cols;
+    struct qs_tap *tap = j->op->u.experts.tap_in;
     (void)thread;
+    for (size_t i = begin; tap && i < end; i++)
+        keep_pair(j->op, tap, &j->slice[i], qs_cpu_row(&j->op->u.experts.in, j->slice[i].token));
     for (int a = 0; a < QS_ACT_COUNT; a++)
         for (size_t i = begin; j->s->x_bytes[a] && i < end; i++) {
             const float *x = qs_cpu_row(&j->op->u.experts.in, j->slice[i].token);
@@ -195,6 +222,8 @@ static void gate_up(void *ctx, size_t begin, size_t end, unsigned thread)
         float *g = j->p->gate + i * j->s->gate_stride;
         const float *u = j->s->fused ? g + ff : j->p->up + i * ff;
         qs_row_ops()->glu[op->u.experts.glu](g, u, ff, op->u.experts.alpha, op->u.experts.limit, g);
+        if (op->u.experts.tap_down)
+            keep_pair(op, op->u.experts.tap_down, &j->slice[i], g);
         if (j->s->act_h != QS_ACT_F32)
             qs_row_ops()->quantize[j->s->act_h](g, ff, j->p->h + i * j->s->h_bytes);
     }
@@ -284,4 +313,6 @@ void qs_cpu_experts(const struct qs_cpu *c, const struct qs_op *op)
         const struct job j = { c, op, &s, &p, p.all + at, all - at < s.slice ? all - at : s.slice };
         do_slice(&j);
     }
+    end_tap(op, op->u.experts.tap_in);
+    end_tap(op, op->u.experts.tap_down);
 }

@@ -66,6 +66,7 @@ void qs_cpu_tap(const struct qs_cpu *c, const struct qs_op *op)
     case QS_TAP_GRAM: qs_cpu_run(c, (tap->cols + 1) / 2, 1, cols * cols * n, gram, (void *)op); break;
     case QS_TAP_ROWS: keep_rows(op); break;
     case QS_TAP_FINITE: count_nonfinite(op); break;
+    case QS_TAP_ROUTES: break; /* refused when it is recorded: cpu_experts.c fills them */
     }
     tap->count += op->n;
 }

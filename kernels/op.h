@@ -48,8 +48,8 @@ struct qs_cache {         /* keys or values of one layer: row of position p at b
     int type;             /* QS_F32, QS_F16, QS_Q8_0, QS_Q4_0; a head's dimension must be a multiple of its block */
 };
 
-/* No architecture of core/model/arch.c has QS_NORM_LAYER or QS_GLU_GELU_ERF, and nothing sets a tap yet: they wait for
- * architectures and for a calibration to come, and are tested like the rest. */
+/* No architecture of core/model/arch.c has QS_NORM_LAYER or QS_GLU_GELU_ERF: they wait for architectures to come, and are
+ * tested like the rest. */
 enum qs_norm_kind { QS_NORM_RMS, QS_NORM_LAYER };
 enum qs_rope_kind { QS_ROPE_NORM /* pairs (2i, 2i+1) */, QS_ROPE_NEOX /* pairs (i, i + n_rot/2) */ };
 enum qs_glu_kind {
@@ -58,7 +58,7 @@ enum qs_glu_kind {
     QS_GLU_GELU_ERF, /* the exact form */
     QS_GLU_OAI       /* gpt-oss: g = min(gate, limit), u = clamp(up, -limit, limit): g * sigmoid(alpha g) * (u + 1) */
 };
-enum qs_tap_kind { QS_TAP_SUMSQ, QS_TAP_GRAM, QS_TAP_ROWS, QS_TAP_FINITE };
+enum qs_tap_kind { QS_TAP_SUMSQ, QS_TAP_GRAM, QS_TAP_ROWS, QS_TAP_FINITE, QS_TAP_ROUTES /* of QS_OP_EXPERTS only */ };
 
 /* What a tap fills; owned by the caller, in ordinary memory, complete after submit. Added to, never cleared. */
 struct qs_tap {
@@ -67,8 +67,10 @@ struct qs_tap {
     uint64_t count;          /* rows seen */
     double *sum;             /* SUMSQ: cols sums of squares, rows added in order */
     float *gram;             /* GRAM: cols x cols, X^T X, upper triangle (row <= column) filled, rows added in order */
-    float *rows;             /* ROWS: room for max_rows rows: the first that come */
-    size_t max_rows, n_rows;
+    float *rows;             /* ROWS: room for max_rows rows: the first that come. ROUTES: the row of each pair; NULL: not kept */
+    size_t max_rows, n_rows; /* ROUTES: pairs; n_used for every row of the operation */
+    uint32_t *pair_row, *pair_expert; /* ROUTES: room for max_rows: number of the row (from the first that was seen) and the
+                                       * expert it was sent through; rows ascending, of a row the experts ascending */
     uint64_t nonfinite, first; /* FINITE: values that are NaN or infinite, and number of the first row that has one */
 };
 
@@ -123,10 +125,13 @@ struct qs_op {
          * + biases). gate, up, down: stacks of n_expert; where gate has no parts, `up` holds gate rows first, then up rows
          * (fused). Biases: n_expert rows of host memory, as long as the matrix has rows (fused: up_bias holds both, gate_bias
          * is NULL), NULL: none. The router always works in float32. At most
-         * QS_EXPERTS_USED_MAX are used; a NaN logit is chosen last. */
+         * QS_EXPERTS_USED_MAX are used; a NaN logit is chosen last. tap_in, tap_down (QS_TAP_ROUTES; NULL: nobody looks,
+         * which costs nothing): the routes of rows of `in`, with these rows where rows are kept (cols wide), and with what
+         * enters down (ff wide, float32 in either precision). */
         struct { enum qs_precision precision; struct qs_view in, out; struct qs_mat router, gate, up, down;
                  const float *router_bias, *gate_bias, *up_bias, *down_bias; size_t n_expert, n_used, cols, ff;
-                 bool softmax_after, normalise; float scale; enum qs_glu_kind glu; float alpha, limit; } experts;
+                 bool softmax_after, normalise; float scale; enum qs_glu_kind glu; float alpha, limit;
+                 struct qs_tap *tap_in, *tap_down; } experts;
         struct { struct qs_view in; size_t cols; struct qs_tap *tap; } tap;
     } u;
 };

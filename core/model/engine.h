@@ -101,11 +101,15 @@ void qs_session_watch(struct qs_session *s, qs_hidden_fn *fn, void *ctx);
 /* Points where matrices take their input: each distinct input once. */
 enum qs_point { QS_POINT_ATTN_IN /* q, k, v */, QS_POINT_ATTN_OUT /* attn_output */, QS_POINT_FFN_IN /* gate, up, router */,
                 QS_POINT_FFN_DOWN /* ffn_down; not of routed experts */, QS_POINT_BLOCK /* the block's result */,
-                QS_POINT_HEAD /* output; layer is n_layer */ };
+                QS_POINT_HEAD /* output; layer is n_layer */, QS_POINT_SHARED_DOWN /* ffn_down_shexp */,
+                QS_POINT_EXPERTS_IN /* routed gate, up: the rows of FFN_IN with their routes */,
+                QS_POINT_EXPERTS_DOWN /* routed down */, QS_POINTS };
 struct qs_tap_point { int layer; enum qs_point point; struct qs_tap tap; };
-/* Recorded with every feed from now on; the array stays the caller's and must live until it is replaced. n 0: none.
- * QS_EINVAL: the columns do not fit the point. */
+/* Recorded with every feed from now on; the array stays the caller's and must live until it is replaced. n 0: none. The
+ * points of routed experts take QS_TAP_ROUTES, one tap each and layer; all others take the other kinds.
+ * QS_EINVAL: the columns or the kind do not fit the point. */
 int qs_session_taps(struct qs_session *s, struct qs_tap_point *tap, size_t n, struct qs_err *e);
+static inline bool qs_point_routed(enum qs_point p) { return p == QS_POINT_EXPERTS_IN || p == QS_POINT_EXPERTS_DOWN; }
 size_t qs_engine_point_cols(const struct qs_engine *x, int layer, enum qs_point point); /* 0: no such point */
 
 /* The pieces by themselves, for work that goes layer by layer; at most qs_engine_batch() tokens a call. hidden: n
@@ -113,6 +117,11 @@ size_t qs_engine_point_cols(const struct qs_engine *x, int layer, enum qs_point 
  * tokens and length are not touched. QS_EIO as qs_session_feed. */
 int qs_session_embed(struct qs_session *s, const int32_t *token, size_t n, float *hidden, struct qs_err *e);
 int qs_session_block(struct qs_session *s, size_t layer, size_t pos, size_t n, float *hidden, struct qs_err *e);
+/* Half of a block: hidden (n rows of n_embd floats) becomes the state behind attention or behind the feed-forward part;
+ * both halves in turn are qs_session_block, bit for bit. */
+enum qs_half { QS_HALF_ATTN, QS_HALF_FFN, QS_HALF_HEAD /* the final norm alone; the hidden state stays */ };
+int qs_session_half(struct qs_session *s, size_t layer, enum qs_half half, size_t pos, size_t n, float *hidden,
+                    struct qs_err *e);
 int qs_session_head(struct qs_session *s, const float *hidden, size_t n, float *logits, struct qs_err *e);
 
 #endif

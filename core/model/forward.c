@@ -69,6 +69,28 @@ static int linear(const struct qs_forward *f, size_t layer, struct qs_view in, c
     return record(f, &op, e);
 }
 
+size_t qs_engine_point_cols(const struct qs_engine *x, int layer, enum qs_point point)
+{
+    const struct qs_config *c = x->config;
+    if (layer < 0 || (size_t)layer > c->n_layer || ((size_t)layer == c->n_layer) != (point == QS_POINT_HEAD))
+        return 0;
+    const size_t l = (size_t)layer;
+    const bool routed = point != QS_POINT_HEAD && qs_engine_place(x, l, QS_SLOT_ROUTER)->weight;
+    switch (point) {
+    case QS_POINT_ATTN_OUT: return c->layer[l].n_head * c->dv;
+    case QS_POINT_FFN_DOWN: return routed ? 0 : c->layer[l].ff;
+    case QS_POINT_SHARED_DOWN: return qs_engine_place(x, l, QS_SLOT_DOWN_SHARED)->weight ? c->ff_shared : 0;
+    case QS_POINT_ATTN_IN:
+    case QS_POINT_FFN_IN:
+    case QS_POINT_BLOCK:
+    case QS_POINT_HEAD: return c->n_embd;
+    case QS_POINT_EXPERTS_IN: return routed ? c->n_embd : 0;
+    case QS_POINT_EXPERTS_DOWN: return routed ? c->ff_expert : 0;
+    case QS_POINTS: break;
+    }
+    return 0;
+}
+
 static int tap(const struct qs_forward *f, size_t layer, enum qs_point point, struct qs_view in, size_t cols, size_t n,
                struct qs_err *e)
 {
@@ -82,6 +104,15 @@ static int tap(const struct qs_forward *f, size_t layer, enum qs_point point, st
             return rc;
     }
     return QS_OK;
+}
+
+/* The routes that somebody wants to see: session.c lets one tap to each such point. */
+static struct qs_tap *routes(const struct qs_forward *f, size_t layer, enum qs_point point)
+{
+    for (size_t i = 0; i < f->n_taps; i++)
+        if (f->tap[i].layer >= 0 && (size_t)f->tap[i].layer == layer && f->tap[i].point == point)
+            return &f->tap[i].tap;
+    return NULL;
 }
 
 /* ---- attention ---- */
@@ -174,8 +205,8 @@ static int dense(const struct qs_forward *f, size_t layer, struct qs_view h, str
     int rc = linear(f, layer, h, in, 2, e);
     if (rc == QS_OK)
         rc = glu(f, width, e);
-    if (rc == QS_OK && !shared)
-        rc = tap(f, layer, QS_POINT_FFN_DOWN, gate, width, f->n, e);
+    if (rc == QS_OK)
+        rc = tap(f, layer, shared ? QS_POINT_SHARED_DOWN : QS_POINT_FFN_DOWN, gate, width, f->n, e);
     return rc == QS_OK ? linear(f, layer, gate, &down, 1, e) : rc;
 }
 
@@ -209,7 +240,9 @@ static int experts(const struct qs_forward *f, size_t layer, struct qs_view h, s
                        .n_expert = c->n_expert, .n_used = c->n_expert_used, .cols = c->n_embd, .ff = c->ff_expert,
                        .softmax_after = (c->arch->flags & QS_ARCH_EXPERT_SOFTMAX_AFTER) != 0,
                        .normalise = c->expert_normalise, .scale = c->expert_scale,
-                       .glu = c->arch->glu, .alpha = c->glu_alpha, .limit = c->glu_limit } };
+                       .glu = c->arch->glu, .alpha = c->glu_alpha, .limit = c->glu_limit,
+                       .tap_in = routes(f, layer, QS_POINT_EXPERTS_IN),
+                       .tap_down = routes(f, layer, QS_POINT_EXPERTS_DOWN) } };
     int rc = record(f, &op, e);
     return rc == QS_OK && has(f, layer, QS_SLOT_DOWN_SHARED) ? shared_expert(f, layer, h, e) : rc;
 }
@@ -237,16 +270,19 @@ static int part_result(const struct qs_forward *f, size_t layer, enum qs_slot we
     return rc == QS_OK ? add(f, f->b->y, (struct qs_view){ 0 }, c->residual_scale, f->b->x, e) : rc;
 }
 
-int qs_forward_block(const struct qs_forward *f, size_t layer, struct qs_err *e)
+int qs_forward_attn(const struct qs_forward *f, size_t layer, struct qs_err *e)
 {
     struct qs_view h;
     int rc = part_input(f, layer, QS_SLOT_ATTN_NORM, &h, e);
     if (rc == QS_OK)
         rc = attention(f, layer, h, e);
-    if (rc == QS_OK)
-        rc = part_result(f, layer, QS_SLOT_ATTN_POST_NORM, e);
-    if (rc == QS_OK)
-        rc = part_input(f, layer, QS_SLOT_FFN_NORM, &h, e);
+    return rc == QS_OK ? part_result(f, layer, QS_SLOT_ATTN_POST_NORM, e) : rc;
+}
+
+int qs_forward_ffn(const struct qs_forward *f, size_t layer, struct qs_err *e)
+{
+    struct qs_view h;
+    int rc = part_input(f, layer, QS_SLOT_FFN_NORM, &h, e);
     if (rc == QS_OK)
         rc = tap(f, layer, QS_POINT_FFN_IN, h, f->x->config->n_embd, f->n, e);
     if (rc == QS_OK)
@@ -254,6 +290,12 @@ int qs_forward_block(const struct qs_forward *f, size_t layer, struct qs_err *e)
     if (rc == QS_OK)
         rc = part_result(f, layer, QS_SLOT_FFN_POST_NORM, e);
     return rc == QS_OK ? tap(f, layer, QS_POINT_BLOCK, f->b->x, f->x->config->n_embd, f->n, e) : rc;
+}
+
+int qs_forward_block(const struct qs_forward *f, size_t layer, struct qs_err *e)
+{
+    int rc = qs_forward_attn(f, layer, e);
+    return rc == QS_OK ? qs_forward_ffn(f, layer, e) : rc;
 }
 
 /* ---- the ends ---- */
@@ -265,16 +307,21 @@ int qs_forward_embed(const struct qs_forward *f, const int32_t *token, struct qs
     return record(f, &op, e);
 }
 
+int qs_forward_last_norm(const struct qs_forward *f, size_t first, size_t n, struct qs_err *e)
+{
+    const struct qs_config *c = f->x->config;
+    struct qs_forward some = *f;
+    some.n = n;
+    int rc = norm(&some, shifted(f->b->x, first * f->b->x.stride), f->b->h, 1, c->n_embd,
+                  slot(f, 0, QS_SLOT_OUTPUT_NORM)->vec, e);
+    return rc == QS_OK ? tap(f, c->n_layer, QS_POINT_HEAD, f->b->h, c->n_embd, n, e) : rc;
+}
+
 int qs_forward_head(const struct qs_forward *f, size_t first, size_t n, struct qs_err *e)
 {
     const struct qs_config *c = f->x->config;
     const struct qs_slot_place *own = slot(f, 0, QS_SLOT_OUTPUT);
-    const struct qs_view x = shifted(f->b->x, first * f->b->x.stride);
-    struct qs_forward some = *f;
-    some.n = n;
-    int rc = norm(&some, x, f->b->h, 1, c->n_embd, slot(f, 0, QS_SLOT_OUTPUT_NORM)->vec, e);
-    if (rc == QS_OK)
-        rc = tap(f, c->n_layer, QS_POINT_HEAD, f->b->h, c->n_embd, n, e);
+    int rc = qs_forward_last_norm(f, first, n, e);
     const struct qs_op head = { .kind = QS_OP_LINEAR, .n = n,
                                 .u.linear = { .precision = f->x->args.precision, .in = f->b->h, .n_mats = 1,
                                               .mat = { mat(own->weight ? own : slot(f, 0, QS_SLOT_EMBED)) },

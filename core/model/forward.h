@@ -33,6 +33,11 @@ struct qs_forward {
 
 int qs_forward_embed(const struct qs_forward *f, const int32_t *token, struct qs_err *e);
 int qs_forward_block(const struct qs_forward *f, size_t layer, struct qs_err *e);
+/* The block's halves: attention, then the feed-forward part. */
+int qs_forward_attn(const struct qs_forward *f, size_t layer, struct qs_err *e);
+int qs_forward_ffn(const struct qs_forward *f, size_t layer, struct qs_err *e);
+/* The final norm of rows [first, first + n) of b->x into b->h, and the tap on the head's input. */
+int qs_forward_last_norm(const struct qs_forward *f, size_t first, size_t n, struct qs_err *e);
 /* Logits of rows [first, first + n) of b->x into b->logits; n at most head_rows. */
 int qs_forward_head(const struct qs_forward *f, size_t first, size_t n, struct qs_err *e);
 

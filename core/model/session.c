@@ -255,23 +255,6 @@ void qs_session_watch(struct qs_session *s, qs_hidden_fn *fn, void *ctx)
     s->watch_ctx = ctx;
 }
 
-size_t qs_engine_point_cols(const struct qs_engine *x, int layer, enum qs_point point)
-{
-    const struct qs_config *c = x->config;
-    if (layer < 0 || (size_t)layer > c->n_layer || ((size_t)layer == c->n_layer) != (point == QS_POINT_HEAD))
-        return 0;
-    const size_t l = (size_t)layer;
-    switch (point) {
-    case QS_POINT_ATTN_OUT: return c->layer[l].n_head * c->dv;
-    case QS_POINT_FFN_DOWN: return qs_engine_place(x, l, QS_SLOT_ROUTER)->weight ? 0 : c->layer[l].ff;
-    case QS_POINT_ATTN_IN:
-    case QS_POINT_FFN_IN:
-    case QS_POINT_BLOCK:
-    case QS_POINT_HEAD: return c->n_embd;
-    }
-    return 0;
-}
-
 int qs_session_taps(struct qs_session *s, struct qs_tap_point *tap, size_t n, struct qs_err *e)
 {
     for (size_t i = 0; i < n; i++) {
@@ -279,6 +262,13 @@ int qs_session_taps(struct qs_session *s, struct qs_tap_point *tap, size_t n, st
         if (cols == 0 || cols != tap[i].tap.cols)
             return qs_fail(e, QS_EINVAL, "a tap of %zu columns does not fit layer %d, whose point has %zu", tap[i].tap.cols,
                            tap[i].layer, cols);
+        const bool routed = qs_point_routed(tap[i].point);
+        if (routed != (tap[i].tap.kind == QS_TAP_ROUTES))
+            return qs_fail(e, QS_EINVAL, "layer %d: routed experts are tapped with their routes, and nothing else is",
+                           tap[i].layer);
+        for (size_t k = 0; routed && k < i; k++)
+            if (tap[k].layer == tap[i].layer && tap[k].point == tap[i].point)
+                return qs_fail(e, QS_EINVAL, "layer %d: one tap shows the routes of a point, not two", tap[i].layer);
     }
     s->tap = n ? tap : NULL;
     s->n_taps = n;
@@ -444,7 +434,11 @@ int qs_session_embed(struct qs_session *s, const int32_t *token, size_t n, float
     return rc == QS_OK ? read_result(s, n, hidden, e) : rc;
 }
 
-int qs_session_block(struct qs_session *s, size_t layer, size_t pos, size_t n, float *hidden, struct qs_err *e)
+/* What is recorded by a part of the forward pass for rows of the hidden state at positions pos ...; they become its
+ * result. */
+typedef int part_fn(const struct qs_forward *f, size_t layer, struct qs_err *e);
+
+static int piece(struct qs_session *s, part_fn *part, size_t layer, size_t pos, size_t n, float *hidden, struct qs_err *e)
 {
     struct qs_device *d = s->x->device;
     const struct qs_forward f = step_of(s, pos, n);
@@ -454,18 +448,24 @@ int qs_session_block(struct qs_session *s, size_t layer, size_t pos, size_t n, f
                      pos + n - 1);
     if (rc == QS_OK)
         rc = write_hidden(s, n, hidden, e);
-    if (rc == QS_OK)
+    if (rc == QS_OK && part != qs_forward_ffn)
         rc = write_angles(s, pos, n, e);
     if (rc == QS_OK)
         rc = d->begin(d, e);
     if (rc == QS_OK)
-        rc = qs_forward_block(&f, layer, e);
+        rc = part(&f, layer, e);
     if (rc == QS_OK)
         rc = submit(s, e);
     return rc == QS_OK ? read_result(s, n, hidden, e) : rc;
 }
 
-int qs_session_head(struct qs_session *s, const float *hidden, size_t n, float *logits, struct qs_err *e)
+int qs_session_block(struct qs_session *s, size_t layer, size_t pos, size_t n, float *hidden, struct qs_err *e)
+{
+    return piece(s, qs_forward_block, layer, pos, n, hidden, e);
+}
+
+/* The final norm, and logits where they are wanted: without, it is there for a tap on the head's input. */
+static int head(struct qs_session *s, const float *hidden, size_t n, float *logits, struct qs_err *e)
 {
     struct qs_device *d = s->x->device;
     const struct qs_forward f = step_of(s, 0, n);
@@ -474,7 +474,25 @@ int qs_session_head(struct qs_session *s, const float *hidden, size_t n, float *
         rc = write_hidden(s, n, hidden, e);
     if (rc == QS_OK)
         rc = d->begin(d, e);
+    if (rc == QS_OK && !logits)
+        rc = qs_forward_last_norm(&f, 0, n, e);
     if (rc == QS_OK)
-        rc = heads(s, &f, 0, logits, e);
+        rc = heads(s, &f, logits ? 0 : n, logits, e);
     return rc == QS_OK ? qs_engine_intact(s->x, e) : rc;
+}
+
+int qs_session_half(struct qs_session *s, size_t layer, enum qs_half half, size_t pos, size_t n, float *hidden,
+                    struct qs_err *e)
+{
+    const size_t last = s->x->config->n_layer;
+    if ((unsigned)half > QS_HALF_HEAD || (half == QS_HALF_HEAD && layer != last))
+        return qs_fail(e, QS_EINVAL, "layer %zu has no half %d (the head's norm is layer %zu)", layer, (int)half, last);
+    if (half == QS_HALF_HEAD)
+        return head(s, hidden, n, NULL, e);
+    return piece(s, half == QS_HALF_ATTN ? qs_forward_attn : qs_forward_ffn, layer, pos, n, hidden, e);
+}
+
+int qs_session_head(struct qs_session *s, const float *hidden, size_t n, float *logits, struct qs_err *e)
+{
+    return head(s, hidden, n, logits, e);
 }

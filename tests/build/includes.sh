@@ -15,7 +15,8 @@ function floor(path) {
     if (path ~ /^core\/(how\.[ch]|report\/table\.h)$/) return 30
     if (path ~ /^core\/(job|format|text)\//) return 30
     if (path ~ /^core\/model\//) return 31
-    if (path ~ /^core\/(quant|calib|eval)\//) return 32
+    if (path ~ /^core\/(quant|eval)\//) return 32
+    if (path ~ /^core\/calib\//) return 32.3
     if (path ~ /^core\/chat\//) return 32.5
     if (path ~ /^core\/report\//) return 33
     if (path ~ /^core\//) return 34

@@ -122,11 +122,11 @@ static double product(const float *w, const double *x, size_t cols)
     return sum;
 }
 
-static void one_expert(const struct mixture *x, const double *in, size_t e, double weight, double *out)
+/* What enters down of expert e. */
+static void inner(const struct mixture *x, const double *in, size_t e, double *h)
 {
     const struct shape *s = &x->s;
     const size_t wide = s->fused ? 2 * FF : FF;
-    double h[FF];
     for (size_t i = 0; i < FF; i++) {
         const float *gate = s->fused ? x->up.w + (e * wide + i) * COLS : x->gate.w + (e * FF + i) * COLS;
         const size_t up = e * wide + (s->fused ? FF + i : i);
@@ -134,8 +134,34 @@ static void one_expert(const struct mixture *x, const double *in, size_t e, doub
                          (!s->bias ? 0 : (double)(s->fused ? x->up_bias[e * wide + i] : x->gate_bias[e * FF + i]));
         h[i] = glu(s, g, product(x->up.w + up * COLS, in, COLS) + (s->bias ? (double)x->up_bias[up] : 0));
     }
+}
+
+static void one_expert(const struct mixture *x, const double *in, size_t e, double weight, double *out)
+{
+    const struct shape *s = &x->s;
+    double h[FF];
+    inner(x, in, e, h);
     for (size_t i = 0; i < COLS; i++)
         out[i] += weight * (product(x->down.w + (e * COLS + i) * FF, h, FF) + (s->bias ? (double)x->down_bias[e * COLS + i] : 0));
+}
+
+/* The very logits of the router, so that ties are ties, and who is in use. */
+static void choice(const struct mixture *x, const float *in, float *logits, bool *use)
+{
+    const struct shape *s = &x->s;
+    const struct qs_dot j = { x->router.bytes, COLS * 4, EXPERTS, COLS, (const uint8_t *)in, 0, 1, logits, EXPERTS };
+    qs_dot_ops(QS_F32)->f32(&j);
+    for (size_t e = 0; e < EXPERTS; e++) {
+        logits[e] += s->bias ? x->router_bias[e] : 0;
+        use[e] = false;
+    }
+    for (size_t u = 0; u < s->used; u++) {
+        size_t best = EXPERTS;
+        for (size_t e = 0; e < EXPERTS; e++)
+            if (!use[e] && (best == EXPERTS || logits[e] > logits[best]))
+                best = e;
+        use[best] = true;
+    }
 }
 
 static void expected(const struct mixture *x, size_t t, double *out)
@@ -144,21 +170,11 @@ static void expected(const struct mixture *x, size_t t, double *out)
     const float *in = x->r.data[0] + 1 + t * (COLS + 2);
     float logits[EXPERTS];
     double input[COLS], weight[EXPERTS], sum = 0, chosen = 0;
-    bool use[EXPERTS] = { false };
-    const struct qs_dot j = { x->router.bytes, COLS * 4, EXPERTS, COLS, (const uint8_t *)in, 0, 1, logits, EXPERTS };
-    qs_dot_ops(QS_F32)->f32(&j); /* the very logits, so that ties are ties */
+    bool use[EXPERTS];
+    choice(x, in, logits, use);
     for (size_t k = 0; k < COLS; k++) {
         input[k] = in[k];
         out[k] = 0;
-    }
-    for (size_t e = 0; e < EXPERTS; e++)
-        logits[e] += s->bias ? x->router_bias[e] : 0;
-    for (size_t u = 0; u < s->used; u++) {
-        size_t best = EXPERTS;
-        for (size_t e = 0; e < EXPERTS; e++)
-            if (!use[e] && (best == EXPERTS || logits[e] > logits[best]))
-                best = e;
-        use[best] = true;
     }
     for (size_t e = 0; e < EXPERTS; e++) {
         weight[e] = exp((double)logits[e]);
@@ -210,6 +226,153 @@ static void test_experts(void **state)
         one_shape(&shapes[i]);
 }
 
+/* ---- taps ---- */
+
+struct taps {
+    struct qs_tap in, down;
+    size_t room;
+};
+
+static void make_taps(struct taps *t, size_t room)
+{
+    *t = (struct taps){ { .kind = QS_TAP_ROUTES, .cols = COLS, .max_rows = room },
+                        { .kind = QS_TAP_ROUTES, .cols = FF, .max_rows = room }, room };
+    for (int i = 0; i < 2; i++) {
+        struct qs_tap *tap = i ? &t->down : &t->in;
+        tap->rows = calloc(room + 1, tap->cols * sizeof *tap->rows);
+        tap->pair_row = calloc(room + 1, sizeof *tap->pair_row);
+        tap->pair_expert = calloc(room + 1, sizeof *tap->pair_expert);
+        assert_true(tap->rows && tap->pair_row && tap->pair_expert);
+    }
+}
+
+static void free_taps(struct taps *t)
+{
+    for (int i = 0; i < 2; i++) {
+        free((i ? &t->down : &t->in)->rows);
+        free((i ? &t->down : &t->in)->pair_row);
+        free((i ? &t->down : &t->in)->pair_expert);
+    }
+}
+
+/* Runs the mixture with taps, in cuts of `step` tokens. */
+static void tapped(const struct mixture *x, struct taps *t, unsigned threads, size_t step)
+{
+    struct qs_pool *pool = NULL;
+    struct qs_device *d;
+    struct qs_buf *buf[2];
+    struct qs_err e = QS_ERR_INIT;
+    float *out = malloc(x->r.floats[1] * sizeof *out);
+    if (threads)
+        assert_int_equal(qs_pool_new(threads, &pool, NULL), QS_OK);
+    assert_int_equal(qs_cpu_device_new(pool, &d, NULL), QS_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(d->buf_new(d, x->r.floats[i] * 4, &buf[i], NULL), QS_OK);
+        assert_int_equal(d->buf_write(d, buf[i], 0, x->r.data[i], x->r.floats[i] * 4, NULL), QS_OK);
+    }
+    assert_int_equal(d->begin(d, NULL), QS_OK);
+    for (size_t at = 0; at < x->s.n; at += step) {
+        struct qs_op op = x->r.op;
+        op.n = x->s.n - at < step ? x->s.n - at : step;
+        op.u.experts.in = (struct qs_view){ buf[0], op.u.experts.in.at + at * (COLS + 2), COLS + 2 };
+        op.u.experts.out = (struct qs_view){ buf[1], at * COLS, COLS };
+        op.u.experts.tap_in = &t->in;
+        op.u.experts.tap_down = &t->down;
+        if (d->record(d, &op, &e) != QS_OK)
+            fail_msg("%s", e.msg);
+    }
+    assert_int_equal(d->submit(d, QS_PRIO_JOB, NULL), QS_OK);
+    assert_int_equal(d->buf_read(d, buf[1], 0, out, x->r.floats[1] * 4, NULL), QS_OK);
+    assert_memory_equal(out, x->r.want[1], x->r.floats[1] * 4); /* looking changes nothing */
+    d->buf_free(d, buf[0]);
+    d->buf_free(d, buf[1]);
+    d->free(d);
+    qs_pool_free(pool);
+    free(out);
+}
+
+/* Pair by pair: the experts that double precision chooses, the input as it was, and what enters down. */
+static void check_taps(const struct mixture *x, const struct taps *t)
+{
+    const struct shape *s = &x->s;
+    double error = 0, size = 0;
+    const size_t pairs = s->n * s->used < t->room ? s->n * s->used : t->room;
+    assert_int_equal(t->in.n_rows, pairs);
+    assert_int_equal(t->down.n_rows, pairs);
+    assert_int_equal(t->in.count, s->n);
+    assert_int_equal(t->down.count, s->n);
+    for (size_t i = 0; i < pairs; i++) {
+        const size_t row = i / s->used;
+        const float *in = x->r.data[0] + 1 + row * (COLS + 2);
+        float logits[EXPERTS];
+        bool use[EXPERTS];
+        double input[COLS], h[FF];
+        size_t e = 0;
+        choice(x, in, logits, use);
+        for (size_t left = i % s->used; !use[e] || left-- > 0; e++) /* the so-many-th of those in use */
+            ;
+        assert_int_equal(t->in.pair_row[i], row);
+        assert_int_equal(t->in.pair_expert[i], e);
+        assert_int_equal(t->down.pair_row[i], row);
+        assert_int_equal(t->down.pair_expert[i], e);
+        assert_memory_equal(t->in.rows + i * COLS, in, COLS * sizeof *in);
+        for (size_t k = 0; k < COLS; k++)
+            input[k] = in[k];
+        inner(x, input, e, h);
+        for (size_t k = 0; k < FF; k++) {
+            const double off = (double)t->down.rows[i * FF + k] - h[k];
+            if (s->precision == QS_EXACT && !(fabs(off) <= 2e-5 * (1 + fabs(h[k]))))
+                fail_msg("%s: pair %zu, value %zu is off by %g", s->name, i, k, off);
+            error += off * off;
+            size += h[k] * h[k];
+        }
+    }
+    if (!(sqrt(error / size) < (s->precision == QS_EXACT ? 1e-5 : 0.04)))
+        fail_msg("%s: relative error %g", s->name, sqrt(error / size));
+}
+
+static void same_taps(const struct qs_tap *a, const struct qs_tap *b)
+{
+    assert_int_equal(a->n_rows, b->n_rows);
+    assert_memory_equal(a->pair_row, b->pair_row, a->n_rows * sizeof *a->pair_row);
+    assert_memory_equal(a->pair_expert, b->pair_expert, a->n_rows * sizeof *a->pair_expert);
+    assert_memory_equal(a->rows, b->rows, a->n_rows * a->cols * sizeof *a->rows);
+}
+
+static void test_taps(void **state)
+{
+    (void)state;
+    static const struct shape shapes[] = {
+        { "taps", 11, 2, QS_F32, QS_F32, QS_EXACT, false, true, false, true, true, 1, QS_GLU_SILU },
+        { "taps, fused", 7, 3, QS_F16, QS_Q8_0, QS_EXACT, true, true, true, false, false, 2, QS_GLU_OAI },
+        { "taps, fast", 13, 2, QS_Q8_0, QS_Q8_0, QS_FAST, false, true, false, true, false, 1, QS_GLU_SILU },
+        { "taps, several slices", 150, 4, QS_F32, QS_F32, QS_EXACT, false, false, false, true, false, 1, QS_GLU_SILU },
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct mixture x = make(&shapes[i]);
+        const size_t n = shapes[i].n, room = n * shapes[i].used;
+        struct taps whole, cut;
+        rig_run(&x.r);
+        make_taps(&whole, room);
+        tapped(&x, &whole, 0, n);
+        check_taps(&x, &whole);
+        for (unsigned threads = 1; threads < 5; threads++) {
+            make_taps(&cut, room);
+            tapped(&x, &cut, threads, threads % 2 ? 3 : 8);
+            same_taps(&whole.in, &cut.in);
+            same_taps(&whole.down, &cut.down);
+            free_taps(&cut);
+        }
+        make_taps(&cut, room / 2 + 1); /* the first that come, whatever the cut */
+        tapped(&x, &cut, 2, 5);
+        check_taps(&x, &cut);
+        assert_int_equal(cut.in.pair_expert[room / 2 + 1] | cut.down.pair_row[room / 2 + 1], 0);
+        free_taps(&cut);
+        free_taps(&whole);
+        free_mixture(&x);
+    }
+}
+
 /* Logits that are no numbers choose somebody, and the result shows it. */
 static void test_nan(void **state)
 {
@@ -249,6 +412,16 @@ static void test_refused(void **state)
     BAD(u.experts.out = x.r.op.u.experts.in, QS_EINVAL);
     BAD(u.experts.ff = FF + 1, QS_EINVAL);
     BAD(u.experts.glu = (enum qs_glu_kind)9, QS_EINVAL);
+    uint32_t room[4];
+    struct qs_tap tap = { .kind = QS_TAP_ROUTES, .cols = FF, .max_rows = 4, .pair_row = room, .pair_expert = room };
+    BAD(u.experts.tap_down = &tap, QS_OK);
+    BAD(u.experts.tap_in = &tap, QS_EINVAL); /* another width */
+    tap.pair_row = NULL;
+    BAD(u.experts.tap_down = &tap, QS_EINVAL);
+    tap.max_rows = 0; /* counts only */
+    BAD(u.experts.tap_down = &tap, QS_OK);
+    tap.kind = QS_TAP_FINITE;
+    BAD(u.experts.tap_down = &tap, QS_EINVAL);
     free_mixture(&x);
 }
 
@@ -256,6 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_taps),
         cmocka_unit_test(test_nan),
         cmocka_unit_test(test_refused),
     };

@@ -1,0 +1,61 @@
+/* fit.h - bytes in, recipe out: the type of every tensor that costs least KL divergence under a budget.
+ *
+ * Minimise sum over groups of cost(group, type) with sum of bytes(group, type) <= budget; a group is one tensor, or
+ * several that are tied. cost(tensor, type) = a(tensor) * e(tensor, type)^2: e the best relative output error that is known (method GPTQ, else imatrix,
+ * else the survey's weighted or plain error), a = measured KLD per squared error from one swap, where it was measured; else the
+ * median of its role, else of all, else 1. Lower convex hulls and bisection on the multiplier, then exact repair by
+ * exchanges, then, where it is small enough, branch and bound that proves the optimum.
+ */
+#ifndef QS_CALIB_FIT_H
+#define QS_CALIB_FIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "core/calib/statistics.h"
+#include "core/quant/plan.h"
+#include "core/quant/recipe.h"
+#include "core/quant/survey.h"
+
+/* ---- the solver alone ---- */
+struct qs_fit_option { int type; uint64_t bytes; double cost; };
+struct qs_fit_group { const struct qs_fit_option *option; size_t n; }; /* ascending bytes */
+struct qs_fit_result { size_t *choice; double cost; uint64_t bytes; double bound /* no solution costs less */; bool exact; };
+int qs_fit_solve(const struct qs_fit_group *g, size_t n, uint64_t budget, struct qs_fit_result *out, struct qs_err *e); /* QS_ELIMIT: even the smallest is larger */
+void qs_fit_result_free(struct qs_fit_result *r);
+
+/* ---- budgets as people say them: "4.2GiB", "900 MiB", "4.5 bpw", "fits in 8 GiB with 8k context" (and cache type) ---- */
+struct qs_budget { uint64_t bytes /* of tensors */; uint64_t kv, overhead; double bpw; char text[96]; };
+int qs_budget_parse(const char *text, const struct qs_model *m, struct qs_budget *out, struct qs_err *e);
+
+/* ---- a model ---- */
+enum qs_fit_how { QS_FIT_SWAP /* own swap */, QS_FIT_ROLE /* median of its role */, QS_FIT_ALL, QS_FIT_ERROR /* errors alone */ };
+struct qs_fit_choice {             /* of one tensor: why */
+    int type; double error, cost; enum qs_fit_how how; enum qs_calib_method method; bool pinned;
+    int up; uint64_t up_bytes; double up_saves; /* the next step up: type (QS_TYPE_NONE: none), bytes more, KLD less */
+    int down; uint64_t down_bytes; double down_costs;
+};
+struct qs_fit_args {
+    const struct qs_model *model;
+    const struct qs_recipe *recipe;      /* its pins are respected; its options stay */
+    const struct qs_statistics *statistics; /* may be NULL */
+    const struct qs_survey *survey;
+    struct qs_budget budget;
+    bool tie;                            /* q k v, gate up, and experts of a layer get one type */
+    const int *type; size_t n_types;     /* allowed; NULL: the ladder */
+};
+struct qs_fit {
+    struct qs_recipe *recipe;            /* pins for all that differ from what a preset gives */
+    struct qs_fit_choice *choice;        /* per model tensor */
+    uint64_t bytes; double bpw, predicted, bound; bool exact;
+    char *base;                          /* what its costs were made from, for people */
+};
+int qs_fit_run(const struct qs_fit_args *a, struct qs_fit **out, struct qs_err *e);
+void qs_fit_free(struct qs_fit *f);
+struct qs_fit_point { uint64_t bytes; double bpw, predicted; };
+int qs_fit_frontier(const struct qs_fit_args *a, size_t n, struct qs_fit_point *out, size_t *made, struct qs_err *e);
+/* Predicted KLD of any plan by the same costs; NaN where a tensor's cost is not known. */
+double qs_fit_predict(const struct qs_fit_args *a, const struct qs_plan *p);
+
+#endif

@@ -1,0 +1,39 @@
+/* hessian.h - H = X^T X / tokens of the inputs of a matrix, and, where two models are compared, (X0 - X)^T X / tokens.
+ *
+ * Single precision, rows added in fixed chunks of QS_HESSIAN_CHUNK in order, each chunk by OpenBLAS in panels of fixed
+ * size spread over the pool: the same bits for any thread count on one machine. Memory: 4 * cols^2 bytes each.
+ */
+#ifndef QS_CALIB_HESSIAN_H
+#define QS_CALIB_HESSIAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/pool.h"
+
+#define QS_HESSIAN_CHUNK 512 /* rows */
+
+struct qs_hessian {
+    size_t cols;
+    uint64_t rows;      /* added */
+    float *h;           /* cols * cols: sums until qs_hessian_end, which fills both triangles and divides by rows */
+    float *cross;       /* cols * cols, (X0 - X)^T X; NULL: not asked for */
+    uint64_t nonfinite; /* rows that hold a NaN or an infinity: they are left out */
+    uint64_t first_bad; /* number of the first such row */
+    /* private */
+    struct qs_pool *pool;
+    enum qs_prio prio;
+    float *buffer, *buffer0;
+    size_t held;
+};
+
+uint64_t qs_hessian_need(size_t cols, bool cross);
+int qs_hessian_new(size_t cols, bool cross, struct qs_pool *pool, enum qs_prio prio, struct qs_hessian **out, struct qs_err *e);
+void qs_hessian_free(struct qs_hessian *h);
+/* n rows, stride floats apart; x0: the same rows of the original model (with cross), else NULL. */
+int qs_hessian_add(struct qs_hessian *h, const float *x, const float *x0, size_t n, size_t stride, struct qs_err *e);
+int qs_hessian_end(struct qs_hessian *h, struct qs_err *e);
+/* sum over rows r of (d_r H d_r^T), d rows * cols: output error of a weight error; in double, fixed order. */
+int qs_hessian_energy(const struct qs_hessian *h, const float *d, size_t rows, double *out, struct qs_err *e);
+
+#endif
