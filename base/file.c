@@ -371,10 +371,10 @@ static int create_beside(const char *path, struct qs_str *tmp, int *fd, struct q
 }
 
 /* Messages name the target: the temporary name means nothing to anybody. */
-static int write_and_close(int fd, const void *data, size_t len, const char *target, struct qs_err *e)
+static int write_and_close(int fd, qs_file_pieces_fn *write, void *ctx, const char *target, struct qs_err *e)
 {
     struct stat old;
-    int rc = qs_pwrite_all(fd, data, len, 0, target, e);
+    int rc = write(ctx, fd, target, e);
     if (!rc && stat(target, &old) == 0)
         (void)fchmod(fd, old.st_mode & 07777); /* the permissions of the file it replaces; best effort */
     if (!rc && fsync(fd) != 0)
@@ -384,7 +384,7 @@ static int write_and_close(int fd, const void *data, size_t len, const char *tar
     return rc;
 }
 
-int qs_file_write_atomic(const char *path, const void *data, size_t len, bool overwrite, struct qs_err *e)
+int qs_file_write_pieces(const char *path, qs_file_pieces_fn *write, void *ctx, bool overwrite, struct qs_err *e)
 {
     char resolved[PATH_MAX];
     const char *target = path;
@@ -398,7 +398,7 @@ int qs_file_write_atomic(const char *path, const void *data, size_t len, bool ov
     struct qs_str tmp = QS_STR_INIT;
     rc = create_beside(target, &tmp, &fd, e);
     if (!rc) {
-        rc = write_and_close(fd, data, len, target, e);
+        rc = write_and_close(fd, write, ctx, target, e);
         bool written = !rc;
         if (written)
             rc = rename_checked(tmp.data, target, overwrite, e);
@@ -407,6 +407,20 @@ int qs_file_write_atomic(const char *path, const void *data, size_t len, bool ov
     }
     qs_str_free(&tmp);
     return rc;
+}
+
+struct one_piece { const void *data; size_t len; };
+
+static int write_one(void *ctx, int fd, const char *path, struct qs_err *e)
+{
+    const struct one_piece *p = ctx;
+    return qs_pwrite_all(fd, p->data, p->len, 0, path, e);
+}
+
+int qs_file_write_atomic(const char *path, const void *data, size_t len, bool overwrite, struct qs_err *e)
+{
+    struct one_piece p = { data, len };
+    return qs_file_write_pieces(path, write_one, &p, overwrite, e);
 }
 
 /* --- lock and free space ------------------------------------------------------------------------------------------ */
@@ -436,6 +450,31 @@ done:
     if (errno == EAGAIN || errno == EACCES || errno == EWOULDBLOCK)
         return qs_fail(e, QS_EBUSY, "'%s' is in use by another process", path);
     return qs_fail_errno(e, errno, "cannot lock '%s'", path);
+}
+
+int qs_file_open_locked(const char *path, const char *what, int *fd_out, uint64_t *size, struct qs_err *e)
+{
+    for (int tries = 0; tries < 100; tries++) { /* a finished run removes or renames what it locked */
+        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+        if (fd < 0 && errno == ELOOP)
+            return qs_fail_advise(e, QS_EEXISTS, QS_ADVISE_OTHER_OUTPUT,
+                                  "%s is a symbolic link, which no %s of ours is and nothing is written through", path, what);
+        if (fd < 0)
+            return qs_fail_errno(e, errno, "cannot open the %s %s", what, path);
+        const int rc = qs_file_lock(fd, path, e);
+        if (rc) {
+            close(fd);
+            return rc;
+        }
+        struct stat by_fd, by_path;
+        if (!fstat(fd, &by_fd) && !lstat(path, &by_path) && by_fd.st_ino == by_path.st_ino && by_fd.st_dev == by_path.st_dev) {
+            *fd_out = fd;
+            *size = (uint64_t)by_fd.st_size;
+            return QS_OK;
+        }
+        close(fd);
+    }
+    return qs_fail(e, QS_EBUSY, "%s: keeps being replaced by another process", path);
 }
 
 int qs_file_free_space(const char *path_in_fs, uint64_t *bytes, struct qs_err *e)

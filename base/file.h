@@ -18,6 +18,9 @@ int qs_file_read_any(const char *path, size_t max, char **data, size_t *len, str
 /* Writes PATH.tmp.XXXXXX beside it, fsyncs, renames over `path`. With `overwrite` false an existing file is
  * QS_EEXISTS. A link stays a link; permissions of a replaced file are kept. Only regular files are replaced. */
 int qs_file_write_atomic(const char *path, const void *data, size_t len, bool overwrite, struct qs_err *e);
+/* The same of bytes that come piece by piece: `write` puts them into fd (qs_pwrite_all), messages name `path`. */
+typedef int qs_file_pieces_fn(void *ctx, int fd, const char *path, struct qs_err *e);
+int qs_file_write_pieces(const char *path, qs_file_pieces_fn *write, void *ctx, bool overwrite, struct qs_err *e);
 
 /* Can a file be written here? Refuses folders, devices, pipes and sockets (QS_EINVAL), a file that exists unless
  * `overwrite` (QS_EEXISTS), a folder that does not exist (QS_ENOTFOUND) or cannot be written (QS_EIO); advises
@@ -44,6 +47,9 @@ int qs_file_free_space(const char *path_in_fs, uint64_t *bytes, struct qs_err *e
 /* Advisory exclusive lock on a descriptor open for writing: QS_EBUSY when another process (or another open
  * description of this one) holds it. Ends with close. */
 int qs_file_lock(int fd, const char *path, struct qs_err *e);
+/* Opens a file of ours that grows while work goes on (a journal), makes it where there is none, and locks it; afterwards
+ * the path still names what was locked. Nothing is opened through a symbolic link (QS_EEXISTS). what: "journal". */
+int qs_file_open_locked(const char *path, const char *what, int *fd, uint64_t *size, struct qs_err *e);
 
 /* XDG places: kind "config", "cache", "state" or "data" -> .../quantscape[/sub]; replaces `out`. qs_xdg_dir creates
  * what is missing, qs_xdg_path touches nothing. */

@@ -186,7 +186,7 @@ void qs_pool_free(struct qs_pool *p)
 
 unsigned qs_pool_threads(const struct qs_pool *p)
 {
-    return p->threads;
+    return p ? p->threads : 1;
 }
 
 bool qs_pool_wanted(const struct qs_pool *p, enum qs_prio prio)
@@ -238,9 +238,9 @@ void qs_pool_run(struct qs_pool *p, enum qs_prio prio, size_t n, size_t grain, q
         return;
     struct region r = { .fn = fn, .ctx = ctx, .n = n, .grain = grain ? grain : 1 };
     r.chunks = (n - 1) / r.grain + 1;
-    const struct frame *nested = frame_of(p);
-    if (nested) {
-        run_inline(&r, nested->index);
+    const struct frame *nested = p ? frame_of(p) : NULL;
+    if (nested || !p) {
+        run_inline(&r, nested ? nested->index : 0);
         return;
     }
     pthread_mutex_lock(&p->lock);

@@ -22,11 +22,12 @@ struct qs_pool;
 /* threads == 0: physical cores in our affinity mask. */
 int  qs_pool_new(unsigned threads, struct qs_pool **out, struct qs_err *e);
 void qs_pool_free(struct qs_pool *p);
-unsigned qs_pool_threads(const struct qs_pool *p);
+unsigned qs_pool_threads(const struct qs_pool *p); /* NULL: 1 */
 
 typedef void qs_work_fn(void *ctx, size_t begin, size_t end, unsigned thread); /* thread < qs_pool_threads() */
 
-/* Runs fn over [0, n) in chunks of at most `grain` items; returns when all are done. Never fails. */
+/* Runs fn over [0, n) in chunks of at most `grain` items; returns when all are done. Never fails. NULL: no pool, all
+ * of it on the caller's thread, as thread 0. */
 void qs_pool_run(struct qs_pool *p, enum qs_prio prio, size_t n, size_t grain, qs_work_fn *fn, void *ctx);
 
 /* True when somebody with a higher priority than `prio` waits for the lease: end your region soon. */

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/unicode.h"
+#include "core/quant/store.h"
 
 enum { ENDED_MOST = 100 }; /* jobs kept that have ended */
 
@@ -42,6 +43,9 @@ void qs_wb_job_free(struct qs_wb_job *j)
     qs_candidate_unref(j->candidate);
     qs_plan_free(j->plan);
     qs_wb_eval_unref(j->eval);
+    qs_wb_calib_unref(j->calib);
+    qs_store_unref(j->store);
+    qs_wb_fit_free(j->fit);
     qs_wb_sources_unref(j->made);
     qs_wb_sources_unref(j->src);
     if (j->free_ctx)
@@ -200,7 +204,7 @@ int qs_workbench_job_resume(struct qs_workbench *w, unsigned id, struct qs_err *
     if (j->job || j->pub.status.state == QS_JOB_DONE)
         return qs_fail(e, QS_EINVAL, "%s: %s", j->pub.status.title, j->job ? "it still runs" : "it is done");
     if (!j->kind->resume)
-        return qs_fail(e, QS_EUNSUPPORTED, "%s: only writing, measuring and the candidate can be resumed",
+        return qs_fail(e, QS_EUNSUPPORTED, "%s: only writing, calibrating, measuring and the candidate can be resumed",
                        j->pub.status.title);
     return j->kind->resume(w, j, e);
 }
@@ -330,6 +334,7 @@ bool qs_workbench_poll(struct qs_workbench *w)
     for (size_t i = 0; i < w->n_jobs; i++)
         if (w->job[i]->job)
             changed |= look(w->job[i]);
+    changed |= qs_wb_calib_poll(w); /* before its end is told */
     for (size_t i = 0; i < w->n_jobs; i++)
         if (has_ended(w->job[i])) {
             take_in(w, w->job[i]);
@@ -388,6 +393,7 @@ static void opening_ended(struct qs_workbench *w, struct qs_wb_job *j)
         qs_wb_jobs_of_sources_cancel(w, w->doc->src);
     qs_wb_doc_free(w->doc);
     qs_wb_eval_forget(w);
+    qs_wb_fit_forget(w);
     w->doc = j->opened;
     j->opened = NULL;
     w->seen_survey = 0;
@@ -490,6 +496,8 @@ void qs_workbench_free(struct qs_workbench *w)
         qs_wb_job_free(w->job[i]);
     qs_wb_zoom_unref(w->zoom);
     qs_wb_eval_free(w);
+    qs_wb_calib_free(w);
+    qs_wb_fit_free(w->fit);
     qs_wb_doc_free(w->doc);
     qs_log_free(w->log);
     qs_free(w->job);

@@ -38,6 +38,9 @@
 #define QS_WORKBENCH_ZOOM_BINS 1024 /* of a zoom's channel profiles */
 
 struct qs_workbench;
+struct qs_statistics;
+struct qs_outputs;
+struct qs_store;
 
 struct qs_workbench_args {
     struct qs_pool *pool;  /* outlives the workbench */
@@ -69,6 +72,9 @@ struct qs_total_error {     /* of all tensors under the recipe */
 struct qs_doc {             /* read-only for everybody else; valid until the next call that edits, opens or polls */
     struct qs_model *model;
     const struct qs_imatrix *imatrix; const char *imatrix_path; /* NULL: none */
+    const struct qs_statistics *statistics; /* what the same file knows beside (core/calib/statistics.h); NULL: nothing */
+    struct qs_outputs *outputs;     /* output errors of types, from the statistics (core/calib/output.h); NULL: none */
+    struct qs_store *store; const char *store_path; /* calibrated weights that plans use; NULL: none */
     const struct qs_recipe *recipe; /* at first the preset, steady; a file that is loaded says so or does not */
     const struct qs_plan *plan;     /* made with foretell: its problems stand in it */
     struct qs_survey *survey;
@@ -204,7 +210,7 @@ void qs_workbench_let_go(struct qs_wb_model *m); /* NULL allowed */
 /* ---- jobs ---------------------------------------------------------------------------------------------------- */
 
 enum qs_work_kind { QS_WORK_OPEN, QS_WORK_IMATRIX, QS_WORK_SURVEY, QS_WORK_ZOOM, QS_WORK_WRITE, QS_WORK_CANDIDATE,
-                    QS_WORK_EVALUATE, QS_WORK_OTHER };
+                    QS_WORK_EVALUATE, QS_WORK_CALIBRATE, QS_WORK_OTHER };
 
 struct qs_work {
     unsigned id;                     /* from 1, never used again */
@@ -230,8 +236,8 @@ const struct qs_work *qs_workbench_job(const struct qs_workbench *w, size_t i);
 const struct qs_work *qs_workbench_job_by_id(const struct qs_workbench *w, unsigned id); /* NULL: dismissed */
 void qs_workbench_job_pause(struct qs_workbench *w, unsigned id, bool paused);
 void qs_workbench_job_cancel(struct qs_workbench *w, unsigned id);
-/* A write that was cancelled or failed goes on where it stopped (a new job, with the plan it had); a survey of the open
- * document starts again. */
+/* A write or calibration that was cancelled or failed goes on where it stopped (a new job, with the plan it had); a
+ * survey of the open document starts again. */
 int qs_workbench_job_resume(struct qs_workbench *w, unsigned id, struct qs_err *e);
 void qs_workbench_job_dismiss(struct qs_workbench *w, unsigned id);         /* an ended one leaves the list */
 /* Any other work (QS_WORK_OTHER) on a thread of its own: it stands in the list, wakes the owner and is polled, paused

@@ -95,7 +95,8 @@ const struct qs_wb_kind qs_wb_candidate_kind = { .kind = QS_WORK_CANDIDATE, .wor
 /* A candidate of the plan as it is now, with all that is there already. */
 static int begin(const struct qs_wb_doc *d, struct qs_wb_job *j, struct qs_err *e)
 {
-    const struct qs_plan_args args = { .imatrix = d->src->imatrix, .allow_requantize = d->pub.allow_requantize };
+    const struct qs_plan_args args = { .imatrix = d->src->imatrix, .allow_requantize = d->pub.allow_requantize,
+                                       .store = d->store };
     int rc = qs_plan_make(d->pub.model, d->pub.recipe, &args, &j->plan, e);
     if (!rc)
         rc = qs_candidate_new(j->plan, d->candidate.candidate, &j->candidate, e);

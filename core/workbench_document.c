@@ -11,6 +11,9 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "core/calib/inputs.h"
+#include "core/calib/output.h"
+#include "core/quant/store.h"
 
 int qs_wb_no_document(struct qs_err *e)
 {
@@ -40,6 +43,9 @@ static void sources_free(struct qs_wb_sources *s)
         qs_free(s->lane[i].want);
     pthread_mutex_destroy(&s->lock);
     qs_free(s->imatrix_path);
+    qs_outputs_free(s->outputs);
+    qs_statistics_free(s->statistics);
+    qs_inputs_free(s->inputs);
     qs_free(s);
 }
 
@@ -121,7 +127,7 @@ int qs_wb_doc_plan(const struct qs_wb_doc *d, const struct qs_wb_sources *src, c
                 bool baseline, struct qs_wb_plans *out, struct qs_err *e)
 {
     const struct qs_plan_args args = { .imatrix = src->imatrix, .allow_requantize = allow_requantize,
-                                      .foretell = true };
+                                       .foretell = true, .store = d->store };
     struct qs_wb_plans p = { 0 };
     p.keep_baseline = !baseline && r->preset == d->made.plan->recipe->preset;
     int rc = qs_plan_make(src->model->model, r, &args, &p.plan, e);
@@ -142,6 +148,10 @@ void qs_wb_doc_refresh(struct qs_wb_doc *d)
     x->model = d->src->model->model;
     x->imatrix = d->src->imatrix;
     x->imatrix_path = d->src->imatrix_path;
+    x->statistics = d->src->statistics;
+    x->outputs = d->src->outputs;
+    x->store = d->store;
+    x->store_path = d->store_path;
     x->survey = d->src->survey;
     x->recipe = qs_history_current(d->history);
     x->plan = d->made.plan;
@@ -180,6 +190,8 @@ void qs_wb_doc_free(struct qs_wb_doc *d)
     qs_history_free(d->history);
     qs_wb_plans_free(&d->made);
     qs_wb_sources_unref(d->src);
+    qs_store_unref(d->store);
+    qs_free(d->store_path);
     qs_free(d);
 }
 

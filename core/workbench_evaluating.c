@@ -22,6 +22,7 @@ struct qs_wb_eval {
     char *file, *text, *held_out, *calibration, *name, *title;
     struct qs_recipe *recipe;
     bool allow_requantize;
+    struct qs_store *store;        /* calibrated weights; NULL: none */
     struct qs_candidate *known;    /* what the evaluation need not make */
     struct qs_candidate *made;     /* what it made: for the next one */
     struct qs_pool *pool;
@@ -40,6 +41,7 @@ void qs_wb_eval_unref(struct qs_wb_eval *v)
     qs_candidate_unref(v->known);
     qs_candidate_unref(v->made);
     qs_recipe_free(v->recipe);
+    qs_store_unref(v->store);
     qs_wb_sources_unref(v->src);
     char *const texts[] = { v->file, v->text, v->held_out, v->calibration, v->name, v->title };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -83,6 +85,7 @@ static struct qs_evaluation_args args_of(struct qs_wb_eval *v)
     return (struct qs_evaluation_args){
         .pair = { .model = what == QS_EVAL_FILE ? v->file : own, .recipe = what == QS_EVAL_CANDIDATE ? v->recipe : NULL,
                   .imatrix = what == QS_EVAL_CANDIDATE ? v->src->imatrix : NULL,
+                  .store = what == QS_EVAL_CANDIDATE ? v->store : NULL,
                   .allow_requantize = v->allow_requantize,
                   .reference = what == QS_EVAL_FILE ? own : what == QS_EVAL_AGAINST ? v->file : NULL,
                   .precision = v->q.precision, .prio = QS_PRIO_JOB, .opened = v->src->model->model,
@@ -161,7 +164,9 @@ static int name_recipe(const struct qs_wb_doc *d, char **out, struct qs_err *e)
         qs_str_addf(&s, " + %zu pin%s", r->n_pins, r->n_pins == 1 ? "" : "s");
     if (!file && r->n_rules)
         qs_str_addf(&s, " + %zu rule%s", r->n_rules, r->n_rules == 1 ? "" : "s");
-    if (d->src->imatrix)
+    if (d->store)
+        qs_str_addf(&s, ", calibrated %s", qs_path_base(d->store_path));
+    else if (d->src->imatrix)
         qs_str_addf(&s, ", imatrix %s", d->src->imatrix_path ? qs_path_base(d->src->imatrix_path) : "");
     return take_str(&s, out, e);
 }
@@ -204,6 +209,7 @@ static int fill(const struct qs_workbench *w, const struct qs_eval_request *q, s
     v->q = *q;
     v->pool = w->args.pool;
     v->allow_requantize = d->pub.allow_requantize;
+    v->store = d->store ? qs_store_ref(d->store) : NULL;
     v->told.step = 1;
     v->told.point = qs_calloc(QS_EVAL_POINTS, sizeof *v->told.point);
     v->seen = qs_calloc(QS_EVAL_POINTS, sizeof *v->seen);

@@ -4,7 +4,7 @@
  * and the new table) is done on the job's thread, on memory that nobody else sees; the plan is made when it is taken
  * in, because the recipe may have been edited meanwhile.
  */
-#include "core/workbench_internal.h"
+#include "core/workbench_calibrated.h"
 
 #include <string.h>
 
@@ -40,16 +40,9 @@ int qs_wb_sources_install(struct qs_workbench *w, struct qs_wb_sources *src, str
 static int read_file(struct qs_job *job, void *ctx, struct qs_err *e)
 {
     struct qs_wb_job *j = ctx;
-    struct qs_imatrix *imatrix = NULL;
     qs_job_phase(job, "importance matrix", "", 0);
-    int rc = qs_imatrix_open(j->path, &imatrix, e);
-    if (!rc)
-        rc = qs_job_step(job, 0, e);
-    if (!rc)
-        rc = qs_wb_sources_new(j->src->model->model, imatrix, j->path, j->src->survey, &j->made, e);
-    if (rc)
-        qs_imatrix_free(imatrix);
-    return rc;
+    const int rc = qs_wb_statistics_read(j->path, j->src, &j->made, e);
+    return rc ? rc : qs_job_step(job, 0, e);
 }
 
 static void reading_ended(struct qs_workbench *w, struct qs_wb_job *j)

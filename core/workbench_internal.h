@@ -35,6 +35,10 @@ struct qs_wb_sources {
     struct qs_wb_model *model;
     struct qs_imatrix *imatrix;
     char *imatrix_path;
+    struct qs_inputs *inputs;         /* of the model, where there are statistics */
+    struct qs_statistics *statistics; /* what the matrix's file knows beside; NULL: nothing */
+    struct qs_outputs *outputs;       /* output errors, from the statistics; NULL: they keep no activation rows */
+    bool outputs_failed;              /* measuring them: nothing but a person starts it again */
     struct qs_survey *survey;
     bool stats_wanted;             /* once */
     bool failed;                   /* measuring: it would again, so nothing starts it but a person or a change */
@@ -67,6 +71,7 @@ struct qs_wb_doc {
     struct qs_recipe *draft;   /* an open edit */
     struct qs_doc_candidate candidate;
     uint64_t candidate_of;     /* version of the document that it is of */
+    struct qs_store *store; char *store_path; /* calibrated weights; NULL: none */
     struct qs_candidate *begun; /* newer than it and not whole: what is made of it stays; NULL: none */
     struct qs_total_error error; /* as of these two versions */
     uint64_t error_survey, error_doc;
@@ -102,6 +107,8 @@ struct qs_wb_order {              /* a file to be written; shared by a job and t
 struct qs_wb_zoom { unsigned refs; struct qs_zoom *zoom; struct qs_wb_sources *src; };
 
 struct qs_wb_eval;                /* an evaluation: workbench_evaluating.c */
+struct qs_wb_calib;               /* a calibration: workbench_calibrating.c */
+struct qs_wb_fit;                 /* a budget: workbench_fitting.c */
 
 struct qs_wb_job {
     struct qs_work pub;
@@ -122,6 +129,9 @@ struct qs_wb_job {
     struct qs_writer_result *result;
     struct qs_plan *plan; struct qs_candidate *candidate; uint64_t version; /* QS_WORK_CANDIDATE */
     struct qs_wb_eval *eval;                           /* QS_WORK_EVALUATE */
+    struct qs_wb_calib *calib;                         /* QS_WORK_CALIBRATE */
+    struct qs_store *store;                            /* calibrated weights that are read */
+    struct qs_wb_fit *fit;                             /* a budget that is fitted */
     qs_job_fn *fn; void *ctx; void (*free_ctx)(void *ctx); /* QS_WORK_OTHER */
 };
 
@@ -137,7 +147,7 @@ struct qs_wb_kind {            /* all that the list of jobs knows of a kind of w
     bool stays;                /* in the list although it ended well, and longer than others where it did not */
 };
 extern const struct qs_wb_kind qs_wb_open_kind, qs_wb_imatrix_kind, qs_wb_survey_kind, qs_wb_zoom_kind,
-                               qs_wb_write_kind, qs_wb_candidate_kind, qs_wb_eval_kind;
+                               qs_wb_write_kind, qs_wb_candidate_kind, qs_wb_eval_kind, qs_wb_calib_kind;
 
 struct qs_workbench {
     struct qs_workbench_args args;
@@ -157,6 +167,12 @@ struct qs_workbench {
     unsigned eval_job, evaluations;
     struct qs_key eval_key;    /* what the recipe makes, as of that document and version */
     uint64_t eval_key_of; const struct qs_wb_doc *eval_key_doc;
+    struct qs_wb_calib *calib, *look;    /* the newest calibration, and what was last asked for beforehand */
+    unsigned calib_job, look_job, storing;
+    struct qs_err look_err, store_error;
+    struct qs_wb_fit *fit;               /* the newest that was found */
+    unsigned fit_job, fits;
+    struct qs_err fit_err;
     bool changed;              /* something was taken in, or begun, that the next poll reports */
     uint64_t seen_log, seen_survey, seen_zoom;
 };
@@ -183,6 +199,17 @@ void qs_wb_model_unref(struct qs_wb_model *m);        /* NULL allowed */
 void qs_wb_eval_unref(struct qs_wb_eval *v);      /* NULL allowed */
 void qs_wb_eval_forget(struct qs_workbench *w);   /* another document is open: the candidate of the last one */
 void qs_wb_eval_free(struct qs_workbench *w);     /* what the workbench has of them, when it ends */
+
+/* ---- calibrations -------------------------------------------------------------------------------------------- */
+
+struct qs_calib_view;
+void qs_wb_calib_unref(struct qs_wb_calib *v);    /* NULL allowed */
+bool qs_wb_calib_poll(struct qs_workbench *w);    /* true: the newest has more to be looked at */
+void qs_wb_calib_free(struct qs_workbench *w);    /* what the workbench has of them, when it ends */
+/* What is seen of the newest, where it is of this model; NULL: nothing. */
+const struct qs_calib_view *qs_wb_calib_view(const struct qs_workbench *w, const struct qs_wb_model *of, bool *running);
+void qs_wb_fit_free(struct qs_wb_fit *f);         /* NULL allowed */
+void qs_wb_fit_forget(struct qs_workbench *w);    /* another document is open */
 
 /* ---- importance matrix --------------------------------------------------------------------------------------- */
 

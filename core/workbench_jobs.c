@@ -208,7 +208,8 @@ int qs_workbench_write(struct qs_workbench *w, const struct qs_write_request *q,
     struct qs_wb_order *o = NULL;
     if (!d)
         return qs_wb_no_document(e);
-    const struct qs_plan_args args = { .imatrix = d->src->imatrix, .allow_requantize = d->pub.allow_requantize };
+    const struct qs_plan_args args = { .imatrix = d->src->imatrix, .allow_requantize = d->pub.allow_requantize,
+                                       .store = d->store };
     int rc = order_new(d, q, &o, e);
     if (!rc)
         rc = qs_plan_make(d->pub.model, d->pub.recipe, &args, &o->plan, e);

@@ -173,7 +173,7 @@ int qs_cpu_device_new(struct qs_pool *pool, struct qs_device **out, struct qs_er
     c->base = (struct qs_device){ "cpu", buf_new, buf_free, buf_write, buf_read, begin, record, submit, memory,
                                   free_device };
     c->pool = pool;
-    c->threads = pool ? qs_pool_threads(pool) : 1;
+    c->threads = qs_pool_threads(pool);
     *out = &c->base;
     return QS_OK;
 }

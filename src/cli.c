@@ -73,11 +73,17 @@ int qs_cli_pool(struct qs_cli *cli, struct qs_pool **out, struct qs_err *e)
 
 int qs_cli_job(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, const char *resume, struct qs_err *e)
 {
+    return qs_cli_job_watched(cli, title, fn, ctx, resume, NULL, NULL, e);
+}
+
+int qs_cli_job_watched(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, const char *resume,
+                       void (*tick)(void *tick_ctx), void *tick_ctx, struct qs_err *e)
+{
     struct qs_job *job = NULL;
     int rc = qs_job_start(title, fn, ctx, -1, &job, e);
     if (rc)
         return rc;
-    qs_progress_watch(job, cli->quiet);
+    qs_progress_watch_with(job, cli->quiet, tick, tick_ctx);
     rc = qs_job_wait(job, e);
     qs_job_free(job);
     if (rc == QS_ECANCELLED && resume)
@@ -159,6 +165,27 @@ void qs_cli_flush(struct qs_cli *cli)
         cli->write_errno = errno ? errno : EIO;
 }
 
+/* Line breaks of JSON stand between its words only. */
+static void one_line(struct qs_str *text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text->len; i++) {
+        if (text->data[i] != '\n') {
+            text->data[n++] = text->data[i];
+            continue;
+        }
+        text->data[n++] = ' ';
+        while (i + 1 < text->len && text->data[i + 1] == ' ')
+            i++;
+    }
+    while (n && text->data[n - 1] == ' ')
+        n--;
+    text->len = n;
+    if (text->data)
+        text->data[n] = 0;
+    qs_str_addc(text, '\n');
+}
+
 int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_key)
 {
     struct qs_str text = QS_STR_INIT;
@@ -174,6 +201,8 @@ int qs_cli_print(struct qs_cli *cli, const struct qs_report *r, const char *csv_
         rc = qs_fail(&e, QS_ENOMEM, "out of memory while printing the report");
     if (rc == QS_OK && text.failed)
         rc = qs_fail(&e, QS_ENOMEM, "out of memory while printing the report");
+    if (cli->json && cli->lines)
+        one_line(&text);
     int exit_code = rc ? qs_cli_fail(cli, &e) : qs_cli_write(cli, text.data, text.len);
     qs_str_free(&text);
     return exit_code;
@@ -216,8 +245,11 @@ static void error_object(struct qs_cli *cli, const char *code, const char *msg)
     struct qs_str text = QS_STR_INIT;
     qs_json_add_str(error, "code", code);
     qs_json_add_str(error, "message", msg);
-    if (root && error && qs_json_print(root, true, &text))
+    if (root && error && qs_json_print(root, !cli->lines, &text)) {
+        if (cli->lines)
+            one_line(&text);
         qs_cli_write(cli, text.data, text.len);
+    }
     qs_str_free(&text);
     qs_json_free(root);
 }

@@ -233,6 +233,11 @@ static void erase(struct screen *sc)
 
 void qs_progress_watch(struct qs_job *job, bool quiet)
 {
+    qs_progress_watch_with(job, quiet, NULL, NULL);
+}
+
+void qs_progress_watch_with(struct qs_job *job, bool quiet, void (*tick)(void *ctx), void *ctx)
+{
     static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
     const char *term = getenv("TERM");
     struct screen sc = { !quiet && isatty(STDERR_FILENO), term && strcmp(term, "dumb") != 0, 0 };
@@ -248,9 +253,13 @@ void qs_progress_watch(struct qs_job *job, bool quiet)
                 fputs("quantscape: cancelling; press Ctrl-C again to stop at once\n", stderr);
             sc.draws = false;
         }
+        if (tick)
+            tick(ctx);
         if (sc.draws)
             draw(&sc, job);
     }
     erase(&sc);
+    if (tick)
+        tick(ctx);
     qs_interrupt_end(&watch);
 }

@@ -142,6 +142,14 @@ int qs_cli_imatrix(struct qs_cli *cli, struct qs_imatrix **out)
     return path && qs_imatrix_open(path, out, &e) ? qs_cli_fail(cli, &e) : QS_EXIT_DONE;
 }
 
+int qs_cli_store(struct qs_cli *cli, struct qs_store **out)
+{
+    struct qs_err e = QS_ERR_INIT;
+    const char *path = qs_cli_str(cli, "calibrated", NULL);
+    *out = NULL;
+    return path && qs_store_open(path, out, &e) ? qs_cli_fail(cli, &e) : QS_EXIT_DONE;
+}
+
 void qs_cli_warn_split(struct qs_cli *cli, const struct qs_plan *plan)
 {
     const struct qs_encoding *large = qs_writer_too_large(plan, qs_cli_num(cli, "split-max-size", 0));

@@ -54,6 +54,7 @@ struct qs_cli {
     const struct qs_verb *verb;   /* the one that runs */
     struct qs_args args;
     bool json, csv, quiet;
+    bool lines;                   /* --json prints one object per line: events, at last the report or the error */
     unsigned threads;             /* 0: as many as there are cores */
     struct qs_pool *pool;         /* made by qs_cli_pool */
     bool error_shown;             /* one message, one error object */
@@ -75,6 +76,10 @@ int qs_cli_pool(struct qs_cli *cli, struct qs_pool **out, struct qs_err *e);
 /* Runs fn as a job: progress on standard error when that is a terminal, Ctrl-C cancels (a second one kills). `resume`:
  * what to say after an interruption ("the same command goes on where this one stopped"); NULL: the job says it. */
 int qs_cli_job(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, const char *resume, struct qs_err *e);
+
+/* The same, calling `tick` about ten times a second meanwhile, and once at its end, on this thread. */
+int qs_cli_job_watched(struct qs_cli *cli, const char *title, qs_job_fn *fn, void *ctx, const char *resume,
+                       void (*tick)(void *tick_ctx), void *tick_ctx, struct qs_err *e);
 
 /* Before any work: a file that `option` ("-o") names can be written, and is none of those that are read: the model's
  * (NULL: none) and others. */

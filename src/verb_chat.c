@@ -28,6 +28,7 @@ static const struct qs_opt options[] = {
       .help = "let the candidate answer beside it: the model as this preset or file type would make it, in memory" },
     { .name = "recipe", .letter = 'r', .kind = QS_OPT_FILE, .arg = "FILE", .help = "the same by a recipe file" },
     { .name = "imatrix", .kind = QS_OPT_FILE, .arg = "FILE", .help = "importance matrix for the candidate" },
+    QS_CALIBRATED_OPTION,
     { .name = "allow-requantize", .help = "accept a model that is quantized below Q8_0 already" },
     { .name = "follow", .help = "feed the second model the first one's tokens, and measure the divergence at each" },
     { .name = "temp", .kind = QS_OPT_STR, .arg = "X", .help = "temperature; 0: always the likeliest token" },
@@ -75,6 +76,7 @@ struct work {
     /* the candidate */
     struct qs_recipe *recipe;
     struct qs_imatrix *imatrix;
+    struct qs_store *store;
     struct qs_plan *plan;
     struct qs_candidate *candidate;
     struct qs_engine *engine;
@@ -91,6 +93,7 @@ static void work_free(struct work *w)
     qs_plan_free(w->plan);
     qs_side_free(l->side[0]); /* its model is what the candidate was made of */
     qs_imatrix_free(w->imatrix);
+    qs_store_unref(w->store);
     qs_recipe_free(w->recipe);
     qs_answer_free(l->answer);
     qs_talk_free(l->talk);
@@ -219,7 +222,8 @@ static int tell_candidate(struct qs_cli *cli, struct work *w, struct qs_err *e)
 /* Plan and empty candidate. */
 static int plan_candidate(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
-    const struct qs_plan_args args = { .imatrix = w->imatrix, .allow_requantize = qs_cli_has(cli, "allow-requantize") };
+    const struct qs_plan_args args = { .imatrix = w->imatrix, .store = w->store,
+                                       .allow_requantize = qs_cli_has(cli, "allow-requantize") };
     int rc = qs_plan_make(qs_side_model(w->line.side[0]), w->recipe, &args, &w->plan, e);
     for (size_t i = 0; !rc && i < w->plan->n_warnings; i++)
         qs_cli_warn(cli, "%s", w->plan->warning[i]);
@@ -379,8 +383,9 @@ static int check_options(struct qs_cli *cli)
         return qs_cli_usage(cli, "--follow takes a second model: --compare, --type or --recipe");
     if (qs_cli_has(cli, "template") && qs_cli_has(cli, "no-template"))
         return qs_cli_usage(cli, "--template and --no-template exclude each other");
-    if ((qs_cli_has(cli, "imatrix") || qs_cli_has(cli, "allow-requantize")) && !wants_candidate(cli))
-        return qs_cli_usage(cli, "--imatrix and --allow-requantize go with --type or --recipe");
+    if ((qs_cli_has(cli, "imatrix") || qs_cli_has(cli, "calibrated") || qs_cli_has(cli, "allow-requantize")) &&
+        !wants_candidate(cli))
+        return qs_cli_usage(cli, "--imatrix, --calibrated and --allow-requantize go with --type or --recipe");
     return QS_EXIT_DONE;
 }
 
@@ -391,7 +396,8 @@ static int check_output(struct qs_cli *cli, const struct qs_model *m)
     const struct qs_file_input in[] = { { qs_cli_str(cli, "load", NULL), "the conversation" },
                                         { qs_cli_str(cli, "compare", NULL), "the second model" },
                                         { qs_cli_str(cli, "recipe", NULL), "the recipe" },
-                                        { qs_cli_str(cli, "imatrix", NULL), "the importance matrix" } };
+                                        { qs_cli_str(cli, "imatrix", NULL), "the importance matrix" },
+                                        { qs_cli_str(cli, "calibrated", NULL), "the calibrated tensors" } };
     if (path && qs_cli_output(cli, path, "--save", m, in, sizeof in / sizeof *in, &e))
         return qs_cli_fail(cli, &e);
     return QS_EXIT_DONE;
@@ -405,6 +411,8 @@ static int talk(struct qs_cli *cli, struct work *w)
         exit_code = qs_cli_recipe(cli, &w->recipe);
     if (exit_code == QS_EXIT_DONE)
         exit_code = qs_cli_imatrix(cli, &w->imatrix);
+    if (exit_code == QS_EXIT_DONE)
+        exit_code = qs_cli_store(cli, &w->store);
     if (exit_code == QS_EXIT_DONE && open_sides(cli, w, &e))
         exit_code = qs_cli_fail(cli, &e);
     if (exit_code == QS_EXIT_DONE)

@@ -101,6 +101,7 @@ static const struct qs_opt options[] = {
 struct work {
     struct qs_recipe *recipe;
     struct qs_imatrix *imatrix;
+    struct qs_store *store;
     struct qs_evaluation *x;
     struct qs_str name;          /* of the recipe */
 };
@@ -170,6 +171,8 @@ static int name_recipe(struct qs_cli *cli, struct work *w)
         qs_str_addf(&w->name, ", %zu more rules", more);
     if (w->imatrix)
         qs_str_addf(&w->name, ", imatrix %s", qs_path_base(qs_cli_str(cli, "imatrix", "")));
+    if (w->store)
+        qs_str_addf(&w->name, ", calibrated %s", qs_path_base(qs_cli_str(cli, "calibrated", "")));
     if (!w->name.failed)
         return QS_EXIT_DONE;
     qs_fail_mem(&e, w->name.len, "a name");
@@ -179,13 +182,16 @@ static int name_recipe(struct qs_cli *cli, struct work *w)
 static int take_recipe(struct qs_cli *cli, struct work *w)
 {
     if (!qs_cli_has_recipe(cli)) {
-        if (qs_cli_has(cli, "imatrix"))
-            return qs_cli_usage(cli, "--imatrix is for a candidate: name its preset with -t");
+        if (qs_cli_has(cli, "imatrix") || qs_cli_has(cli, "calibrated"))
+            return qs_cli_usage(cli, "--%s is for a candidate: name its preset with -t",
+                                qs_cli_has(cli, "imatrix") ? "imatrix" : "calibrated");
         return QS_EXIT_DONE;
     }
     int exit_code = qs_cli_recipe(cli, &w->recipe);
     if (exit_code == QS_EXIT_DONE)
         exit_code = qs_cli_imatrix(cli, &w->imatrix);
+    if (exit_code == QS_EXIT_DONE)
+        exit_code = qs_cli_store(cli, &w->store);
     return exit_code == QS_EXIT_DONE ? name_recipe(cli, w) : exit_code;
 }
 
@@ -215,7 +221,7 @@ static void fill_args(struct qs_cli *cli, struct work *w, struct qs_evaluation_a
     const struct qs_session_args cache = QS_SESSION_ARGS_INIT;
     const struct qs_format *f = qs_format_by_name(qs_cli_str(cli, "cache-type", "F16"));
     a->pair = (struct qs_pair_args){
-        .model = qs_cli_arg(cli, 0), .recipe = w->recipe, .imatrix = w->imatrix,
+        .model = qs_cli_arg(cli, 0), .recipe = w->recipe, .imatrix = w->imatrix, .store = w->store,
         .allow_requantize = qs_cli_has(cli, "allow-requantize"), .reference = qs_cli_str(cli, "against", NULL),
         .stand_in = strcmp(qs_cli_str(cli, "reference", "itself"), "q8_0") == 0, .prio = QS_PRIO_JOB,
         .precision = strcmp(qs_cli_str(cli, "precision", "exact"), "fast") == 0 ? QS_FAST : QS_EXACT,
@@ -283,6 +289,7 @@ static int run(struct qs_cli *cli)
         exit_code = measure(cli, &w);
     qs_evaluation_free(w.x);
     qs_imatrix_free(w.imatrix);
+    qs_store_unref(w.store);
     qs_recipe_free(w.recipe);
     qs_str_free(&w.name);
     return exit_code;

@@ -3,10 +3,12 @@
  * Owns model, recipe and survey while it runs. The verb decides about colour, width and characters; the drawing is
  * core/report/map_text.c and map_svg.c.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "core/quant/preset.h"
 #include "core/quant/recipe.h"
@@ -20,8 +22,9 @@ static const struct qs_opt options[] = {
     { .name = "recipe", .letter = 'r', .kind = QS_OPT_FILE, .arg = "FILE", .help = "the same under a recipe file" },
     { .name = "uniform", .letter = 'u', .kind = QS_OPT_TYPE, .arg = "TYPE",
       .help = "the same with every tensor in one tensor type" },
-    { .name = "measure", .kind = QS_OPT_CHOICE, .arg = "WHAT", .choices = "error outliers kurtosis bits",
-      .help = "what the colours show; bits without a recipe are those of the file" },
+    { .name = "measure", .kind = QS_OPT_CHOICE, .arg = "WHAT", .choices = "error outliers kurtosis bits output activations kld",
+      .help = "what the colours show; bits without a recipe are those of the file; output errors, outlier channels of "
+              "inputs, and the KLD of single changes come from the statistics of a calibration (--imatrix)" },
     { .name = "whole", .help = "measure all weights instead of a sample" },
     { .name = "imatrix", .kind = QS_OPT_FILE, .arg = "FILE", .help = "importance matrix used by the encoders" },
     { .name = "log", .help = "logarithmic scale (the default, but for bits)" },
@@ -39,6 +42,9 @@ static const struct qs_opt options[] = {
 struct work {
     struct qs_model *model;
     struct qs_imatrix *imatrix;
+    struct qs_statistics *statistics; /* what the same file knows beside; where a measure needs it */
+    struct qs_outputs *outputs;
+    double *given;                    /* per tensor, of such a measure */
     struct qs_recipe *recipe;
     struct qs_survey *survey;
     struct qs_pool *pool;
@@ -52,6 +58,9 @@ struct work {
 static void work_free(struct work *w)
 {
     qs_survey_free(w->survey);
+    qs_outputs_free(w->outputs);
+    qs_free(w->given);
+    qs_statistics_free(w->statistics);
     qs_recipe_free(w->recipe);
     qs_imatrix_free(w->imatrix);
     qs_model_close(w->model);
@@ -64,8 +73,9 @@ static int choose_types(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
     const char *preset = qs_cli_str(cli, "type", QS_PRESET_DEFAULT), *path = qs_cli_str(cli, "recipe", NULL),
                *one = qs_cli_str(cli, "uniform", NULL);
-    const bool wanted = qs_cli_has(cli, "type") || path || one || w->heat.measure == QS_MAP_ERROR;
-    if (!wanted || w->heat.measure == QS_MAP_OUTLIERS || w->heat.measure == QS_MAP_KURTOSIS)
+    const enum qs_map_measure k = w->heat.measure;
+    const bool wanted = qs_cli_has(cli, "type") || path || one || k == QS_MAP_ERROR || k == QS_MAP_OUTPUT;
+    if (!wanted || k == QS_MAP_OUTLIERS || k == QS_MAP_KURTOSIS || k > QS_MAP_OUTPUT)
         return QS_OK;
     int rc;
     if (one) {
@@ -89,10 +99,61 @@ static int measure(struct qs_job *job, void *ctx, struct qs_err *e)
     return qs_survey_run(w->model, &w->args, w->pool, job, &w->survey, e);
 }
 
+/* Output errors of the types that the map shows. */
+static int measure_outputs(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    struct work *w = ctx;
+    const struct qs_output_args args = { .sample_weights = w->args.whole ? UINT64_MAX : 0, .pool = w->pool,
+                                         .prio = QS_PRIO_JOB, .job = job };
+    struct qs_output_want *want = qs_calloc(w->model->n_tensors + 1, sizeof *want);
+    if (!want)
+        return qs_fail_mem(e, w->model->n_tensors * sizeof *want, "output errors");
+    for (size_t i = 0; i < w->model->n_tensors; i++)
+        want[i] = (struct qs_output_want){ i, w->types.type[i] };
+    const int rc = qs_outputs_measure(w->outputs, want, w->model->n_tensors, &args, e);
+    qs_free(want);
+    return rc;
+}
+
+/* Outlier channels of what a tensor reads, or the divergence when it alone is changed. */
+static int take_given(struct work *w, struct qs_err *e)
+{
+    if (!(w->given = qs_calloc(w->model->n_tensors + 1, sizeof *w->given)))
+        return qs_fail_mem(e, w->model->n_tensors * sizeof *w->given, "a map");
+    for (size_t i = 0; i < w->model->n_tensors; i++) {
+        const struct qs_swap_cell *x = qs_statistics_swap(w->statistics, w->model->tensor[i].name);
+        w->given[i] = w->heat.measure == QS_MAP_ACTIVATIONS ? qs_outputs_activation(w->outputs, i) : x ? x->kld : (double)NAN;
+    }
+    w->heat.given = w->given;
+    return QS_OK;
+}
+
+/* What statistics tell; a plain importance matrix knows channels alone, by their RMS. */
+static int prepare_outputs(struct qs_cli *cli, struct work *w, struct qs_err *e)
+{
+    const char *path = qs_cli_str(cli, "imatrix", "");
+    int rc = qs_statistics_open_alone(path, 0, &w->statistics, e);
+    if (!rc)
+        rc = qs_outputs_new(w->model, w->statistics, &w->outputs, e);
+    if (rc)
+        return rc;
+    if (w->heat.measure == QS_MAP_SWAP && w->statistics->n_swaps == 0)
+        return qs_fail(e, QS_EINVAL, "%s keeps no measured changes of single tensors: a calibration makes them where it is asked",
+                       path);
+    if (w->heat.measure != QS_MAP_OUTPUT)
+        return take_given(w, e);
+    if (!qs_outputs_any(w->outputs))
+        return qs_fail(e, QS_EINVAL, "%s keeps no activation rows of this model's inputs: output errors need the statistics of a "
+                       "calibration of it", path);
+    w->heat.outputs = w->outputs;
+    rc = qs_cli_pool(cli, &w->pool, e);
+    return rc ? rc : qs_cli_job(cli, "map", measure_outputs, w, NULL, e);
+}
+
 static enum qs_map_measure measure_of(struct qs_cli *cli, const struct qs_model *m)
 {
     const char *name = qs_cli_str(cli, "measure", NULL);
-    for (enum qs_map_measure k = QS_MAP_ERROR; name && k <= QS_MAP_BITS; k++)
+    for (enum qs_map_measure k = QS_MAP_ERROR; name && k < QS_MAP_MEASURES; k++)
         if (strcmp(name, qs_map_measure_name(k)) == 0)
             return k;
     const bool target = qs_cli_has(cli, "type") || qs_cli_has(cli, "recipe") || qs_cli_has(cli, "uniform");
@@ -118,9 +179,11 @@ static int prepare(struct qs_cli *cli, struct work *w, struct qs_err *e)
     rc = choose_types(cli, w, e);
     if (rc || w->heat.measure == QS_MAP_BITS)
         return rc;
+    w->args.whole = qs_cli_has(cli, "whole");
+    if (w->heat.measure >= QS_MAP_OUTPUT)
+        return prepare_outputs(cli, w, e);
     w->args.errors = w->heat.measure == QS_MAP_ERROR;
     w->args.stats = !w->args.errors;
-    w->args.whole = qs_cli_has(cli, "whole");
     w->args.no_cache = qs_cli_has(cli, "no-cache");
     w->args.imatrix = w->imatrix;
     rc = qs_cli_pool(cli, &w->pool, e);
@@ -168,14 +231,20 @@ static int check_options(struct qs_cli *cli)
 {
     const char *measured = qs_cli_str(cli, "measure", "");
     const bool weights_alone = strcmp(measured, "outliers") == 0 || strcmp(measured, "kurtosis") == 0;
+    const bool fixed = strcmp(measured, "activations") == 0 || strcmp(measured, "kld") == 0;
+    const bool outputs = strcmp(measured, "output") == 0;
     const int targets = qs_cli_has(cli, "type") + qs_cli_has(cli, "recipe") + qs_cli_has(cli, "uniform");
     if (targets > 1)
         return qs_cli_usage(cli, "--type, --recipe and --uniform exclude each other");
     if (targets && weights_alone)
         return qs_cli_usage(cli, "--measure %s looks at the weights alone: --type, --recipe and --uniform have no part in it",
                             measured);
-    if (qs_cli_has(cli, "whole") && (weights_alone || strcmp(measured, "bits") == 0))
-        return qs_cli_usage(cli, "--whole goes with --measure error: nothing is sampled for %s", measured);
+    if (targets && fixed)
+        return qs_cli_usage(cli, "--measure %s is of no type chosen here: --type, --recipe and --uniform have no part in it", measured);
+    if ((fixed || outputs) && !qs_cli_has(cli, "imatrix"))
+        return qs_cli_usage(cli, "--measure %s needs the statistics of a calibration: --imatrix FILE", measured);
+    if (qs_cli_has(cli, "whole") && (weights_alone || fixed || strcmp(measured, "bits") == 0))
+        return qs_cli_usage(cli, "--whole goes with --measure error and output: nothing is sampled for %s", measured);
     if (qs_cli_has(cli, "log") && qs_cli_has(cli, "linear"))
         return qs_cli_usage(cli, "--log and --linear exclude each other");
     if (qs_cli_has(cli, "svg") && (cli->json || cli->csv))

@@ -28,6 +28,7 @@ struct work {
     struct qs_model *model;
     struct qs_recipe *recipe;
     struct qs_imatrix *imatrix;
+    struct qs_store *store;
     struct qs_plan *plan;
     struct qs_pool *pool;
     struct qs_survey_args args;
@@ -41,6 +42,7 @@ static void work_free(struct work *w)
     qs_survey_types_free(&w->types);
     qs_plan_free(w->plan);
     qs_imatrix_free(w->imatrix);
+    qs_store_unref(w->store);
     qs_recipe_free(w->recipe);
     qs_model_close(w->model);
 }
@@ -93,6 +95,7 @@ static int make(struct qs_cli *cli, struct work *w, struct qs_writer_forecast *f
     struct qs_str path = QS_STR_INIT;
     const struct qs_plan_args args = {
         .imatrix = w->imatrix,
+        .store = w->store,
         .allow_requantize = qs_cli_has(cli, "allow-requantize"),
         .foretell = true,
     };
@@ -130,6 +133,8 @@ static int run(struct qs_cli *cli)
     if (rc == QS_EXIT_DONE)
         rc = qs_cli_imatrix(cli, &w.imatrix);
     if (rc == QS_EXIT_DONE)
+        rc = qs_cli_store(cli, &w.store);
+    if (rc == QS_EXIT_DONE)
         rc = make(cli, &w, &f, &e) ? qs_cli_fail(cli, &e) : show(cli, &w, &f);
     work_free(&w);
     return rc;
@@ -138,6 +143,8 @@ static int run(struct qs_cli *cli)
 static const struct qs_key_doc keys[] = {
     { "plan.source", "file name of the source" },
     { "plan.preset", "preset of the recipe" },
+    { "plan.calibrated", "file of calibrated tensors; only with --calibrated" },
+    { "plan.calibrated_tensors", "tensors that are taken from it; only with --calibrated" },
     { "plan.tensors", "how many tensors" },
     { "plan.weights", "how many weights" },
     { "plan.source_bytes", "bytes of the source's tensors" },

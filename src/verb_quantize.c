@@ -43,11 +43,12 @@ struct work {
     struct qs_model *model;
     struct qs_recipe *recipe;
     struct qs_imatrix *imatrix;
+    struct qs_store *store;
     struct qs_plan *plan;
     struct qs_pool *pool;
     struct qs_writer_args args;
     struct qs_writer_result *result;
-    struct qs_file_input input[2];
+    struct qs_file_input input[3];
     const char **override_kv, **remove_kv;
     struct qs_str path;
 };
@@ -58,6 +59,7 @@ static void work_free(struct work *w)
     qs_plan_free(w->plan);
     qs_model_close(w->model);
     qs_imatrix_free(w->imatrix);
+    qs_store_unref(w->store);
     qs_recipe_free(w->recipe);
     qs_free((void *)w->override_kv);
     qs_free((void *)w->remove_kv);
@@ -146,6 +148,7 @@ static int fill_args(struct qs_cli *cli, struct work *w, struct qs_err *e)
     w->args.imatrix_path = qs_cli_str(cli, "imatrix", NULL);
     w->input[0] = (struct qs_file_input){ qs_cli_str(cli, "recipe", NULL), "the recipe" };
     w->input[1] = (struct qs_file_input){ w->args.imatrix_path, "the importance matrix" };
+    w->input[2] = (struct qs_file_input){ qs_cli_str(cli, "calibrated", NULL), "the calibrated tensors" };
     w->args.input = w->input;
     w->args.n_input = sizeof w->input / sizeof *w->input;
     return rc;
@@ -153,7 +156,8 @@ static int fill_args(struct qs_cli *cli, struct work *w, struct qs_err *e)
 
 static int make_plan(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
-    const struct qs_plan_args args = { .imatrix = w->imatrix, .allow_requantize = qs_cli_has(cli, "allow-requantize") };
+    const struct qs_plan_args args = { .imatrix = w->imatrix, .store = w->store,
+                                       .allow_requantize = qs_cli_has(cli, "allow-requantize") };
     const int rc = qs_plan_make(w->model, w->recipe, &args, &w->plan, e);
     for (size_t i = 0; !rc && i < w->plan->n_warnings; i++)
         qs_cli_warn(cli, "%s", w->plan->warning[i]);
@@ -181,6 +185,8 @@ static int run(struct qs_cli *cli)
         exit_code = qs_cli_recipe(cli, &w.recipe);
     if (exit_code == QS_EXIT_DONE)
         exit_code = qs_cli_imatrix(cli, &w.imatrix);
+    if (exit_code == QS_EXIT_DONE)
+        exit_code = qs_cli_store(cli, &w.store);
     if (exit_code == QS_EXIT_DONE) {
         int rc = qs_model_open(qs_cli_arg(cli, 0), &w.model, &e);
         if (!rc)
@@ -201,6 +207,8 @@ static const struct qs_key_doc keys[] = {
     { "result.file", "the file that was written; of a split output the first part" },
     { "result.files", "how many files" },
     { "result.preset", "preset of the recipe" },
+    { "result.calibrated", "file of calibrated tensors; only with --calibrated" },
+    { "result.calibrated_tensors", "tensors that were taken from it; only with --calibrated" },
     { "result.bytes", "bytes of all files" },
     { "result.tensor_bytes", "bytes of the result's tensors" },
     { "result.source_bytes", "bytes of the source's tensors" },

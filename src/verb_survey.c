@@ -36,12 +36,40 @@ struct work {
     struct qs_survey_args args;
     struct qs_pool *pool;
     struct qs_survey *survey;
+    struct qs_statistics *statistics; /* what the importance matrix's file knows beside; NULL: it was not given */
+    struct qs_outputs *outputs;
 };
+
+/* Of all that the survey shows, where the statistics keep activation rows. */
+static int measure_outputs(const struct work *w, struct qs_job *job, struct qs_err *e)
+{
+    const struct qs_survey *s = w->survey;
+    const struct qs_output_args args = { .sample_weights = w->args.whole ? UINT64_MAX : w->args.sample_weights, .pool = w->pool,
+                                         .prio = QS_PRIO_JOB, .job = job };
+    struct qs_output_want *want = qs_calloc(s->n_tensors * s->n_types + 1, sizeof *want);
+    size_t n = 0;
+    if (!want)
+        return qs_fail_mem(e, s->n_tensors * s->n_types * sizeof *want, "output errors");
+    for (size_t i = 0; i < s->n_tensors; i++)
+        for (size_t k = 0; k < s->n_types; k++)
+            want[n++] = (struct qs_output_want){ qs_model_index(w->model, s->tensor[i]), s->type[k] };
+    const int rc = qs_outputs_measure(w->outputs, want, n, &args, e);
+    qs_free(want);
+    return rc;
+}
+
+/* The file's other part, where it has one. */
+static int open_statistics(struct work *w, const char *path, struct qs_err *e)
+{
+    const int rc = qs_statistics_open_alone(path, 0, &w->statistics, e);
+    return rc ? rc : qs_outputs_new(w->model, w->statistics, &w->outputs, e);
+}
 
 static int measure(struct qs_job *job, void *ctx, struct qs_err *e)
 {
     struct work *w = ctx;
-    return qs_survey_run(w->model, &w->args, w->pool, job, &w->survey, e);
+    const int rc = qs_survey_run(w->model, &w->args, w->pool, job, &w->survey, e);
+    return rc || !w->outputs || !w->args.errors ? rc : measure_outputs(w, job, e);
 }
 
 /* "Q4_K,Q6_K" -> numbers. Returns how many; 0 with *bad set to the first name that is none. */
@@ -70,6 +98,7 @@ static int show(struct qs_cli *cli, const struct work *w)
     const struct qs_survey_view view = {
         .data = cli->json || cli->csv, .outliers = qs_cli_has(cli, "outliers"), .all_types = w->args.types != NULL,
         .sort = qs_cli_str(cli, "sort", NULL), .worst = (size_t)qs_cli_num(cli, "worst", 0),
+        .outputs = w->outputs,
     };
     const int rc = qs_report_survey(w->survey, &view, &r, &e);
     if (rc)
@@ -107,6 +136,8 @@ static int run(struct qs_cli *cli)
     if (!rc && qs_cli_has(cli, "imatrix"))
         rc = qs_imatrix_open(qs_cli_str(cli, "imatrix", ""), &imatrix, &e);
     w.args.imatrix = imatrix;
+    if (!rc && imatrix)
+        rc = open_statistics(&w, qs_cli_str(cli, "imatrix", ""), &e);
     if (!rc)
         rc = qs_cli_pool(cli, &w.pool, &e);
     if (!rc)
@@ -114,6 +145,8 @@ static int run(struct qs_cli *cli)
                         w.args.no_cache ? NULL : "what was measured is kept, the same command goes on from there", &e);
     const int exit_code = rc ? qs_cli_fail(cli, &e) : show(cli, &w);
     qs_survey_free(w.survey);
+    qs_outputs_free(w.outputs);
+    qs_statistics_free(w.statistics);
     qs_imatrix_free(imatrix);
     qs_model_close(w.model);
     return exit_code;
@@ -159,6 +192,7 @@ static const struct qs_key_doc keys[] = {
     { "tensors[].zeros", "weights that are 0" },
     { "tensors[].nan", "weights that are NaN" },
     { "tensors[].inf", "weights that are infinite" },
+    { "tensors[].activation_ratio", "largest channel of what the tensor reads over the median one, from --imatrix; absent without" },
     { "cells[].name", "tensor" },
     { "cells[].type", "type it was encoded to" },
     { "cells[].bpw", "bits per weight of the type" },
@@ -168,6 +202,8 @@ static const struct qs_key_doc keys[] = {
     { "cells[].weighted_error", "relative RMS error weighted by importance; null without a matrix" },
     { "cells[].measured", "weights measured" },
     { "cells[].gap", "why there is no error" },
+    { "cells[].output_error", "relative error of what the tensor makes of the activation rows that statistics keep (--imatrix); "
+                              "absent without them" },
     { "channels[].name", "tensor; outliers only, at most 64 rows and 64 columns of a tensor" },
     { "channels[].axis", "row or column" },
     { "channels[].index", "number of the row or column" },
@@ -192,6 +228,8 @@ const struct qs_verb qs_verb_survey = {
         "weight is named by its column.\n\n"
         "Results are kept in the cache ($XDG_CACHE_HOME/quantscape/survey), keyed by the content of the file: an "
         "interrupted survey goes on where it stopped, and a repeated one costs nothing.\n\n"
+        "Where the importance matrix is the statistics file of a calibration, output errors are measured too: ||(W - W')X|| / ||WX|| "
+        "on the activation rows X that it keeps.\n\n"
         "With --csv the table has one row per tensor and type; with --no-errors one row per tensor; with --outliers one "
         "row per outlier channel.",
     .examples = "quantscape survey model.gguf\tall types on a sample\n"

@@ -11,11 +11,14 @@ extern const struct qs_verb qs_verb_survey;
 extern const struct qs_verb qs_verb_map;
 extern const struct qs_verb qs_verb_inspect;
 extern const struct qs_verb qs_verb_recipe;
+extern const struct qs_verb qs_verb_fit;
 extern const struct qs_verb qs_verb_plan;
 extern const struct qs_verb qs_verb_quantize;
 extern const struct qs_verb qs_verb_diff;
+extern const struct qs_verb qs_verb_calibrate;
 extern const struct qs_verb qs_verb_eval;
 extern const struct qs_verb qs_verb_chat;
+extern const struct qs_verb qs_verb_imatrix;
 extern const struct qs_verb qs_verb_config;
 
 const struct qs_verb *const qs_verbs[] = {
@@ -30,9 +33,12 @@ const struct qs_verb *const qs_verbs[] = {
     &qs_verb_map,
     &qs_verb_inspect,
     &qs_verb_recipe,
+    &qs_verb_fit,
     &qs_verb_plan,
     &qs_verb_quantize,
     &qs_verb_diff,
+    &qs_verb_calibrate,
+    &qs_verb_imatrix,
     &qs_verb_eval,
     &qs_verb_chat,
     &qs_verb_config,

@@ -16,6 +16,7 @@ static void to_overview(struct qs_app *a, const char *arg) { (void)arg; qs_app_g
 static void to_map(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_map); }
 static void to_tensors(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_tensors); }
 static void to_recipe(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_recipe); }
+static void to_calibrate(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_calibrate); }
 static void to_chat(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_chat); }
 static void to_evaluate(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_evaluate); }
 static void to_jobs(struct qs_app *a, const char *arg) { (void)arg; qs_app_go(a, &qs_screen_jobs); }
@@ -335,13 +336,15 @@ const struct qs_action qs_global_actions[] = {
     { .name = "tensors", .keys = "3", .help = "all tensors as a table to sort, filter and mark", .run = to_tensors },
     { .name = "recipe", .keys = "4",
       .help = "preset, pins and rules, with what each of them decides", .run = to_recipe },
-    { .name = "chat", .keys = "5",
-      .help = "talk to the model, or to it and the candidate side by side", .run = to_chat },
+    { .name = "calibrate", .keys = "5",
+      .help = "learn from text which weights count, and encode them with measured error", .run = to_calibrate },
     { .name = "evaluate", .keys = "6",
       .help = "measure the model or its candidate: perplexity, KL divergence, layers", .run = to_evaluate },
-    { .name = "jobs", .keys = "7 w",
+    { .name = "chat", .keys = "7",
+      .help = "talk to the model, or to it and the candidate side by side", .run = to_chat },
+    { .name = "jobs", .keys = "8 w",
       .help = "what runs and what has ended: progress, pause, cancel, go on", .run = to_jobs },
-    { .name = "log", .keys = "8", .help = "what happened", .run = to_log },
+    { .name = "log", .keys = "9", .help = "what happened", .run = to_log },
     { .name = "help", .keys = "? F1", .brief = "help", .rank = 1,
       .help = "keys and commands, which can be run from there; words", .run = to_help },
     { .name = "next-screen", .keys = "Tab", .brief = "screen", .rank = 6,

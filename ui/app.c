@@ -13,8 +13,8 @@
 #include "core/library.h"
 
 const struct qs_screen *const qs_screens[] = {
-    &qs_screen_overview, &qs_screen_map, &qs_screen_tensors, &qs_screen_recipe, &qs_screen_chat,
-    &qs_screen_evaluate, &qs_screen_jobs, &qs_screen_log, &qs_screen_help, &qs_screen_zoom, NULL
+    &qs_screen_overview, &qs_screen_map, &qs_screen_tensors, &qs_screen_recipe, &qs_screen_calibrate,
+    &qs_screen_evaluate, &qs_screen_chat, &qs_screen_jobs, &qs_screen_log, &qs_screen_help, &qs_screen_zoom, NULL
 };
 
 _Static_assert(sizeof qs_screens / sizeof *qs_screens <= QS_SCREENS_MAX, "there is room for every screen");

@@ -79,7 +79,7 @@ extern const struct qs_screen *const qs_screens[]; /* in the order of the number
 extern const struct qs_action qs_global_actions[];
 extern const struct qs_action qs_move_actions[]; /* of every screen that moves */
 extern const struct qs_screen qs_screen_overview, qs_screen_map, qs_screen_tensors, qs_screen_recipe, qs_screen_jobs,
-    qs_screen_log, qs_screen_help, qs_screen_zoom, qs_screen_chat, qs_screen_evaluate;
+    qs_screen_log, qs_screen_help, qs_screen_zoom, qs_screen_chat, qs_screen_calibrate, qs_screen_evaluate;
 
 /* ---- for run.c, scripts and tests ---------------------------------------------------------------------------- */
 

@@ -81,9 +81,9 @@ int qs_draw_text(const struct qs_canvas *c, int y, int x, struct qs_style style,
 int qs_draw_textf(const struct qs_canvas *c, int y, int x, struct qs_style style, const char *fmt, ...) QS_PRINTF(5, 6);
 /* Exactly `cells` cells: padded with blanks, too long text shortened as `fit` says. */
 /* A cut end or start is told by an ellipsis, where there is room. */
-enum qs_fit { QS_FIT_LEFT /* end cut */, QS_FIT_RIGHT /* right-aligned, start cut */, QS_FIT_CENTER,
+enum qs_text_fit { QS_FIT_LEFT /* end cut */, QS_FIT_RIGHT /* right-aligned, start cut */, QS_FIT_CENTER,
               QS_FIT_MIDDLE /* left-aligned, middle left out, as names of tensors need it (qs_text_shorten) */ };
-void qs_draw_fit(const struct qs_canvas *c, int y, int x, struct qs_style style, const char *text, int cells, enum qs_fit fit);
+void qs_draw_fit(const struct qs_canvas *c, int y, int x, struct qs_style style, const char *text, int cells, enum qs_text_fit fit);
 void qs_draw_hline(const struct qs_canvas *c, int y, int x, int cells, struct qs_style style);
 void qs_draw_vline(const struct qs_canvas *c, int y, int x, int cells, struct qs_style style);
 /* A frame around `where` with a title in its upper edge (NULL: none). */

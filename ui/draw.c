@@ -88,7 +88,7 @@ static size_t tail_of(const struct qs_canvas *c, const char *text, size_t n, int
 
 /* Too long text: an ellipsis says so, where there is room for one beside a character. */
 static void draw_cut(const struct qs_canvas *c, int y, int x, struct qs_style style, const char *text, int width,
-                     int cells, enum qs_fit fit)
+                     int cells, enum qs_text_fit fit)
 {
     const size_t n = strlen(text);
     const int mark = cells <= (c->ascii ? 3 : 1) ? 0 : c->ascii ? 2 : 1;
@@ -106,7 +106,7 @@ static void draw_cut(const struct qs_canvas *c, int y, int x, struct qs_style st
 }
 
 void qs_draw_fit(const struct qs_canvas *c, int y, int x, struct qs_style style, const char *text, int cells,
-                 enum qs_fit fit)
+                 enum qs_text_fit fit)
 {
     if (cells <= 0)
         return;

@@ -50,6 +50,26 @@ static void draw_tab(struct qs_app *a, const struct qs_canvas *c, const struct q
     *x += n;
 }
 
+/* With their names, each one's last column the next one's first: the one that is open is drawn again over its
+ * neighbours. */
+static void draw_tight_tabs(struct qs_app *a, const struct qs_canvas *c, const struct qs_rect *at, int *x)
+{
+    int open = 0;
+    for (size_t i = 0; qs_screens[i]; i++) {
+        if (qs_screens[i]->hidden)
+            continue;
+        if (a->screen == qs_screens[i])
+            open = *x;
+        draw_tab(a, c, at, x, qs_screens[i], true);
+        --*x;
+    }
+    if (!a->screen->hidden) {
+        draw_tab(a, c, at, &open, a->screen, true);
+        a->n_tabs--;
+    }
+    ++*x;
+}
+
 static int tabs_width(const struct qs_app *a, bool names)
 {
     int n = 0;
@@ -59,15 +79,26 @@ static int tabs_width(const struct qs_app *a, bool names)
     return n;
 }
 
-/* All tabs with their names, or, where that is too long, the others by key alone; the file at the right. */
+static int tabs_count(void)
+{
+    int n = 0;
+    for (size_t i = 0; qs_screens[i]; i++)
+        n += !qs_screens[i]->hidden;
+    return n;
+}
+
+/* All tabs with their names, closer where that is too long, or the others by key alone; the file at the right. */
 static void draw_tabs(struct qs_app *a, const struct qs_canvas *all, struct qs_rect at)
 {
     const struct qs_canvas c = qs_canvas_part(all, at);
-    const bool names = tabs_width(a, true) <= at.cols;
+    const int wide = tabs_width(a, true);
+    const bool names = wide <= at.cols, tight = !names && wide - tabs_count() + 1 <= at.cols;
     int x = 0;
     a->n_tabs = 0;
     qs_draw_fill(&c, (struct qs_rect){ 0, 0, 1, at.cols }, qs_app_look(a, QS_LOOK_BAR));
-    for (size_t i = 0; qs_screens[i]; i++)
+    if (tight)
+        draw_tight_tabs(a, &c, &at, &x);
+    for (size_t i = 0; !tight && qs_screens[i]; i++)
         if (!qs_screens[i]->hidden)
             draw_tab(a, &c, &at, &x, qs_screens[i], names || a->screen == qs_screens[i]);
     const struct qs_doc *d = qs_app_doc(a);

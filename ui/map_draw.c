@@ -16,6 +16,7 @@
 #include "ui/config.h"
 #include "ui/layout.h"
 #include "ui/map_internal.h"
+#include "ui/recipe_fit.h"
 
 enum { LABEL_MAX = 16, CELL_MAX = 8, SIDE = 46, BOTTOM = 9, BOTTOM_LEAST = 3 };
 
@@ -322,6 +323,8 @@ static void draw_title(struct qs_app *a, const struct qs_canvas *c)
         divergence_title(a, &title);
     else if (h->measure == QS_MAP_ERROR)
         qs_str_addf(&title, "Relative RMS error under %s, in %%", h->what);
+    else if (qs_map_of_calibration(h->measure))
+        qs_map_given_title(a, h->measure, &title);
     else
         qs_str_add(&title, h->measure == QS_MAP_OUTLIERS ? "Outliers: largest weight, in standard deviations"
                                                          : "Kurtosis of the weights (3: Gaussian)");
@@ -468,6 +471,20 @@ static void draw_line_readout(struct qs_app *a, const struct qs_canvas *c, const
     qs_draw_text(c, 0, cols > n ? cols - n : 0, qs_app_look(a, QS_LOOK_TEXT), text, -1);
 }
 
+/* Why a fitted budget gave the tensor its type, and what the next step would come to. Returns the rows taken. */
+static int draw_why(struct qs_app *a, const struct qs_canvas *c, int y, const struct qs_heat_cell *cell)
+{
+    struct qs_str text = QS_STR_INIT;
+    int used = 0;
+    qs_str_add(&text, "fit: ");
+    if (qs_canvas_rows(c) > y && qs_recipe_fit_why(a, qs_model_index(qs_app_doc(a)->model, cell->tensor), &text)) {
+        const struct qs_canvas rest = qs_canvas_part(c, (struct qs_rect){ y, 0, qs_canvas_rows(c) - y, qs_canvas_cols(c) });
+        used = qs_draw_wrapped(&rest, 0, 0, 2, qs_app_look(a, QS_LOOK_MUTED), text.data);
+    }
+    qs_str_free(&text);
+    return used;
+}
+
 static void draw_readout(struct qs_app *a, const struct qs_canvas *c)
 {
     const struct qs_map *m = qs_map_of(a);
@@ -480,11 +497,12 @@ static void draw_readout(struct qs_app *a, const struct qs_canvas *c)
         draw_line_readout(a, c, cell);
         return;
     }
-    const int head = m->heat->measure == QS_MAP_DIVERGENCE ? draw_divergence(a, c, cell) : 0;
+    const int head = m->heat->measure == QS_MAP_DIVERGENCE ? draw_divergence(a, c, cell) : qs_map_given_draw(a, c, cell);
     const struct qs_canvas below = qs_canvas_part(c, (struct qs_rect){ head, 0, qs_canvas_rows(c) - head, qs_canvas_cols(c) });
     int rows = head + qs_choose_draw(a, &below, cell->tensor);
     if (cell->tensors > 1)
         draw_fold(a, c, rows++, cell);
+    rows += draw_why(a, c, rows, cell);
     if (qs_canvas_rows(c) - rows > 6)
         qs_choose_draw_types(a,
                              &(struct qs_canvas) { c->cells,

@@ -14,6 +14,7 @@ enum qs_map_show { QS_SHOW_AUTO, QS_SHOW_LEVELS, QS_SHOW_VALUES, QS_SHOW_TYPES, 
 struct qs_map {
     struct qs_heat *heat;         /* as of: */
     uint64_t doc_version, survey_version;
+    uint64_t calibration;         /* version of what calibrations say, where that is shown */
     unsigned evaluation;          /* number of the one whose divergences are shown */
     bool made;
     double made_at;
@@ -49,5 +50,15 @@ size_t qs_map_places(const struct qs_map *m);
 size_t qs_map_place(const struct qs_map *m, size_t line);
 bool qs_map_line_at(const struct qs_map *m, size_t place, size_t *line); /* the first of it; false: there is none */
 void qs_map_draw(struct qs_app *a, const struct qs_canvas *c);
+
+/* What calibrations say: QS_MAP_OUTPUT, QS_MAP_ACTIVATIONS, QS_MAP_SWAP (map_calib.c). */
+static inline bool qs_map_of_calibration(enum qs_map_measure m)
+{
+    return m == QS_MAP_OUTPUT || m == QS_MAP_ACTIVATIONS || m == QS_MAP_SWAP;
+}
+bool qs_map_has(struct qs_app *a, enum qs_map_measure measure);
+double *qs_map_given(struct qs_app *a, enum qs_map_measure measure); /* per tensor, to be freed; NULL: no memory */
+void qs_map_given_title(struct qs_app *a, enum qs_map_measure measure, struct qs_str *out);
+int qs_map_given_draw(struct qs_app *a, const struct qs_canvas *c, const struct qs_heat_cell *cell); /* rows taken */
 
 #endif

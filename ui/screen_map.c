@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "core/quant/survey_types.h"
+#include "core/workbench_calib.h"
 #include "core/workbench_eval.h"
 #include "kernels/format.h"
 #include "ui/map_internal.h"
@@ -197,8 +198,9 @@ static void refresh(struct qs_app *a)
     const struct qs_tensor *at = here(m) ? here(m)->tensor : NULL;
     const uint64_t survey = qs_survey_version(d->survey);
     const unsigned evaluation = m->measure == QS_MAP_DIVERGENCE ? last_evaluation(a) : m->evaluation;
+    const uint64_t calibration = qs_map_of_calibration(m->measure) ? qs_workbench_output_version(qs_app_bench(a)) : 0;
     const bool same = m->made && m->doc_version == d->version && m->evaluation == evaluation;
-    if (same && (m->survey_version == survey ||
+    if (same && ((m->survey_version == survey && m->calibration == calibration) ||
                  (qs_workbench_busy(qs_app_bench(a)) && qs_now() - m->made_at < PICTURE_SECONDS)))
         return;
     const struct qs_format *f = m->type == QS_TYPE_NONE ? NULL : qs_format_by_id(m->type);
@@ -211,6 +213,10 @@ static void refresh(struct qs_app *a)
     struct qs_heat *heat = NULL;
     int rc = QS_OK;
     double *after = m->measure == QS_MAP_DIVERGENCE ? divergences(a, &args) : NULL;
+    if (m->measure == QS_MAP_OUTPUT) /* types that edits have given since */
+        qs_workbench_want_outputs(qs_app_bench(a), false);
+    double *given = qs_map_of_calibration(m->measure) ? qs_map_given(a, m->measure) : NULL;
+    args.given = given;
     m->err = (struct qs_err)QS_ERR_INIT;
     m->evaluation = evaluation;
     if (f) {
@@ -224,6 +230,8 @@ static void refresh(struct qs_app *a)
         rc = qs_heat_make(d->model, d->survey, &args, &heat, &m->err);
     qs_survey_types_free(&uniform);
     qs_free(after);
+    qs_free(given);
+    m->calibration = calibration;
     m->made = true;
     m->made_at = qs_now();
     m->doc_version = d->version;
@@ -432,6 +440,8 @@ static void show_measure(struct qs_app *a, enum qs_map_measure measure, int type
     m->walking = false;
     if (measure == QS_MAP_OUTLIERS || measure == QS_MAP_KURTOSIS)
         qs_workbench_want_stats(qs_app_bench(a));
+    if (measure == QS_MAP_OUTPUT)
+        qs_workbench_want_outputs(qs_app_bench(a), true);
     if (type != QS_TYPE_NONE)
         qs_workbench_want_type(qs_app_bench(a), type);
     else if (measure == QS_MAP_ERROR)
@@ -445,18 +455,28 @@ static bool has_layers(struct qs_app *a)
     return qs_workbench_eval_layers(qs_app_bench(a), &after, &embedding) > 0;
 }
 
+static bool can_show(struct qs_app *a, enum qs_map_measure measure)
+{
+    return measure == QS_MAP_DIVERGENCE ? has_layers(a) : !qs_map_of_calibration(measure) || qs_map_has(a, measure);
+}
+
 static void set_measure(struct qs_app *a, const char *arg)
 {
     if (strcmp(arg, qs_map_measure_name(QS_MAP_DIVERGENCE)) == 0 && !has_layers(a)) {
         qs_app_warn(a, "no evaluation has compared the layers of this model yet: the Evaluate screen does");
         return;
     }
-    for (int i = QS_MAP_ERROR; i <= QS_MAP_DIVERGENCE; i++)
+    for (int i = QS_MAP_ERROR; i < QS_MAP_MEASURES; i++)
         if (strcmp(arg, qs_map_measure_name((enum qs_map_measure)i)) == 0) {
+            if (!can_show(a, (enum qs_map_measure)i)) {
+                qs_app_warn(a, "no calibration has measured this for the model yet: the Calibrate screen does");
+                return;
+            }
             show_measure(a, (enum qs_map_measure)i, QS_TYPE_NONE);
             return;
         }
-    qs_app_warn(a, "there is no measure %.40s: error, outliers, kurtosis, bits or divergence; :error-of TYPE shows one type's", arg);
+    qs_app_warn(a, "there is no measure %.40s: error, outliers, kurtosis, bits, output, activations, divergence or kld; "
+                   ":error-of TYPE shows one type's", arg);
 }
 
 static void error_of(struct qs_app *a, const char *arg)
@@ -474,8 +494,10 @@ static void next_measure(struct qs_app *a, const char *arg)
     const struct qs_map *m = qs_map_of(a);
     (void)arg;
     const bool of_type = m->type != QS_TYPE_NONE;
-    const int last = has_layers(a) ? QS_MAP_DIVERGENCE : QS_MAP_BITS, next = (int)m->measure + 1;
-    show_measure(a, of_type || next > last ? QS_MAP_ERROR : (enum qs_map_measure)next, QS_TYPE_NONE);
+    int next = (int)m->measure + 1;
+    while (next < QS_MAP_MEASURES && !can_show(a, (enum qs_map_measure)next))
+        next++;
+    show_measure(a, of_type || next >= QS_MAP_MEASURES ? QS_MAP_ERROR : (enum qs_map_measure)next, QS_TYPE_NONE);
 }
 
 static void next_scale(struct qs_app *a, const char *arg)
@@ -679,8 +701,8 @@ static const struct qs_action actions[] = {
     { .name = "mark-role", .keys = "R", .help = "mark all of this role", .run = mark_role },
     { .name = "unmark", .keys = "Esc", .help = "end the range, remove all marks; without any, back", .run = no_marks },
     { .name = "measure-next", .keys = "m", .brief = "measure", .rank = 6,
-      .help = "show the next measure: error, outliers, kurtosis, bits, divergence of layers where it was evaluated", .run = next_measure },
-    { .name = "measure", .arg = QS_ARG_WORDS, .words = "error outliers kurtosis bits divergence",
+      .help = "show the next measure: error, outliers, kurtosis, bits, what was evaluated and calibrated", .run = next_measure },
+    { .name = "measure", .arg = QS_ARG_WORDS, .words = "error outliers kurtosis bits output activations divergence kld",
       .help = "show this measure", .run = set_measure },
     { .name = "error-of", .keys = "e", .arg = QS_ARG_TYPE,
       .help = "show the error every tensor would have as this type", .run = error_of },

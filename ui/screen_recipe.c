@@ -17,6 +17,7 @@
 #include "ui/layout.h"
 #include "ui/list.h"
 #include "ui/match.h"
+#include "ui/recipe_fit.h"
 
 enum kind {
     PRESET,
@@ -47,11 +48,14 @@ struct recipe {
     char with[256];             /* what it is compared with; "": nothing */
     size_t editing;             /* rule being edited */
     int name_width;             /* of the longest name */
+    struct qs_recipe_fit fit;
 };
 
 static void compare_anew(struct qs_app *a);
 
 static struct recipe *recipe_of(struct qs_app *a) { return qs_app_state(a, &qs_screen_recipe); }
+
+struct qs_recipe_fit *qs_recipe_fit_of(struct qs_app *a) { return &recipe_of(a)->fit; }
 
 static const char *type_or(int type, const char *otherwise)
 {
@@ -201,7 +205,49 @@ static int draw_below(struct qs_app *a, const struct qs_canvas *c)
     return y;
 }
 
+/* The tensor that the line under the cursor pins; SIZE_MAX: none. */
+static size_t tensor_here(struct qs_app *a)
+{
+    const struct recipe *r = recipe_of(a);
+    const struct qs_doc *d = qs_app_doc(a);
+    const struct item *it = r->list.cursor < r->n ? &r->item[r->list.cursor] : NULL;
+    const char *name = it && it->kind == PIN ? d->recipe->pin[it->index].pattern : NULL;
+    for (size_t i = 0; name && i < d->model->n_tensors; i++)
+        if (strcmp(d->model->tensor[i].name, name) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
+/* What was found for a budget takes the place at the right, or below. Returns the canvas that is left. */
+static struct qs_canvas draw_fit(struct qs_app *a, const struct qs_canvas *c)
+{
+    const struct qs_rect all = { 0, 0, qs_canvas_rows(c), qs_canvas_cols(c) };
+    struct qs_split s = qs_layout_right(all, all.cols / 2, 0, 60, 60, true);
+    if (!s.both)
+        s = qs_layout_bottom(all, all.rows * 6 / 10, 5, 5, true);
+    const int gap = s.both && s.rule.rows > 1;
+    const struct qs_canvas side = qs_canvas_part(c, (struct qs_rect){ s.side.y, s.side.x + gap, s.side.rows,
+                                                                      s.side.cols - gap });
+    if (gap)
+        qs_draw_vline(c, s.rule.y, s.rule.x, s.rule.rows, qs_app_look(a, QS_LOOK_FRAME));
+    else if (s.both)
+        qs_draw_hline(c, s.rule.y, s.rule.x, s.rule.cols, qs_app_look(a, QS_LOOK_FRAME));
+    if (s.both)
+        qs_recipe_fit_draw(a, &side, tensor_here(a));
+    return qs_canvas_part(c, s.main);
+}
+
+static void draw_rest(struct qs_app *a, const struct qs_canvas *c);
+
 static void draw(struct qs_app *a, const struct qs_canvas *c)
+{
+    struct qs_canvas rest = *c;
+    if (!recipe_of(a)->compared && qs_recipe_fit_shown(a))
+        rest = draw_fit(a, c);
+    draw_rest(a, &rest);
+}
+
+static void draw_rest(struct qs_app *a, const struct qs_canvas *c)
 {
     struct recipe *r = recipe_of(a);
     const int rows = qs_canvas_rows(c), cols = qs_canvas_cols(c), head = 2;
@@ -722,6 +768,16 @@ static const struct qs_action actions[] = {
     { .name = "recipe-export", .keys = "X", .arg = QS_ARG_FILE,
       .help = "write the rules as llama-quantize reads them (--tensor-type-file)", .run = export_llama },
     { .name = "recipe-export!", .arg = QS_ARG_FILE, .help = "the same, over a file that exists", .run = export_over },
+    { .name = "fit", .keys = "f", .arg = QS_ARG_TEXT, .arg_optional = true, .brief = "fit", .rank = 3,
+      .help = "find the recipe for a budget: 4.2GiB, 4.5 bpw, fits in 8 GiB with 8k context; one step of undo",
+      .run = qs_recipe_fit_ask },
+    { .name = "bpw", .arg = QS_ARG_TEXT, .help = "find the recipe for so many bits per weight",
+      .run = qs_recipe_fit_bpw },
+    { .name = "fit-apply", .help = "take the recipe again that was found last", .run = qs_recipe_fit_apply },
+    { .name = "fit-tied", .arg = QS_ARG_WORDS, .arg_optional = true, .words = "on off",
+      .help = "give q k v, gate and up, and experts of a layer one type each when a budget is fitted",
+      .run = qs_recipe_fit_tie },
+    { .name = "fit-show", .keys = "F", .help = "show or hide what was found for a budget", .run = qs_recipe_fit_toggle },
     { .name = "close", .keys = "Esc", .help = "close the comparison, or back", .run = close_comparison },
     { .name = NULL }
 };
@@ -740,4 +796,5 @@ const struct qs_screen qs_screen_recipe = {
     .move = move,
     .event = event,
     .find = find,
+    .poll = qs_recipe_fit_poll,
 };

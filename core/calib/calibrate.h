@@ -21,11 +21,13 @@ struct qs_calib_methods {
     bool imatrix, gptq, awq, hqq;   /* which may be tried; the weighted fit always is */
     double damp;                    /* GPTQ; 0: 0.01 */
     bool natural_order;             /* columns as they stand instead of act-order */
-    unsigned sweeps, refits, passes;/* coordinate descent, scales anew, passes over the model; defaults 4, 1, 1 */
+    unsigned sweeps, refits;        /* coordinate descent, scales anew; defaults 4, 1 */
     bool correct; double strength;  /* correction for quantized predecessors; default on, 1 */
+    double pull;                    /* share of the hidden state's loss that attn_output and ffn_down make up for; default 0.5; not
+                                     * where a norm stands behind them */
     bool head;                      /* output or tied embedding too; default on */
 };
-#define QS_CALIB_METHODS_INIT { true, true, false, false, 0.01, false, 4, 1, 1, true, 1.0, true }
+#define QS_CALIB_METHODS_INIT { true, true, false, false, 0.01, false, 4, 1, true, 1.0, 0.5, true }
 
 struct qs_calibrate_args {
     struct qs_model *model;

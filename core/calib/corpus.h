@@ -1,10 +1,15 @@
 /* corpus.h - calibration text: files with weights become windows of tokens, in a fixed order, a part of them held out.
  *
- * SOURCES are plain text, JSON lines with {"text": ...}, or JSON lines with {"messages": [...]} that go through the chat
- * template; told apart by their first line that is not empty. Each source is tokenized as a whole (chats one by one,
- * behind each other) and cut into windows; a source gives its share of the windows, by weight, spread over its whole
- * length; the seed decides which windows and their order. The same arguments give the same windows.
- * HELD OUT: every k-th window (after the draw) is set apart by itself, no window lies in both parts.
+ * SOURCES are plain text, JSON lines with {"text": ...} (read with an empty line between them), or JSON lines with
+ * {"messages": [...]} that go through the chat template; told apart by their first line that is not empty, or, named
+ * .jsonl or .ndjson, by the first that can be used. Lines that cannot be used are left out, counted and named. Each
+ * source is tokenized as a whole (chats one by one, behind each other; more than 8 MiB in pieces that end with a line)
+ * and cut into windows; a source gives its share of the windows, by weight, spread over its whole length; the seed
+ * decides which windows and their order. The same arguments give the same windows. BOS stands in the place of a
+ * window's first token, as in llama.cpp's tools: all windows of a plain text, in whatever order, are those that
+ * llama-imatrix sees.
+ * HELD OUT: every k-th window (after the draw) is set apart by itself, no window lies in both parts: of those that say
+ * the same one is kept.
  */
 #ifndef QS_CALIB_CORPUS_H
 #define QS_CALIB_CORPUS_H

@@ -5,8 +5,8 @@
  * that are left, through the upper Cholesky factor of the inverse of H + damping. As the grid is fixed, any order is
  * possible and the file is an ordinary one. Then coordinate descent on the fixed grid (D = what it is now - target;
  * q_j <- nearest to q_j - (D H)_j / H_jj), then, where asked, scales and offsets fitted anew to the codes under H and
- * rounded as the format stores them, and descent again; a step that does not lower the error is taken back.
- * Errors are tr(D H D^T). Rows are independent: the same bits for any thread count.
+ * rounded as the format stores them, and descent again; a step that does not lower the error (with the ridge, see below)
+ * is taken back. Errors are tr(D H D^T). Rows are independent: the same bits for any thread count.
  */
 #ifndef QS_CALIB_GPTQ_H
 #define QS_CALIB_GPTQ_H
@@ -24,9 +24,13 @@ struct qs_gptq_factor;
 struct qs_gptq_factor_args {
     double damp;              /* of the mean of diag(H); 0: 0.01. Raised tenfold until it factors, at most to 1 */
     bool natural_order;       /* columns as they stand; otherwise act-order */
+    double ridge;             /* of the mean of diag(H), added to H in all that is decided here (not in what is reported):
+                               * few tokens make an H that promises too much. 0: twice columns / tokens, at most 0.5;
+                               * below 0: none */
 };
 struct qs_gptq_factor_facts {
     double damp;              /* that worked */
+    double ridge;             /* taken */
     unsigned tries;
     size_t dead;              /* columns with diag(H) = 0: their weights are rounded plainly */
 };
@@ -58,9 +62,11 @@ struct qs_gptq_result {
 int qs_gptq_encode(const struct qs_gptq_args *a, const float *target, size_t rows, size_t cols, uint8_t *dst,
                    struct qs_gptq_result *out, struct qs_job *job, struct qs_err *e);
 
-/* Correction for quantized predecessors: out = w + strength * w C, C = cross (H + lambda I)^-1 with cross = (X0 - X)^T X as
- * in hessian.h, lambda = damp * mean diag(H): the best weights on the inputs that will really arrive. out may be w. */
-int qs_gptq_correct(const struct qs_hessian *h, double damp, double strength, const float *w, size_t rows, float *out,
-                    struct qs_pool *pool, enum qs_prio prio, struct qs_err *e);
+/* Correction for quantized predecessors: out = w + (strength * w cross + pull * drift) (H + lambda I)^-1, with cross = (X0 - X)^T X
+ * and drift = (S0 - S)^T X as in hessian.h, lambda = damp * mean diag(H): the best weights on the inputs that will really
+ * arrive, and, with pull > 0 (rows == width, for what is added to the hidden state), such that the result also makes up for that
+ * share of what the hidden state has lost before it. out may be w. */
+int qs_gptq_correct(const struct qs_hessian *h, double damp, double strength, double pull, const float *w, size_t rows,
+                    float *out, struct qs_pool *pool, enum qs_prio prio, struct qs_err *e);
 
 #endif

@@ -18,22 +18,31 @@ struct qs_hessian {
     uint64_t rows;      /* added */
     float *h;           /* cols * cols: sums until qs_hessian_end, which fills both triangles and divides by rows */
     float *cross;       /* cols * cols, (X0 - X)^T X; NULL: not asked for */
+    float *drift;       /* width * cols, (S0 - S)^T X with S the hidden state that the result is added to; NULL: not asked for */
+    size_t width;
     uint64_t nonfinite; /* rows that hold a NaN or an infinity: they are left out */
     uint64_t first_bad; /* number of the first such row */
     /* private */
     struct qs_pool *pool;
     enum qs_prio prio;
-    float *buffer, *buffer0;
+    float *buffer, *buffer0, *buffer_drift;
     size_t held;
 };
 
 uint64_t qs_hessian_need(size_t cols, bool cross);
 int qs_hessian_new(size_t cols, bool cross, struct qs_pool *pool, enum qs_prio prio, struct qs_hessian **out, struct qs_err *e);
 void qs_hessian_free(struct qs_hessian *h);
+/* Before the first row: hidden states of `width` floats come along (4 * (cols + QS_HESSIAN_CHUNK) * width bytes more). */
+int qs_hessian_follow(struct qs_hessian *h, size_t width, struct qs_err *e);
 /* n rows, stride floats apart; x0: the same rows of the original model (with cross), else NULL. */
 int qs_hessian_add(struct qs_hessian *h, const float *x, const float *x0, size_t n, size_t stride, struct qs_err *e);
+/* The same with the hidden states of these rows, of the original and of this model, width floats each. */
+int qs_hessian_add_states(struct qs_hessian *h, const float *x, const float *x0, const float *state, const float *state0,
+                          size_t n, size_t stride, struct qs_err *e);
 int qs_hessian_end(struct qs_hessian *h, struct qs_err *e);
-/* sum over rows r of (d_r H d_r^T), d rows * cols: output error of a weight error; in double, fixed order. */
+/* sum over rows r of (d_r H d_r^T), d rows * cols: output error of a weight error. Products with H in single precision, as H is,
+ * their sums in double; fixed order. NaN in, NaN out. */
 int qs_hessian_energy(const struct qs_hessian *h, const float *d, size_t rows, double *out, struct qs_err *e);
+uint64_t qs_hessian_energy_need(size_t cols, size_t rows, unsigned threads); /* bytes it takes for a moment */
 
 #endif

@@ -2,9 +2,14 @@
  *
  * FILE. llama.cpp's GGUF form (NAME.in_sum2, NAME.counts, NAME.in_sum per tensor; imatrix.datasets, chunk_count,
  * chunk_size), which llama-quantize and llama-imatrix read, and beside it tensors of our own whose names those readers
- * pass over: per input the largest magnitudes and the sample of rows (F16). Our keys are "quantscape.*": the content key of the model,
- * the corpus (sources with shares, key), precision, massive tokens, and the tables of errors and swaps as JSON.
- * Also written in the legacy .dat form, without our part. A plain imatrix opens as statistics that know importance alone.
+ * pass over: per input the largest magnitudes (quantscape.N.max) and the sample of rows (quantscape.N.rows in F16, each
+ * row times a power of two of its own). Our keys are "quantscape.*": one JSON text of facts (content keys of model and
+ * corpus, tokens, the inputs with their tensors and massive tokens), the tables of errors and of swaps.
+ * Also written in the legacy .dat form, without our part. A plain imatrix opens as statistics that know importance
+ * alone.
+ *
+ * What the file cannot hold is rounded off by sealing (sums and counts to single precision, rows to half), so that
+ * statistics just collected and those read from their file are the same, and so is all that is made of them.
  */
 #ifndef QS_CALIB_STATISTICS_H
 #define QS_CALIB_STATISTICS_H
@@ -26,15 +31,17 @@ struct qs_massive { size_t window, pos; int32_t token; float max; double ratio; 
 struct qs_input_stats {
     int layer; enum qs_point point;
     size_t cols, experts;
-    double *sum2, *sum;       /* experts * cols: of squares, of values */
+    double *sum2, *sum;       /* experts * cols: of squares, of values; sum NULL: not known (plain imatrix) */
     float *max;               /* experts * cols: largest magnitude; NULL: not known (plain imatrix) */
     uint64_t *count;          /* experts: rows */
     float *row; uint32_t *row_expert; size_t n_rows; /* the sample: evenly spread over the windows to fit; 0: not known */
     uint64_t nonfinite, bad_window; /* rows with NaN or infinity, and the first window that has one */
     struct qs_massive massive[QS_MASSIVE_TOKENS]; unsigned n_massive; /* worst first */
+    char **tensor; size_t n_tensors; /* names of the matrices that read it; from seal and open on */
 };
 
-/* Output error of a tensor at a type: relative, sqrt(tr(D H D^T) / tr(W H W^T)), with its Hessian, or ||(W-W^)X|| / ||WX||. */
+/* Output error of a tensor at a type: relative, sqrt(tr(D H D^T) / tr(W H W^T)), with its Hessian, or ||(W-W^)X|| /
+ * ||WX||. */
 enum qs_calib_method { QS_CALIB_PLAIN /* the type's search without importance */, QS_CALIB_IMATRIX, QS_CALIB_GPTQ, QS_CALIB_AWQ,
                        QS_CALIB_AWQ_GPTQ, QS_CALIB_HQQ, QS_CALIB_METHODS };
 const char *qs_calib_method_name(enum qs_calib_method m); /* "plain", "imatrix", "GPTQ", "AWQ", "AWQ+GPTQ", "HQQ" */
@@ -54,17 +61,29 @@ struct qs_statistics {
     struct qs_imatrix *imatrix;    /* the same importance as the rest of the program takes it; owned; qs_statistics_seal makes it */
 };
 
+/* All zero, an entry for each input: sum2, sum, max, count, and row and row_expert with room for QS_SAMPLE_ROWS (n_rows
+ * 0). */
 int qs_statistics_new(const struct qs_inputs *in, struct qs_statistics **out, struct qs_err *e);
 void qs_statistics_free(struct qs_statistics *s); /* NULL allowed */
-/* Makes imatrix and key from what was collected. m gives the tensors' names. */
+/* Makes imatrix and key from what was collected. m gives the tensors' names; both NULL: those known already. Inputs
+ * without any count (nothing is known of them) are left out of the imatrix. QS_EFORMAT: a sum or row that is no finite
+ * number, or absurd. */
 int qs_statistics_seal(struct qs_statistics *s, const struct qs_inputs *in, const struct qs_model *m, struct qs_err *e);
 /* in and m as for seal. path appears only when whole. legacy: the .dat form. QS_EEXISTS without overwrite. */
 int qs_statistics_save(const struct qs_statistics *s, const struct qs_inputs *in, const struct qs_model *m, const char *path,
                        bool legacy, bool overwrite, struct qs_err *e);
-/* Either form. QS_EINVAL: it belongs to another model (names which tensor). */
+/* Either form. QS_EINVAL: it belongs to another model (names which tensor). Inputs of which the file knows nothing have
+ * counts 0. in and m NULL: inputs as the file has them (of a plain imatrix every entry by itself), to be looked at,
+ * merged and saved. */
 int qs_statistics_open(const char *path, const struct qs_inputs *in, const struct qs_model *m, struct qs_statistics **out,
                        struct qs_err *e);
-/* to += more (sums, counts, largest values; samples drawn anew from both). Errors and swaps are dropped: they were of other statistics. */
+int qs_statistics_open_mem(const void *bytes, size_t n, const struct qs_inputs *in, const struct qs_model *m,
+                           struct qs_statistics **out, struct qs_err *e);
+/* in and m NULL; the .dat form counts calls of `chunk` tokens (0: QS_IMATRIX_CHUNK). */
+int qs_statistics_open_alone(const char *path, uint32_t chunk, struct qs_statistics **out, struct qs_err *e);
+/* to += more (sums, counts, largest values; samples drawn anew from both), and seals it again. Errors and swaps are
+ * dropped: they were of other statistics. What only one of them knows (largest values, sums, samples) is not known of
+ * both. Both sealed or opened; inputs find each other by their tensors' names. QS_EINVAL: of different models. */
 int qs_statistics_merge(struct qs_statistics *to, const struct qs_statistics *more, struct qs_err *e);
 const struct qs_input_stats *qs_statistics_of(const struct qs_statistics *s, int layer, enum qs_point point);
 
@@ -73,20 +92,23 @@ int qs_statistics_put_swap(struct qs_statistics *s, const struct qs_swap_cell *c
 const struct qs_error_cell *qs_statistics_error(const struct qs_statistics *s, const char *tensor, int type, enum qs_calib_method m);
 const struct qs_swap_cell *qs_statistics_swap(const struct qs_statistics *s, const char *tensor); /* the newest */
 
-/* Activation outliers of an input: channels by largest magnitude over the median channel's. */
+/* Activation outliers of an input: channels by largest magnitude over the median one's among those that are not always
+ * 0. */
 struct qs_channel_facts {
     double outlier_ratio;     /* largest over median */
     double salient;           /* share of channels at or above QS_SALIENT_RATIO times the median */
     size_t worst[8]; double worst_ratio[8]; unsigned n_worst;
     size_t dead;              /* channels that are always 0 */
-    size_t unseen;            /* experts without a row; */
-    size_t rare;              /* experts with fewer rows than columns ... */
-    uint64_t tokens_needed;   /* ... and about how many more tokens of such text all of them need */
+    size_t unseen;            /* experts without a row */
+    size_t rare;              /* experts with fewer rows than columns, those without any included ... */
+    uint64_t tokens_needed;   /* ... and about how many more tokens of such text all of them need (unseen: as if seen once) */
+    bool by_rms;              /* largest magnitudes are not known: ratios are of the channels' RMS instead */
 };
 #define QS_SALIENT_RATIO 8.0
 void qs_channel_facts(const struct qs_input_stats *s, uint64_t tokens, struct qs_channel_facts *out);
 
-/* ||(W - W^) X|| / ||W X|| over the sample of rows; `made` are rows of W^ in float. In double. QS_ENOTFOUND: no sample. */
+/* ||(W - W^) X|| / ||W X|| over the sample of rows; `made` are rows of W^ in float. In double. With experts: an equal
+ * number of rows of each, one after the other. NaN where W X is 0. QS_ENOTFOUND: no sample. */
 int qs_output_error(const struct qs_input_stats *s, const float *w, const float *made, size_t rows, double *out, struct qs_err *e);
 
 #endif

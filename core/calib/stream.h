@@ -36,8 +36,10 @@ struct qs_stream_rows {
     size_t window;
     size_t n, cols;           /* rows */
     const float *x;           /* n * cols */
-    /* With routed experts, at their points (QS_POINT_EXPERTS_IN shares the rows of QS_POINT_FFN_IN): pairs of (row, expert), rows
-     * ascending. 0 otherwise: every row goes into the one matrix. */
+    const float *state;       /* n_ctx rows of n_embd: the hidden state before this half; NULL: the half went on */
+    /* With routed experts, at their points: pairs of (row, expert), rows ascending. QS_POINT_EXPERTS_IN has the rows of
+     * QS_POINT_FFN_IN, QS_POINT_EXPERTS_DOWN a row of its own for every pair. 0 otherwise: every row goes into the one
+     * matrix. */
     size_t n_pairs;
     const uint32_t *pair_row, *pair_expert;
 };
@@ -49,7 +51,8 @@ typedef int qs_stream_fn(void *ctx, const struct qs_stream_rows *rows, struct qs
 int qs_stream_half(struct qs_stream *s, size_t layer, enum qs_half half, unsigned points, bool go, qs_stream_fn *fn,
                    void *ctx, struct qs_job *job, struct qs_err *e);
 
-/* The same half of both, window after window; fn gets the rows of both (b: of the second stream). Either may go on. */
+/* The same half of both, window after window; fn gets the rows of both (b: of the second stream; routed each as it routes).
+ * Either may go on. The job counts tokens of each. */
 typedef int qs_stream_pair_fn(void *ctx, const struct qs_stream_rows *a, const struct qs_stream_rows *b, struct qs_err *e);
 int qs_stream_pair(struct qs_stream *a, struct qs_stream *b, size_t layer, enum qs_half half, unsigned points, bool go_a,
                    bool go_b, qs_stream_pair_fn *fn, void *ctx, struct qs_job *job, struct qs_err *e);

@@ -1,11 +1,15 @@
 /* swap.h - measured KL divergence of the model when one tensor alone is changed: what one unit of its error costs.
  *
- * Windows go through the original once; for each tensor only the blocks from its own on are run again. Definitions as in eval/kld.h. */
+ * Windows go through the original once; for each tensor only the blocks from its own on are run again. Definitions as
+ * in eval/kld.h. */
 #ifndef QS_CALIB_SWAP_H
 #define QS_CALIB_SWAP_H
 
+#include "base/pool.h"
 #include "core/calib/statistics.h"
 #include "core/calib/watch.h"
+#include "core/job/job.h"
+#include "core/model/engine.h"
 
 struct qs_swap_args {
     struct qs_engine *engine;       /* of the original model; its weights are swapped meanwhile and put back */

@@ -25,7 +25,7 @@ struct qs_calib_layer {
     enum qs_calib_state state;
     double before, after;            /* of its tensors, rms over energy; NaN: not known */
     double seconds;
-    double outlier_ratio[8];         /* by enum qs_point where it has one; NaN */
+    double outlier_ratio[QS_POINTS]; /* by enum qs_point where it has one; NaN */
 };
 
 struct qs_calib_watch;               /* has a lock of its own */

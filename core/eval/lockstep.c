@@ -258,10 +258,7 @@ static int run_head(struct run *r, size_t w, size_t i, struct qs_err *e)
         if (rc)
             break;
         r->next = r->a->token + w * n_ctx + pos + 1;
-        if (r->a->pool)
-            qs_pool_run(r->a->pool, r->a->prio, n, 1, score_rows, r);
-        else
-            score_rows(r, 0, n, 0);
+        qs_pool_run(r->a->pool, r->a->prio, n, 1, score_rows, r);
         rc = take_rows(r, (uint64_t)w * n_ctx + pos, n, e);
         rc = rc ? rc : qs_job_step(r->job, 0, e);
     }

@@ -26,7 +26,7 @@ static int compare_vocabs(struct qs_pair *p, struct qs_err *e)
 
 static int plan_recipe(const struct qs_pair_args *a, struct qs_pair *p, struct qs_err *e)
 {
-    const struct qs_plan_args args = { .imatrix = a->imatrix, .allow_requantize = a->allow_requantize };
+    const struct qs_plan_args args = { .imatrix = a->imatrix, .store = a->store, .allow_requantize = a->allow_requantize };
     return a->recipe ? qs_plan_make(p->model, a->recipe, &args, &p->plan, e) : QS_OK;
 }
 
@@ -195,7 +195,9 @@ struct qs_key qs_pair_plan_key(const struct qs_plan *plan)
         const struct qs_imatrix_entry *w = x->copy ? NULL : x->importance;
         const int32_t head[2] = { x->type, w != NULL };
         qs_hash_add(h, head, sizeof head);
-        if (w)
+        if (x->stored)
+            qs_hash_add(h, &x->stored->hash, sizeof x->stored->hash);
+        if (w && !x->stored)
             qs_hash_add(h, w->value, w->n * sizeof *w->value);
     }
     return qs_hash_end(h);

@@ -20,6 +20,7 @@ struct qs_pair_args {
     const char *model;                 /* path */
     const struct qs_recipe *recipe;    /* NULL: the model as it is */
     const struct qs_imatrix *imatrix;  /* for the recipe; may be NULL */
+    struct qs_store *store;            /* calibrated tensors for the recipe; may be NULL */
     bool allow_requantize;
     const char *reference;             /* path; NULL: the model's own file when there is a recipe, none otherwise */
     bool stand_in;                     /* the reference in Q8_0 */

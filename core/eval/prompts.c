@@ -180,10 +180,7 @@ static int follow(struct run *r, size_t n_prompt, struct qs_prompt_result *p, st
         if (rc)
             break;
         r->next = t->id + at + 1;
-        if (r->a->pool)
-            qs_pool_run(r->a->pool, r->a->prio, n, 1, score_rows, r);
-        else
-            score_rows(r, 0, n, 0);
+        qs_pool_run(r->a->pool, r->a->prio, n, 1, score_rows, r);
         take_rows(r, n, p, &sum);
     }
     p->kld = sum.n ? sum.kld / (double)sum.n : (double)NAN;

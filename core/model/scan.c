@@ -105,10 +105,7 @@ static void scan_blocks(struct qs_pool *pool, const struct qs_format *f, struct 
     struct work w = { .f = f, .parts = parts, .blocks = blocks, .per_item = item_blocks(f), .limit = limit,
                       .lock = PTHREAD_MUTEX_INITIALIZER };
     const size_t items = (size_t)((blocks + w.per_item - 1) / w.per_item);
-    if (pool)
-        qs_pool_run(pool, QS_PRIO_JOB, items, 1, scan_items, &w);
-    else
-        scan_items(&w, 0, items, 0);
+    qs_pool_run(pool, QS_PRIO_JOB, items, 1, scan_items, &w);
     pthread_mutex_destroy(&w.lock);
     *out = w.total;
 }
@@ -132,7 +129,7 @@ int qs_scan_weight(const struct qs_weight *w, struct qs_pool *pool, struct qs_jo
 {
     const struct qs_format *f = w->format;
     const uint64_t blocks = w->rows * (w->ne[0] / f->block), bytes = qs_format_row_bytes(f, f->block);
-    const uint64_t region = item_blocks(f) * ITEMS_PER_THREAD * (pool ? qs_pool_threads(pool) : 1);
+    const uint64_t region = item_blocks(f) * ITEMS_PER_THREAD * qs_pool_threads(pool);
     *out = (struct qs_scan){ 0 };
     if (limit > 0 ? !qs_format_ops(f->id)->decode : !qs_format_ops(f->id)->scan)
         return QS_OK;

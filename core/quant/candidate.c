@@ -19,6 +19,8 @@ struct item {
     bool shared;
     bool weighed;               /* with importance weights: */
     struct qs_key importance;   /* hash of them */
+    bool stored;                /* made beforehand: */
+    struct qs_key bytes;        /* hash of them */
     struct qs_error_sums sums;
 };
 
@@ -34,8 +36,10 @@ struct qs_candidate {
 
 static struct item item_of(const struct qs_encoding *enc)
 {
-    struct item x = { .type = enc->type, .shared = enc->copy };
-    if (!enc->copy && enc->importance) {
+    struct item x = { .type = enc->type, .shared = enc->copy, .stored = enc->stored != NULL };
+    if (enc->stored)
+        x.bytes = enc->stored->hash;
+    else if (!enc->copy && enc->importance) {
         x.weighed = true;
         x.importance = qs_hash_bytes(enc->importance->value, enc->importance->n * sizeof *enc->importance->value);
     }
@@ -45,7 +49,8 @@ static struct item item_of(const struct qs_encoding *enc)
 static bool same(const struct item *a, const struct item *b)
 {
     return a->type == b->type && a->shared == b->shared && a->weighed == b->weighed &&
-           (!a->weighed || qs_key_equal(a->importance, b->importance));
+           a->stored == b->stored && (!a->weighed || qs_key_equal(a->importance, b->importance)) &&
+           (!a->stored || qs_key_equal(a->bytes, b->bytes));
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */
@@ -176,6 +181,41 @@ static int make_encoded(struct qs_candidate *c, struct qs_writing *r, size_t i, 
     return QS_OK;
 }
 
+/* The store's mapped bytes, measured against the source as the writer does. */
+static int make_stored(struct qs_candidate *c, struct qs_writing *r, size_t i, struct qs_err *e)
+{
+    const struct qs_encoding *enc = &r->plan->enc[i];
+    struct qs_weight *from = NULL, *made = NULL;
+    struct qs_error_sums sums = { 0 };
+    const struct qs_slices *s = &r->cut[i];
+    qs_job_item(r->job, "%s -> %s, calibrated", enc->tensor->name, qs_type_name(enc->type));
+    int rc = qs_store_weight(r->plan->store, enc->stored, &made, e);
+    if (!rc)
+        rc = qs_model_weight(c->model, enc->tensor, &from, e);
+    for (uint64_t k = 0; !rc && k < s->n; k++) {
+        struct qs_error_sums one = { 0 };
+        const uint64_t row = k * s->rows_per, n = qs_min_u64(s->rows_per, enc->tensor->rows - row);
+        rc = qs_writing_made_sums(r, i, row, n, from, made, NULL, &one, e);
+        qs_error_sums_add(&sums, &one);
+        qs_error_sums_add(&r->total, &one);
+        if (!rc && r->total.n)
+            qs_job_error(r->job, qs_error_rms(&r->total));
+        rc = rc ? rc : qs_job_step(r->job, qs_slice_weights(enc, s, k), e);
+    }
+    if (!rc && sums.nonfinite)
+        rc = qs_fail(e, QS_EFORMAT, "%s: %llu weights are NaN or infinite, in the source or in its calibrated form",
+                     enc->tensor->name, (unsigned long long)sums.nonfinite);
+    qs_weight_unref(from);
+    if (rc) {
+        qs_weight_unref(made);
+        return rc;
+    }
+    c->item[i].weight = made;
+    c->item[i].sums = sums;
+    c->missing--;
+    return QS_OK;
+}
+
 /* The model's own. A type that this program does not know has no weight: nobody can run it either. */
 static int make_shared(struct qs_candidate *c, size_t i, struct qs_err *e)
 {
@@ -210,7 +250,7 @@ static int make_all(struct qs_candidate *c, struct qs_writing *r, const char *di
         rc = qs_encoder_new(r->pool, qs_slices_widest_row(r->plan), &r->encoder, e);
     for (size_t i = 0; !rc && i < c->n; i++)
         if (!c->item[i].weight)
-            rc = make_encoded(c, r, i, dir, e);
+            rc = c->item[i].stored ? make_stored(c, r, i, e) : make_encoded(c, r, i, dir, e);
     return rc;
 }
 
@@ -279,7 +319,7 @@ int qs_candidate_need(const struct qs_plan *plan, const struct qs_candidate *bef
         return rc;
     for (size_t i = 0; i < c->n; i++) {
         const struct qs_encoding *enc = &plan->enc[i];
-        uint64_t *place = enc->copy ? &out->shared : enc->bytes > HEAP_MOST ? &out->scratch : &out->heap;
+        uint64_t *place = enc->copy || enc->stored ? &out->shared : enc->bytes > HEAP_MOST ? &out->scratch : &out->heap;
         *place += enc->bytes;
     }
     out->to_make = weights_missing(c);

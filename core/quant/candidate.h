@@ -2,7 +2,8 @@
  * written.
  *
  * DESIGN. A candidate is a list of weights, one reference per tensor of the model: those that the plan copies are
- * the model's own mapped bytes, shared with whoever else has the model; the others are made by the code that makes
+ * the model's own mapped bytes, shared with whoever else has the model; those that were made beforehand are the
+ * mapped bytes of their store; the others are made by the code that makes
  * the writer's slices (the same bytes, error sums and refusals) into scratch files without a name, which the system
  * may page out; small ones lie on the heap. After an edit the next candidate takes over from the one before, whole
  * or not, what has the same source, type and importance weights, by reference, and makes the rest: the bytes of
@@ -52,7 +53,7 @@ int qs_candidate_apply(const struct qs_candidate *c, struct qs_engine *x, size_t
 
 /* What a candidate would take, to be told before it is made. */
 struct qs_candidate_need {
-    uint64_t shared;    /* bytes of the model's own weights */
+    uint64_t shared;    /* bytes of the model's own weights, and of a store's */
     uint64_t scratch;   /* bytes in scratch files: on the disk, pageable */
     uint64_t heap;      /* bytes of small weights, private */
     uint64_t working;   /* private while it is made */

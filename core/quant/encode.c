@@ -33,6 +33,7 @@ struct qs_encoder {
 struct region {
     struct qs_encoder *x;
     const struct qs_weight *src;
+    const struct qs_weight *made; /* where the result's rows are already; NULL: they are to be made */
     const struct qs_format *to;
     uint64_t row, n, rows_per_chunk;
     uint64_t first_chunk;    /* of the batch now running */
@@ -207,13 +208,35 @@ static void copy_chunk(const struct region *g, uint64_t chunk, uint8_t *scratch)
     }
 }
 
+/* Made before: bytes as they are, and how far they are from the source. */
+static void made_chunk(const struct region *g, uint64_t chunk, uint8_t *scratch)
+{
+    const size_t cols = (size_t)g->src->ne[0];
+    const uint64_t first = chunk * g->rows_per_chunk;
+    const size_t rows = (size_t)(first + g->rows_per_chunk > g->n ? g->n - first : g->rows_per_chunk);
+    const struct qs_const_parts from = qs_weight_row(g->src, g->row + first), made = qs_weight_row(g->made, g->row + first);
+    float *x = (float *)scratch, *back = x + g->x->weights;
+
+    if (g->dst)
+        memcpy(g->dst + first * g->dst_row_bytes, made.p[0], rows * g->dst_row_bytes);
+    if (!g->sums)
+        return;
+    qs_format_ops(g->src->format->id)->decode(&from, rows, cols, x, cols);
+    qs_format_ops(g->to->id)->decode(&made, rows, cols, back, cols);
+    for (size_t r = 0; r < rows; r++) {
+        struct qs_error_sums one = { 0 };
+        row_error(x + r * cols, back + r * cols, g->importance, cols, &one);
+        qs_error_sums_add(&g->x->chunk[chunk], &one);
+    }
+}
+
 static void region_work(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct region *g = ctx;
     uint8_t *scratch = g->x->memory + g->x->per_thread * thread;
     const bool same = g->src->format->id == g->to->id;
     for (size_t c = begin; c < end; c++)
-        (same ? copy_chunk : encode_chunk)(g, g->first_chunk + c, scratch);
+        (g->made ? made_chunk : same ? copy_chunk : encode_chunk)(g, g->first_chunk + c, scratch);
 }
 
 static int check_request(const struct qs_encoder *x, const struct qs_weight *src, uint64_t row, uint64_t n,
@@ -258,17 +281,14 @@ static uint64_t rows_per_chunk(uint64_t rows, uint64_t cols)
     return weights > cols ? weights / cols : 1;
 }
 
-int qs_encode_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weight *src, uint64_t row, uint64_t n, int type,
-                   const struct qs_imatrix_entry *importance, uint8_t *dst, struct qs_error_sums *sums,
-                   struct qs_error_sums *per_row, struct qs_err *e)
+/* All n rows behind `row`. */
+static int run_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weight *src, const struct qs_weight *made,
+                    uint64_t row, uint64_t n, const struct qs_format *to, const struct qs_imatrix_entry *importance,
+                    uint8_t *dst, struct qs_error_sums *sums, struct qs_error_sums *per_row, struct qs_err *e)
 {
-    const struct qs_format *to = qs_format_by_id(type);
-    int rc = check_request(x, src, row, n, to, e);
-    if (rc)
-        return rc;
     const uint64_t cols = src->ne[0];
     struct region g = {
-        .x = x, .src = src, .to = to, .rows_per_chunk = rows_per_chunk(n, cols),
+        .x = x, .src = src, .made = made, .to = to, .rows_per_chunk = rows_per_chunk(n, cols),
         .dst_row_bytes = qs_format_row_bytes(to, (size_t)cols), .sums = sums || per_row,
     };
     /* One region per expert, so that the importance weights of a region are one vector. */
@@ -276,7 +296,7 @@ int qs_encode_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weig
         const uint64_t left_in_expert = src->ne[1] - (row + done) % src->ne[1];
         g.row = row + done;
         g.n = n - done < left_in_expert ? n - done : left_in_expert;
-        g.dst = dst + done * g.dst_row_bytes;
+        g.dst = dst ? dst + done * g.dst_row_bytes : NULL;
         g.per_row = per_row ? per_row + done : NULL;
         g.importance = importance_of(importance, src, g.row);
         const uint64_t chunks = (g.n + g.rows_per_chunk - 1) / g.rows_per_chunk;
@@ -294,4 +314,27 @@ int qs_encode_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weig
         done += g.n;
     }
     return qs_weight_intact(src, e);
+}
+
+int qs_encode_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weight *src, uint64_t row, uint64_t n, int type,
+                   const struct qs_imatrix_entry *importance, uint8_t *dst, struct qs_error_sums *sums,
+                   struct qs_error_sums *per_row, struct qs_err *e)
+{
+    const struct qs_format *to = qs_format_by_id(type);
+    const int rc = check_request(x, src, row, n, to, e);
+    return rc ? rc : run_rows(x, prio, src, NULL, row, n, to, importance, dst, sums, per_row, e);
+}
+
+int qs_encode_made(struct qs_encoder *x, enum qs_prio prio, const struct qs_weight *src, const struct qs_weight *made,
+                   uint64_t row, uint64_t n, const struct qs_imatrix_entry *importance, uint8_t *dst,
+                   struct qs_error_sums *sums, struct qs_err *e)
+{
+    const uint64_t cols = src->ne[0];
+    if (memcmp(made->ne, src->ne, sizeof src->ne) != 0 || row > src->rows || n > src->rows - row || cols > x->max_cols)
+        return qs_fail(e, QS_EINVAL, "rows %llu to %llu are outside the tensor, or it has another shape",
+                       (unsigned long long)row, (unsigned long long)(row + n));
+    if (made->format->n_components != 1 || !qs_format_ops(made->format->id)->decode || !qs_format_ops(src->format->id)->decode)
+        return qs_fail(e, QS_EUNSUPPORTED, "types %s and %s cannot be compared", src->format->name, made->format->name);
+    const int rc = run_rows(x, prio, src, made, row, n, made->format, importance, dst, sums, NULL, e);
+    return rc ? rc : qs_weight_intact(made, e);
 }

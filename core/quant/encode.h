@@ -37,5 +37,10 @@ double qs_error_rms(const struct qs_error_sums *s); /* relative RMS; 0 when ref2
 int qs_encode_rows(struct qs_encoder *x, enum qs_prio prio, const struct qs_weight *src, uint64_t row, uint64_t n, int type,
                    const struct qs_imatrix_entry *importance, uint8_t *dst, struct qs_error_sums *sums,
                    struct qs_error_sums *per_row, struct qs_err *e);
+/* The same of rows that were made before: those of `made`, of the same shape, are copied to dst (NULL: they are not) and
+ * measured against src. */
+int qs_encode_made(struct qs_encoder *x, enum qs_prio prio, const struct qs_weight *src, const struct qs_weight *made,
+                   uint64_t row, uint64_t n, const struct qs_imatrix_entry *importance, uint8_t *dst,
+                   struct qs_error_sums *sums, struct qs_err *e);
 
 #endif

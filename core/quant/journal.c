@@ -6,7 +6,6 @@
 #include "core/quant/journal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,32 +64,6 @@ static bool get_record(const uint8_t *p, struct qs_record *r)
     memcpy(&r->sums.n, p + 64, 8);
     memcpy(&r->sums.nonfinite, p + 72, 8);
     return true;
-}
-
-/* Opens and locks; afterwards the path still names what was locked (a finished run removes its journal). */
-static int open_locked(const char *path, int *fd_out, uint64_t *size, struct qs_err *e)
-{
-    for (int tries = 0; tries < 100; tries++) {
-        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-        if (fd < 0 && errno == ELOOP)
-            return qs_fail_advise(e, QS_EEXISTS, QS_ADVISE_OTHER_OUTPUT,
-                                  "%s is a symbolic link, which no journal of ours is and nothing is written through", path);
-        if (fd < 0)
-            return qs_fail_errno(e, errno, "cannot open the journal %s", path);
-        const int rc = qs_file_lock(fd, path, e);
-        if (rc) {
-            close(fd);
-            return rc;
-        }
-        struct stat by_fd, by_path;
-        if (!fstat(fd, &by_fd) && !lstat(path, &by_path) && by_fd.st_ino == by_path.st_ino && by_fd.st_dev == by_path.st_dev) {
-            *fd_out = fd;
-            *size = (uint64_t)by_fd.st_size;
-            return QS_OK;
-        }
-        close(fd);
-    }
-    return qs_fail(e, QS_EBUSY, "%s: keeps being replaced by another process", path);
 }
 
 static int read_records(struct qs_journal *j, uint64_t size, struct qs_err *e)
@@ -163,7 +136,7 @@ int qs_journal_open(const char *path, struct qs_key key, bool restart, struct qs
         return qs_fail_mem(e, strlen(path), "a file name");
     uint64_t size = 0;
     enum head head = HEAD_NONE;
-    int rc = open_locked(path, &j.fd, &size, e);
+    int rc = qs_file_open_locked(path, "journal", &j.fd, &size, e);
     if (!rc)
         rc = read_head(&j, size, key, &head, e);
     if (!rc && !restart)

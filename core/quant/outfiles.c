@@ -47,6 +47,8 @@ static int describe_making(struct qs_gguf_meta *m, const struct qs_plan *plan, c
         if (!rc && plan->imatrix->chunks)
             rc = qs_gguf_meta_u32(m, "quantize.imatrix.chunks_count", (uint32_t)plan->imatrix->chunks, e);
     }
+    if (!rc && plan->n_stored)
+        rc = qs_gguf_meta_str(m, "quantscape.calibration", qs_store_facts(plan->store), e);
     if (rc || (copies && qs_gguf_meta_has(m, "quantscape.recipe")))
         return rc;
     struct qs_str text = QS_STR_INIT;

@@ -191,7 +191,7 @@ static void fill(struct qs_planning *g)
         enc->type = c->type;
         enc->wanted = c->wanted;
         enc->why = c->why;
-        memcpy(enc->reason, c->reason, sizeof enc->reason);
+        memcpy(enc->reason, c->reason, sizeof c->reason);
         if (qs_planning_damaged(enc->tensor)) /* nothing is computed from its shape */
             enc->type = enc->wanted = m->tensor[i].type;
         enc->copy = enc->type == m->tensor[i].type;
@@ -209,8 +209,8 @@ static int resolve(struct qs_planning *g)
 {
     struct qs_plan *p = g->p;
     if (!g->args->foretell)
-        return qs_recipe_resolve(p->recipe, p->model, p->imatrix != NULL, false, &p->resolved, g->e);
-    const int rc = qs_recipe_resolve_all(p->recipe, p->model, p->imatrix != NULL, count_problem, g, &p->resolved, g->e);
+        return qs_recipe_resolve(p->recipe, p->model, p->imatrix || p->store, false, &p->resolved, g->e);
+    const int rc = qs_recipe_resolve_all(p->recipe, p->model, p->imatrix || p->store, count_problem, g, &p->resolved, g->e);
     return rc ? rc : qs_planning_tell(g);
 }
 
@@ -225,7 +225,8 @@ static int make(struct qs_planning *g, const struct qs_recipe *r)
     if (rc)
         return rc;
     fill(g);
-    return qs_planning_check(g);
+    rc = qs_planning_take_store(g);
+    return rc ? rc : qs_planning_check(g);
 }
 
 int qs_plan_make(const struct qs_model *m, const struct qs_recipe *r, const struct qs_plan_args *args,
@@ -237,6 +238,7 @@ int qs_plan_make(const struct qs_model *m, const struct qs_recipe *r, const stru
         return qs_fail_mem(e, sizeof *g.p, "the plan");
     g.p->model = m;
     g.p->imatrix = args->imatrix;
+    g.p->store = args->store ? qs_store_ref(args->store) : NULL;
     int rc = make(&g, r);
     if (rc)
         qs_plan_free(g.p);
@@ -261,5 +263,6 @@ void qs_plan_free(struct qs_plan *p)
     qs_free(p->enc);
     qs_resolved_free(p->resolved);
     qs_recipe_free(p->recipe);
+    qs_store_unref(p->store);
     qs_free(p);
 }

@@ -11,13 +11,15 @@
 #include "base/err.h"
 #include "core/format/imatrix.h"
 #include "core/quant/recipe.h"
+#include "core/quant/store.h"
 
 struct qs_encoding {             /* one tensor of the result */
     const struct qs_tensor *tensor;
     int type, wanted;            /* wanted != type: a shape fallback happened */
     enum qs_why why;
-    char reason[96];
+    char reason[192];
     bool copy;                   /* bytes are copied as they are */
+    const struct qs_stored *stored; /* made beforehand: these bytes are taken; NULL: it is encoded */
     const struct qs_imatrix_entry *importance; /* NULL: none for this tensor */
     uint64_t bytes;              /* in the result */
     const char *problem;         /* why this tensor keeps the plan from being carried out, reasons parted by "; "; NULL: it
@@ -27,6 +29,7 @@ struct qs_encoding {             /* one tensor of the result */
 
 struct qs_plan_args {
     const struct qs_imatrix *imatrix;  /* may be NULL */
+    struct qs_store *store;            /* tensors that were made beforehand; may be NULL. The plan takes a reference */
     bool allow_requantize;             /* sources below Q8_0 */
     bool foretell;                     /* a plan is made whatever stands in its way, to be looked at; nobody writes it */
 };
@@ -35,6 +38,7 @@ struct qs_plan {
     const struct qs_model *model;
     struct qs_recipe *recipe;          /* own copy */
     const struct qs_imatrix *imatrix;
+    struct qs_store *store; size_t n_stored; /* tensors that take its bytes */
     struct qs_encoding *enc;           /* same order as model->tensor */
     size_t n;
     struct qs_resolved *resolved;
@@ -49,8 +53,11 @@ struct qs_plan {
     struct qs_err blocker;             /* why this plan must not be carried out, the first such reason; QS_OK: none */
 };
 
-/* Errors (before any work): types that need importance weights and have none (tensor named), sources below Q8_0 without
- * allow_requantize, importance of the wrong size, strict fallbacks, types that a shape cannot have, damaged tensors, pins
+/* A tensor takes the store's bytes where name and shape match, the recipe gives it the type that it was made for, and the
+ * same holds for all tensors of its group, norms included; of the others one warning of each kind tells. With a store types
+ * are chosen as with an importance matrix, for that is how they were chosen when it was made.
+ * Errors (before any work): types that need importance weights and have none (tensor named), sources below Q8_0 without
+ * allow_requantize, importance of the wrong size, a store of another model, strict fallbacks, types that a shape cannot have, damaged tensors, pins
  * and rules that match nothing or what always stays as it is. With args->foretell there are none but QS_ENOMEM: each of
  * these stands at its tensor (enc[].problem) or, without one, in plan->problem; of each kind, or pin or rule, one warning
  * ("quantize would stop: ...") tells; and the first is plan->blocker. A tensor that a pin or rule cannot change follows the

@@ -96,7 +96,7 @@ static bool uses_importance(int type)
 static bool takes_importance(const struct qs_plan *p)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (!p->enc[i].copy && uses_importance(p->enc[i].type))
+        if (!p->enc[i].copy && (p->enc[i].stored || uses_importance(p->enc[i].type)))
             return true;
     return false;
 }
@@ -130,6 +130,8 @@ static int take_importance(struct qs_planning *g, struct found *missing, struct 
                 return rc;
         }
         enc->importance = x;
+        if (enc->stored) /* for its weighted error alone */
+            continue;
         if (x && (x->unseen || x->zero) && uses_importance(enc->type))
             note(idle(x) ? nothing : unseen, enc);
         if (!x && uses_importance(enc->type) && !embeds(t) && qs_mix_kind_of(t->name) != QS_MIX_OUTPUT)
@@ -146,7 +148,7 @@ static int check_needs(struct qs_planning *g)
     int rc = QS_OK;
     for (size_t i = 0; i < g->p->n && !rc; i++) {
         const struct qs_encoding *enc = &g->p->enc[i];
-        if (enc->copy || enc->importance || !qs_preset_needs_importance(preset, enc->tensor->name, enc->type))
+        if (enc->copy || enc->importance || enc->stored || !qs_preset_needs_importance(preset, enc->tensor->name, enc->type))
             continue;
         note(&f, enc);
         snprintf(text, sizeof text, "%s needs importance weights", qs_type_name(enc->type));

@@ -26,6 +26,8 @@ int qs_planning_tell(struct qs_planning *g);
 /* Only writes it down at its tensor, or in the plan's own list. */
 int qs_planning_note(struct qs_planning *g, const struct qs_tensor *t, const char *text, enum qs_advice advice);
 
+/* Which tensors take the bytes of the store, and what is said of the others. */
+int qs_planning_take_store(struct qs_planning *g);
 /* Judges the list of encodings: damage, sources, importance, and what else to mind. */
 int qs_planning_check(struct qs_planning *g);
 

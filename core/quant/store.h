@@ -47,6 +47,7 @@ void qs_store_unref(struct qs_store *s); /* NULL allowed */
 size_t qs_store_count(const struct qs_store *s);
 const struct qs_stored *qs_store_at(const struct qs_store *s, size_t i);
 const struct qs_stored *qs_store_find(const struct qs_store *s, const char *name); /* NULL: none */
+const char *qs_store_path(const struct qs_store *s);   /* of the file, for people */
 const char *qs_store_facts(const struct qs_store *s);  /* the JSON text */
 struct qs_key qs_store_key(const struct qs_store *s);
 /* A weight over the mapped bytes. Checks the hash the first time. */

@@ -60,6 +60,30 @@ static int encode_slice(struct qs_writing *r, const struct qs_encoding *enc, con
     return qs_encode_rows(r->encoder, QS_PRIO_JOB, w, row, n, enc->type, enc->importance, p->data, &p->sums, NULL, e);
 }
 
+/* Bytes that were made beforehand. Those that are only true together with other tensors (AWQ) are no approximation of the
+ * source's tensor alone: nothing is summed. */
+int qs_writing_made_sums(struct qs_writing *r, size_t tensor, uint64_t row, uint64_t n, const struct qs_weight *w,
+                         const struct qs_weight *made, uint8_t *dst, struct qs_error_sums *sums, struct qs_err *e)
+{
+    const struct qs_encoding *enc = &r->plan->enc[tensor];
+    return qs_encode_made(r->encoder, QS_PRIO_JOB, w, made, row, n, enc->importance, dst, enc->stored->group ? NULL : sums, e);
+}
+
+static int stored_slice(struct qs_writing *r, size_t tensor, const struct qs_slices *s, uint64_t i,
+                        const struct qs_weight *w, struct qs_piece *p, struct qs_err *e)
+{
+    const struct qs_encoding *enc = &r->plan->enc[tensor];
+    struct qs_weight *made;
+    const uint64_t row = i * s->rows_per, n = qs_min_u64(s->rows_per, enc->tensor->rows - row);
+    p->len = (size_t)qs_slice_bytes(enc, s, i);
+    int rc = qs_store_weight(r->plan->store, enc->stored, &made, e);
+    if (rc)
+        return rc;
+    rc = qs_writing_made_sums(r, tensor, row, n, w, made, p->data, &p->sums, e);
+    qs_weight_unref(made);
+    return rc;
+}
+
 /* Slices are made of one component: those of files have no more, and the encoder refuses to make others. */
 static void scan_slice(const struct qs_writing *r, const struct qs_format *f, const struct qs_piece *p, double limit,
                        struct qs_scan *out)
@@ -115,6 +139,23 @@ static int tell_bad_weights(struct qs_writing *r, const struct qs_encoding *enc,
     return rc ? rc : qs_bad_result(t, enc->type, &bad, "would be lost", bad.largest, enc->importance, e);
 }
 
+/* Made beforehand: what is no number stands in the source or in the store, and is not made anew. */
+static int check_stored(struct qs_writing *r, const struct qs_encoding *enc, const struct qs_weight *w,
+                        const struct qs_piece *p, struct qs_err *e)
+{
+    unsigned n_parts;
+    struct qs_scan bad;
+    scan_slice(r, qs_format_by_id(enc->type), p, DBL_MAX, &bad);
+    if (!bad.n && !p->sums.nonfinite)
+        return QS_OK;
+    r->hopeless = true;
+    if (bad.n)
+        return qs_fail(e, QS_EFORMAT, "%s: the calibrated tensor holds %llu weights that are NaN or infinite", enc->tensor->name,
+                       (unsigned long long)bad.n);
+    const int rc = qs_scan_weight(w, r->pool, r->job, 0, false, &bad, e);
+    return rc ? rc : qs_bad_source(enc->tensor, qs_model_parts(r->plan->model, &n_parts)[enc->tensor->part].path, &bad, e);
+}
+
 /* Is the slice in p fit to be written? Copied: no scale or weight is NaN or infinite; encoded: nor lost by its size. */
 static bool slice_is_good(const struct qs_writing *r, const struct qs_encoding *enc, const struct qs_piece *p)
 {
@@ -145,6 +186,10 @@ int qs_writing_fill_slice(struct qs_writing *r, size_t tensor, uint64_t i, const
 {
     const struct qs_encoding *enc = &r->plan->enc[tensor];
     const struct qs_slices *s = &r->cut[tensor];
+    if (enc->stored) {
+        const int rc = stored_slice(r, tensor, s, i, w, p, e);
+        return rc ? rc : check_stored(r, enc, w, p, e);
+    }
     const int rc = enc->copy ? copy_slice(r, enc, s, i, w, p, e) : encode_slice(r, enc, s, i, w, p, e);
     return rc ? rc : check_slice(r, enc, s, i, w, p, e);
 }

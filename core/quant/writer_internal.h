@@ -72,6 +72,10 @@ void qs_writing_believe_commit(struct qs_writing *r);
 int qs_writing_fill_slice(struct qs_writing *r, size_t tensor, uint64_t i, const struct qs_weight *w,
                           struct qs_piece *p, struct qs_err *e);
 
+/* How far rows [row, row + n) of `made`, the store's, are from those of w, the source's; dst (NULL: nowhere) gets them. */
+int qs_writing_made_sums(struct qs_writing *r, size_t tensor, uint64_t row, uint64_t n, const struct qs_weight *w,
+                         const struct qs_weight *made, uint8_t *dst, struct qs_error_sums *sums, struct qs_err *e);
+
 /* ---- watching ---- */
 
 /* Everything waits. QS_EINVAL: it was made for another number of tensors. */

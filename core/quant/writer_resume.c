@@ -30,6 +30,8 @@ int qs_writing_key(struct qs_writing *r, struct qs_key *out, struct qs_err *e)
     for (size_t i = 0; i < r->plan->n; i++) {
         const int32_t enc[3] = { r->plan->enc[i].type, r->plan->enc[i].copy, r->plan->enc[i].importance != NULL };
         qs_hash_add(h, enc, sizeof enc);
+        if (r->plan->enc[i].stored)
+            qs_hash_add(h, &r->plan->enc[i].stored->hash, sizeof r->plan->enc[i].stored->hash);
     }
     for (unsigned i = 0; i < r->out->n_files; i++)
         qs_hash_add(h, r->out->file[i].header.data, r->out->file[i].header.len);

@@ -19,7 +19,8 @@ const char *qs_map_measure_name(enum qs_map_measure m)
 {
     static const char *const name[] = {
         [QS_MAP_ERROR] = "error", [QS_MAP_OUTLIERS] = "outliers",     [QS_MAP_KURTOSIS] = "kurtosis",
-        [QS_MAP_BITS] = "bits",   [QS_MAP_DIVERGENCE] = "divergence",
+        [QS_MAP_BITS] = "bits",   [QS_MAP_DIVERGENCE] = "divergence", [QS_MAP_OUTPUT] = "output",
+        [QS_MAP_ACTIVATIONS] = "activations", [QS_MAP_SWAP] = "kld",
     };
     return (size_t)m < sizeof name / sizeof *name ? name[m] : "?";
 }
@@ -134,6 +135,23 @@ static void put_divergence(const struct qs_heat_args *args, struct qs_heat_cell 
     c->gap = isnan(c->value) ? QS_GAP_NOT_MEASURED : QS_GAP_NONE;
 }
 
+/* From statistics; a tensor that keeps its type has no output error, whether or not its input is known. */
+static void put_output(const struct qs_model *m, const struct qs_heat_args *args, struct qs_heat_cell *c)
+{
+    const size_t i = qs_model_index(m, c->tensor);
+    struct qs_output x;
+    if (args->measure == QS_MAP_ACTIVATIONS) {
+        c->value = args->outputs ? qs_outputs_activation(args->outputs, i) : (double)NAN;
+    } else if (args->outputs && qs_outputs_get(args->outputs, i, c->type, &x)) {
+        c->value = x.error;
+        c->how = x.how;
+        c->std_error = x.error_se;
+    } else if (c->type == c->tensor->type) {
+        c->value = 0;
+    }
+    c->gap = isnan(c->value) ? QS_GAP_NOT_MEASURED : QS_GAP_NONE;
+}
+
 static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_survey *s,
                                     const struct qs_heat_args *args, const struct qs_tensor *t)
 {
@@ -146,6 +164,11 @@ static struct qs_heat_cell value_of(const struct qs_model *m, const struct qs_su
         c.gap = isnan(c.value) ? QS_GAP_SHAPE : QS_GAP_NONE;
     } else if (args->measure == QS_MAP_DIVERGENCE) {
         put_divergence(args, &c);
+    } else if (args->given || args->measure == QS_MAP_SWAP) {
+        c.value = args->given ? args->given[qs_model_index(m, t)] : (double)NAN;
+        c.gap = isnan(c.value) ? QS_GAP_NOT_MEASURED : QS_GAP_NONE;
+    } else if (args->measure == QS_MAP_OUTPUT || args->measure == QS_MAP_ACTIVATIONS) {
+        put_output(m, args, &c);
     } else if (args->measure == QS_MAP_ERROR) {
         put_error(s, &c);
     } else {
@@ -391,8 +414,11 @@ static void make_title(struct qs_heat *h, const struct qs_model *m)
         [QS_MAP_ERROR] = "Relative RMS error", [QS_MAP_OUTLIERS] = "Largest weight over standard deviation",
         [QS_MAP_KURTOSIS] = "Kurtosis", [QS_MAP_BITS] = "Bits per weight",
         [QS_MAP_DIVERGENCE] = "Relative error of the hidden state after the block",
+        [QS_MAP_OUTPUT] = "Relative error of the output", [QS_MAP_ACTIVATIONS] = "Largest input channel over the median one",
+        [QS_MAP_SWAP] = "KL divergence with this tensor alone changed",
     };
-    const bool under = h->what[0] && h->measure != QS_MAP_OUTLIERS && h->measure != QS_MAP_KURTOSIS;
+    const bool under = h->what[0] && h->measure != QS_MAP_OUTLIERS && h->measure != QS_MAP_KURTOSIS &&
+                       h->measure != QS_MAP_ACTIVATIONS;
     snprintf(h->title, sizeof h->title, "%s of %s%s%s", text[h->measure], qs_path_base(m->path), under ? " under " : "",
              under ? h->what : "");
 }
@@ -403,7 +429,8 @@ int qs_heat_make(const struct qs_model *m, const struct qs_survey *survey, const
     static const enum qs_unit unit[] = {
         [QS_MAP_ERROR] = QS_UNIT_PERCENT, [QS_MAP_OUTLIERS] = QS_UNIT_SIGMA, [QS_MAP_KURTOSIS] = QS_UNIT_NONE,
         [QS_MAP_BITS] = QS_UNIT_BPW,
-        [QS_MAP_DIVERGENCE] = QS_UNIT_PERCENT,
+        [QS_MAP_DIVERGENCE] = QS_UNIT_PERCENT, [QS_MAP_OUTPUT] = QS_UNIT_PERCENT, [QS_MAP_ACTIVATIONS] = QS_UNIT_NONE,
+        [QS_MAP_SWAP] = QS_UNIT_NONE,
     };
     struct qs_heat *h = qs_calloc(1, sizeof *h);
     if (!h)

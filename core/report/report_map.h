@@ -11,6 +11,7 @@
 #ifndef QS_CORE_REPORT_MAP_H
 #define QS_CORE_REPORT_MAP_H
 
+#include "core/calib/output.h"
 #include "core/quant/survey.h"
 #include "core/report/table.h"
 
@@ -19,7 +20,9 @@
 #define QS_MAP_CELLS (1u << 18)    /* rows times layers at most */
 
 enum qs_map_measure { QS_MAP_ERROR, QS_MAP_OUTLIERS, QS_MAP_KURTOSIS, QS_MAP_BITS,
-                      QS_MAP_DIVERGENCE /* of hidden states, from an evaluation; not one of files by themselves */ };
+                      QS_MAP_OUTPUT, QS_MAP_ACTIVATIONS, /* output error, outlier channels of inputs: from statistics */
+                      QS_MAP_DIVERGENCE /* of hidden states, from an evaluation; not one of files by themselves */,
+                      QS_MAP_SWAP /* KLD with one tensor alone changed, from a calibration; likewise */, QS_MAP_MEASURES };
 
 struct qs_heat_cell {
     const struct qs_tensor *tensor; /* NULL: there is none */
@@ -71,7 +74,10 @@ struct qs_heat_args {
     const double *after;     /* QS_MAP_DIVERGENCE: relative error of the hidden state after each of n_after blocks, the
                               * same for all tensors of a block; NaN: not known */
     size_t n_after;
+    const struct qs_outputs *outputs; /* QS_MAP_OUTPUT, QS_MAP_ACTIVATIONS; NULL: nothing is known. May be filled meanwhile */
     double after_embedding;  /* of the state that enters the first block: the token embedding's */
+    const double *given;     /* per model tensor, NaN: not known; takes the place of what else is known. NULL: nothing is
+                              * handed in */
     const char *unfold; /* label of a folded row ("ffn_gate.*"): a row for each of its experts, by number; NULL: none */
 };
 
@@ -81,7 +87,8 @@ int qs_heat_make(const struct qs_model *m, const struct qs_survey *survey, const
                  struct qs_heat **out, struct qs_err *e);
 void qs_heat_free(struct qs_heat *h);
 
-const char *qs_map_measure_name(enum qs_map_measure m); /* "error", "outliers", "kurtosis", "bits", "divergence" */
+const char *qs_map_measure_name(enum qs_map_measure m); /* "error", "outliers", "kurtosis", "bits", "output", "activations",
+                                                         * "divergence", "kld" */
 /* low and high from the items' values: at least a tenth apart, so that what hardly differs looks alike. */
 void qs_heat_find_range(struct qs_heat *h);
 /* What stands in the place of a legend where there is no range (low is NaN): "nothing measured yet"; NULL: there is. */

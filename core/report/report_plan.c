@@ -20,6 +20,10 @@ static void add_facts(struct qs_report *r, const struct qs_plan *p, const struct
     struct qs_section *f = qs_report_facts(r, "plan", "Plan");
     qs_fact_str(f, "source", "source", p->model->path ? qs_path_base(p->model->path) : "");
     qs_fact_str(f, "preset", "preset", p->recipe->preset->name);
+    if (p->store) {
+        qs_fact_str(f, "calibrated", "calibrated by", qs_path_base(qs_store_path(p->store)));
+        qs_fact_int(f, "calibrated_tensors", "calibrated tensors", (int64_t)p->n_stored, QS_UNIT_NONE);
+    }
     qs_fact_int(f, "tensors", "tensors", (int64_t)p->n, QS_UNIT_NONE);
     qs_fact_int(f, "weights", "weights", (int64_t)p->model->n_weights, QS_UNIT_WEIGHTS);
     qs_fact_int(f, "source_bytes", "tensors of the source", (int64_t)p->source_bytes, QS_UNIT_BYTES);

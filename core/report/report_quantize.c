@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "base/file.h"
+
 static const struct qs_column columns[] = {
     { .key = "name", .title = "tensor", .left = true },
     { .key = "from", .title = "from", .left = true },
@@ -41,6 +43,10 @@ struct qs_report *qs_report_quantize(const struct qs_plan *plan, const struct qs
     qs_fact_str(f, "file", "file", x->file[0]);
     qs_fact_int(f, "files", "files", x->n_files, QS_UNIT_NONE);
     qs_fact_str(f, "preset", "preset", plan->recipe->preset->name);
+    if (plan->store) {
+        qs_fact_str(f, "calibrated", "calibrated by", qs_path_base(qs_store_path(plan->store)));
+        qs_fact_int(f, "calibrated_tensors", "calibrated tensors", (int64_t)plan->n_stored, QS_UNIT_NONE);
+    }
     qs_fact_int(f, "bytes", x->n_files > 1 ? "size of the files" : "size of the file", (int64_t)x->bytes, QS_UNIT_BYTES);
     qs_fact_int(f, "tensor_bytes", "tensors of the result", (int64_t)plan->bytes, QS_UNIT_BYTES);
     qs_fact_int(f, "source_bytes", "tensors of the source", (int64_t)plan->source_bytes, QS_UNIT_BYTES);

@@ -149,7 +149,26 @@ static bool shown_by_default(int type)
     return false;
 }
 
-static int add_error_table(struct qs_report *r, const struct qs_survey *s, const struct qs_survey_view *v, struct qs_err *e)
+/* What a column of a type shows of a tensor. */
+static void put_cell(struct qs_section *t, size_t column, const struct qs_survey *s, size_t row, size_t type,
+                     const struct qs_outputs *o, bool *no_shape)
+{
+    const struct qs_survey_cell cell = qs_survey_cell_at(s, row, type);
+    struct qs_output x;
+    *no_shape |= cell.gap == QS_GAP_SHAPE;
+    if (!o) {
+        qs_survey_put_error(t, column, &cell, cell.error);
+        if (cell.gap == QS_GAP_OVERFLOW)
+            qs_cell_str(t, column, "overflows");
+    } else if (qs_outputs_get(o, qs_model_index(s->model, s->tensor[row]), s->type[type], &x)) {
+        qs_cell_num(t, column, x.error);
+        qs_cell_how(t, column, x.how, x.error_se);
+    }
+}
+
+/* With o: of outputs instead of weights. */
+static int add_error_table(struct qs_report *r, const struct qs_survey *s, const struct qs_survey_view *v,
+                           const struct qs_outputs *o, struct qs_err *e)
 {
     struct qs_column *columns = qs_calloc(s->n_types + 1, sizeof *columns);
     char (*keys)[32] = qs_calloc(s->n_types + 1, sizeof *keys);
@@ -173,23 +192,23 @@ static int add_error_table(struct qs_report *r, const struct qs_survey *s, const
             n++;
         }
     bool no_shape = false;
-    struct qs_section *t = qs_report_table(r, "errors", v->worst ? "Error of the worst tensors" : "Error of each tensor",
-                                           columns, n);
+    struct qs_section *t = qs_report_table(r, o ? "outputs" : "errors",
+                                           o && v->worst ? "Output error of the worst tensors"
+                                           : o           ? "Output error of each tensor"
+                                           : v->worst    ? "Error of the worst tensors"
+                                                         : "Error of each tensor", columns, n);
     for (size_t i = 0; i < s->n_tensors; i++) {
         if (s->tensor[i]->n_dims < 2)
             continue;
         qs_row(t);
         qs_cell_str(t, 0, s->tensor[i]->name);
-        for (size_t c = 1; c < n; c++) {
-            const struct qs_survey_cell cell = qs_survey_cell_at(s, i, index[c]);
-            qs_survey_put_error(t, c, &cell, cell.error);
-            if (cell.gap == QS_GAP_OVERFLOW)
-                qs_cell_str(t, c, "overflows");
-            no_shape |= cell.gap == QS_GAP_SHAPE;
-        }
+        for (size_t c = 1; c < n; c++)
+            put_cell(t, c, s, i, index[c], o, &no_shape);
     }
     if (no_shape)
-        qs_section_note(t, "-: rows are no multiple of the type's block.");
+        qs_section_note(t, "-: rows are no multiple of the type's block%s.", o ? ", or nothing is known of what reads them" : "");
+    if (o)
+        qs_section_note(t, "Output errors are ||(W - W')X|| / ||WX||, X the activation rows that the statistics keep.");
     qs_free(columns);
     qs_free(keys);
     qs_free(index);
@@ -241,6 +260,29 @@ static void add_distribution(struct qs_report *r, const struct qs_survey *s, boo
     }
     qs_section_note(t, "kurtosis: 3 for a Gaussian. row, column: largest weight of the worst row or column over that of the "
                        "median one, in rows without the outlier columns and the other way round.");
+}
+
+/* ---- activations ----------------------------------------------------------------------------------------------- */
+
+static void add_activations(struct qs_report *r, const struct qs_survey *s, const struct qs_outputs *o)
+{
+    static const struct qs_column columns[] = {
+        { .key = "name", .title = "tensor", .left = true }, { .key = "activation_ratio", .title = "over median" },
+    };
+    struct qs_section *t = qs_report_table(r, "activations", "Outlier channels of inputs", columns, 2);
+    for (size_t i = 0; i < s->n_tensors; i++) {
+        const double ratio = qs_outputs_activation(o, qs_model_index(s->model, s->tensor[i]));
+        if (isnan(ratio))
+            continue;
+        qs_row(t);
+        qs_cell_str(t, 0, s->tensor[i]->name);
+        qs_cell_num(t, 1, ratio);
+    }
+    const size_t all = qs_section_rows(t);
+    qs_section_sort(t, "-activation_ratio", NULL);
+    qs_section_keep(t, SHORT_OUTLIERS);
+    qs_section_note(t, "The largest channel of what a tensor reads, over the median one; the worst %zu of %zu tensors. "
+                       "quantscape imatrix names the channels.", qs_section_rows(t), all);
 }
 
 /* ---- channels ------------------------------------------------------------------------------------------------ */
@@ -393,7 +435,7 @@ static void find_contents(const struct qs_survey *s, bool *errors, bool *stats)
 int qs_report_survey(const struct qs_survey *s, const struct qs_survey_view *v, struct qs_report **out, struct qs_err *e)
 {
     struct qs_report *r = qs_report_new("survey");
-    struct qs_section *table[2];
+    struct qs_section *table[3];
     size_t n = 0;
     bool errors, stats;
     int rc = QS_OK;
@@ -402,14 +444,19 @@ int qs_report_survey(const struct qs_survey *s, const struct qs_survey_view *v, 
     if (errors)
         add_types(r, s, v->data);
     if (v->data) {
-        qs_survey_add_tensors(r, s);
+        qs_survey_add_tensors(r, s, v->outputs);
         table[n++] = last_section(r);
-        qs_survey_add_cells(r, s);
+        qs_survey_add_cells(r, s, v->outputs);
         table[n++] = last_section(r);
         add_channels(r, s, v);
     } else {
-        if (errors && (rc = add_error_table(r, s, v, e)) == QS_OK)
+        if (errors && (rc = add_error_table(r, s, v, NULL, e)) == QS_OK)
             table[n++] = last_section(r);
+        if (!rc && errors && v->outputs && qs_outputs_any(v->outputs) &&
+            (rc = add_error_table(r, s, v, v->outputs, e)) == QS_OK)
+            table[n++] = last_section(r);
+        if (!rc && v->outputs)
+            add_activations(r, s, v->outputs);
         if (!rc && stats) {
             add_distribution(r, s, v->worst > 0);
             table[n++] = last_section(r);

@@ -2,6 +2,7 @@
 #ifndef QS_CORE_REPORT_SURVEY_H
 #define QS_CORE_REPORT_SURVEY_H
 
+#include "core/calib/output.h"
 #include "core/quant/survey.h"
 #include "core/report/table.h"
 
@@ -12,6 +13,7 @@ struct qs_survey_view {
     bool all_types;     /* text: a column for every type surveyed, not only the well-known ones */
     const char *sort;   /* column key of tensors, cells or distribution, '-' before it for descending; NULL: file order */
     size_t worst;       /* keep that many rows after sorting; 0: all */
+    const struct qs_outputs *outputs; /* from statistics of the model: output errors, outlier channels of inputs; NULL: none */
 };
 
 /* QS_EINVAL: nothing has the sort key (the message lists the keys). */

@@ -49,6 +49,15 @@ static unsigned run_and_check(struct qs_pool *p, size_t n, size_t grain)
     return wrong;
 }
 
+/* Code that takes a pool or none need not ask which. */
+static void without_a_pool(void **state)
+{
+    (void)state;
+    assert_int_equal(qs_pool_threads(NULL), 1);
+    for (size_t n = 0; n < 30; n++)
+        assert_int_equal(run_and_check(NULL, n, n / 4), 0);
+}
+
 static void every_item_once(void **state)
 {
     (void)state;
@@ -380,7 +389,7 @@ static void the_clock_runs_forward(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_item_once),          cmocka_unit_test(counts_near_the_largest),
+        cmocka_unit_test(every_item_once), cmocka_unit_test(without_a_pool), cmocka_unit_test(counts_near_the_largest),
         cmocka_unit_test(nested_regions_run_inline), cmocka_unit_test(several_jobs_share_it),
         cmocka_unit_test(the_more_important_goes_first), cmocka_unit_test(freed_unused_and_used),
         cmocka_unit_test(works_without_threads),    cmocka_unit_test(memory_runs_out),

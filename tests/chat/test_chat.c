@@ -489,8 +489,8 @@ static void test_cancel(void **state)
         qs_chat_stop(c);
         struct qs_answer *x = bench_answer(c, &rc);
         assert_true(rc == QS_ECANCELLED || (rc == QS_OK && x->side[0].n == whole->side[0].n));
-        if (rc)
-            assert_true(x->side[0].stop == QS_STOP_CANCELLED && x->message[0] == 0);
+        if (rc) /* the first side may have ended by itself while the other one still scored its last token */
+            assert_true((x->side[0].stop == QS_STOP_CANCELLED || x->side[0].n == whole->side[0].n) && x->message[0] == 0);
         for (size_t i = 0; i < x->side[1].n; i++)
             assert_true(x->side[1].token[i].kld == whole->side[1].token[i].kld);
         OK(qs_chat_look(c, view, &e));

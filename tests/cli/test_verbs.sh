@@ -14,8 +14,9 @@ printf 'The quick brown fox jumps over the lazy dog.\n%.0s' 1 2 3 4 5 6 > in/tex
 cp in/text.gguf words.txt
 
 printf 'wait\nprint\n' > in/script.txt
+cp "$QS_SRCDIR/tests/format/data/demo-imatrix.dat" i.dat
 
-# VERB | ARGUMENTS (M, N: models; R, S: recipes) | name of the report | CSV: yes, no
+# VERB | ARGUMENTS (M, N: models; R, S: recipes; I: importance matrix) | name of the report | CSV: yes, no
 verbs='info|M|info|yes
 check|M|check|yes
 tensors|M|tensors|yes
@@ -29,6 +30,7 @@ config||config|yes
 survey|M --no-cache|survey|yes
 map|M --no-cache|map|yes
 inspect|M blk.0.attn_q.weight|inspect|yes
+imatrix|I|imatrix|yes
 recipe new|||no
 recipe check|R||no
 recipe show|R|recipe|yes
@@ -44,7 +46,7 @@ arguments() { # the words of the third column, with real names
     for word in $1; do
         case $word in
         M) printf '%s\n' in/m.gguf ;; N) printf '%s\n' in/n.gguf ;;
-        R) printf '%s\n' in/r.recipe ;; S) printf '%s\n' in/s.recipe ;;
+        R) printf '%s\n' in/r.recipe ;; S) printf '%s\n' in/s.recipe ;; I) echo i.dat ;;
         *) printf '%s\n' "$word" ;;
         esac
     done

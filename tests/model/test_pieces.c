@@ -1,5 +1,5 @@
-/* test_pieces.c - halves of blocks, and what taps show of them: on the tiny models of tests/model/tiny, whose weights are
- * decoded here and multiplied out in double precision.
+/* test_pieces.c - halves of blocks, and what taps show of them: on the tiny models of tests/model/tiny, whose weights
+ * are decoded here and multiplied out in double precision.
  */
 #include <math.h>
 #include <stdio.h>
@@ -70,8 +70,9 @@ static void check_head(struct run *r, float *hidden)
     const size_t floats = N * r->width;
     float *rows = qs_malloc(2 * floats * sizeof *rows), *before = qs_malloc(floats * sizeof *before);
     float *logits = qs_malloc(N * r->g.vocab * sizeof *logits);
-    struct qs_tap_point tap = { (int)r->layers, QS_POINT_HEAD, { .kind = QS_TAP_ROWS, .cols = r->width, .rows = rows,
-                                                                 .max_rows = 2 * N } };
+    struct qs_tap_point tap = { (int)r->layers,
+                                QS_POINT_HEAD,
+                                { .kind = QS_TAP_ROWS, .cols = r->width, .rows = rows, .max_rows = 2 * N } };
     memcpy(before, hidden, floats * sizeof *before);
     assert_int_equal(qs_session_taps(r->s, &tap, 1, &e), QS_OK);
     half(r->s, r->layers, QS_HALF_HEAD, 0, N, hidden);
@@ -172,7 +173,8 @@ static void test_shared_down(void **state)
     for (size_t t = 0; t < N; t++)
         for (size_t i = 0; i < ff; i++) {
             const float *x = in + t * r.width;
-            const double want = silu(product(gate + i * r.width, x, r.width, 0), product(up + i * r.width, x, r.width, 0));
+            const double want =
+                silu(product(gate + i * r.width, x, r.width, 0), product(up + i * r.width, x, r.width, 0));
             if (!(fabs(want - (double)down[t * ff + i]) <= 1e-5 * (1 + fabs(want))))
                 fail_msg("token %zu, value %zu: %g, not %g", t, i, (double)down[t * ff + i], want);
         }
@@ -207,11 +209,18 @@ static struct routes routes_of(const char *name, struct qs_pool *p, size_t cut)
         *ids[i] = qs_calloc(o.pairs, sizeof **ids[i]);
     o.logits = qs_malloc(N * r.g.vocab * sizeof *o.logits);
     struct qs_tap_point tap[] = {
-        { 1, QS_POINT_EXPERTS_DOWN, { .kind = QS_TAP_ROUTES, .cols = o.ff, .rows = o.down, .max_rows = o.pairs,
-                                      .pair_row = o.down_row, .pair_expert = o.down_expert } },
+        { 1,
+          QS_POINT_EXPERTS_DOWN,
+          { .kind = QS_TAP_ROUTES,
+            .cols = o.ff,
+            .rows = o.down,
+            .max_rows = o.pairs,
+            .pair_row = o.down_row,
+            .pair_expert = o.down_expert } },
         { 1, QS_POINT_FFN_IN, { .kind = QS_TAP_ROWS, .cols = o.width, .rows = o.in, .max_rows = N } },
-        { 1, QS_POINT_EXPERTS_IN, { .kind = QS_TAP_ROUTES, .cols = o.width, .max_rows = o.pairs, .pair_row = o.row,
-                                    .pair_expert = o.expert } },
+        { 1,
+          QS_POINT_EXPERTS_IN,
+          { .kind = QS_TAP_ROUTES, .cols = o.width, .max_rows = o.pairs, .pair_row = o.row, .pair_expert = o.expert } },
     };
     assert_int_equal(qs_engine_point_cols(r.x, 1, QS_POINT_FFN_DOWN), 0);
     assert_int_equal(qs_session_taps(r.s, tap, 3, &e), QS_OK);
@@ -277,8 +286,8 @@ static void check_inner(const struct run *r, const struct routes *o, size_t i)
     const float *x = o->in + (size_t)o->row[i] * width;
     for (size_t j = 0; j < ff; j++) {
         const double g = product(gate + j * width, x, width, gate_bias ? gate_bias[k * ff + j] : 0);
-        const double u = product(fused ? gate + (ff + j) * width : up + j * width, x, width,
-                                 up_bias ? up_bias[k * ff + j] : 0);
+        const double u =
+            product(fused ? gate + (ff + j) * width : up + j * width, x, width, up_bias ? up_bias[k * ff + j] : 0);
         const double want = glu_of(c, g, u), is = (double)o->down[i * ff + j];
         if (!(fabs(want - is) <= 1e-5 * (1 + fabs(want))))
             fail_msg("pair %zu, value %zu: %g, not %g", i, j, is, want);

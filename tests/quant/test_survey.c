@@ -153,8 +153,10 @@ static void test_whole_against_slow(void **state)
     uint64_t seed = 5;
     for (size_t i = 0; i < 256 * 4; i++)
         value[i] = (float)(0.1 + made_uniform(&seed));
-    struct qs_imatrix_entry entry[2] = { { (char *)(uintptr_t)"blk.0.attn_q.weight", value, 256, 1, 0, false, 1 },
-                                         { (char *)(uintptr_t)"blk.1.ffn_up_exps.weight", value, 1024, 4, 0, false, 1 } };
+    struct qs_imatrix_entry entry[2] = { { .name = (char *)(uintptr_t)"blk.0.attn_q.weight", .value = value, .n = 256,
+                                         .experts = 1, .count = 1 },
+                                         { .name = (char *)(uintptr_t)"blk.1.ffn_up_exps.weight", .value = value, .n = 1024,
+                                         .experts = 4, .count = 1 } };
     const struct qs_imatrix im = { .entry = entry, .n_entries = 2 };
     const struct qs_survey_args args = { .whole = true, .errors = true, .types = types, .n_types = 7, .no_cache = true,
                                          .imatrix = &im };
@@ -467,7 +469,8 @@ static void test_small_requests(void **state)
     args.match = "([";
     assert_int_equal(qs_survey_run(m, &args, pool, NULL, &s, &e), QS_EINVAL);
     float wrong[3] = { 1, 1, 1 };
-    struct qs_imatrix_entry entry = { (char *)(uintptr_t)"blk.0.attn_q.weight", wrong, 3, 1, 0, false, 1 };
+    struct qs_imatrix_entry entry = { .name = (char *)(uintptr_t)"blk.0.attn_q.weight", .value = wrong, .n = 3,
+                                         .experts = 1, .count = 1 };
     const struct qs_imatrix im = { .entry = &entry, .n_entries = 1 };
     const struct qs_survey_args bad = { .errors = true, .imatrix = &im, .no_cache = true };
     assert_int_equal(qs_survey_run(m, &bad, pool, NULL, &s, &e), QS_EINVAL);
@@ -684,7 +687,8 @@ static void test_stale_keys(void **state)
     float value[256];
     for (size_t i = 0; i < 256; i++)
         value[i] = 1.0f + (float)(i % 7);
-    struct qs_imatrix_entry entry = { (char *)(uintptr_t)"blk.0.attn_q.weight", value, 256, 1, 0, false, 1 };
+    struct qs_imatrix_entry entry = { .name = (char *)(uintptr_t)"blk.0.attn_q.weight", .value = value, .n = 256,
+                                         .experts = 1, .count = 1 };
     const struct qs_imatrix im = { .entry = &entry, .n_entries = 1, .key = { 1, 2 } };
     args.seed = 0;
     args.imatrix = &im;

@@ -409,13 +409,66 @@ static void test_failing_memory(void **state)
     qs_test_each_alloc(body, NULL);
 }
 
+/* Statistics of one tensor alone, written and read again: its output error on the map and in the survey's tables, its input's
+ * outlier channel, and nothing of the others. */
+static void test_outputs(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_statistics *s = NULL;
+    struct qs_outputs *o = NULL;
+    struct qs_imatrix *im = qs_imatrix_new();
+    struct qs_imatrix_entry *x = im ? qs_imatrix_add(im, "blk.5.ffn_down.weight", 64, 1, false) : NULL;
+    assert_non_null(x);
+    x->counts[0] = 4;
+    for (int k = 0; k < 64; k++)
+        x->sum2[k] = k == 17 ? 400.0f : 4.0f; /* ten times the RMS of the others */
+    if (qs_imatrix_seal(im, &e) || qs_imatrix_write(im, NULL, qs_test_tmp_path("s.gguf"), true, &e) ||
+        qs_statistics_open(qs_test_tmp_path("s.gguf"), NULL, NULL, &s, &e))
+        fail_msg("%s", e.msg);
+    const struct qs_error_cell c = { (char *)(uintptr_t)"blk.5.ffn_down.weight", QS_Q4_0, QS_CALIB_IMATRIX, 0.125, 0.1, 1 };
+    if (qs_statistics_put_error(s, &c, &e) || qs_outputs_new(model, s, &o, &e))
+        fail_msg("%s", e.msg);
+    int type[N];
+    for (int i = 0; i < N; i++)
+        type[i] = QS_Q4_0;
+    struct qs_heat *h = NULL;
+    struct qs_heat_args args = { .measure = QS_MAP_OUTPUT, .scale = -1, .type = type, .outputs = o };
+    assert_int_equal(qs_heat_make(model, NULL, &args, &h, &e), QS_OK);
+    for (size_t i = 0; i < h->n_items; i++) {
+        const bool known = strcmp(h->item[i].tensor->name, "blk.5.ffn_down.weight") == 0;
+        assert_int_equal(!isnan(h->item[i].value), known);
+        assert_true(!known || (h->item[i].value == 0.125 && h->item[i].how == QS_HOW_WHOLE));
+    }
+    qs_heat_free(h);
+    args = (struct qs_heat_args){ .measure = QS_MAP_ACTIVATIONS, .scale = -1, .outputs = o };
+    assert_int_equal(qs_heat_make(model, NULL, &args, &h, &e), QS_OK);
+    assert_true(fabs(h->item[10].value - 10) < 1e-6 && isnan(h->item[11].value));
+    qs_heat_free(h);
+    struct qs_survey *survey = stats_survey();
+    struct qs_survey_view view = { .data = true, .outputs = o };
+    struct qs_report *r = NULL;
+    struct qs_str csv = QS_STR_INIT;
+    assert_int_equal(qs_report_survey(survey, &view, &r, &e), QS_OK);
+    assert_int_equal(qs_report_csv(r, "cells", &csv, &e), QS_OK);
+    assert_non_null(strstr(csv.data, "output_error"));
+    assert_non_null(strstr(csv.data, "0.125"));
+    qs_report_free(r);
+    qs_str_free(&csv);
+    qs_survey_free(survey);
+    qs_outputs_free(o);
+    qs_statistics_free(s);
+    qs_imatrix_free(im);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ramp), cmocka_unit_test(test_places), cmocka_unit_test(test_total),
         cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_eight_colors), cmocka_unit_test(test_text), cmocka_unit_test(test_before_measuring),
         cmocka_unit_test(test_svg),
-        cmocka_unit_test(test_list), cmocka_unit_test(test_survey_report), cmocka_unit_test(test_failing_memory),
+        cmocka_unit_test(test_list), cmocka_unit_test(test_survey_report), cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_failing_memory),
     };
     struct qs_err e = QS_ERR_INIT;
     size_t n = 0;

@@ -182,7 +182,7 @@ static void characters(void **state)
 static void fits(void **state)
 {
     (void)state;
-    static const struct { const char *text; int cells; enum qs_fit fit; bool ascii; const char *want; } table[] = {
+    static const struct { const char *text; int cells; enum qs_text_fit fit; bool ascii; const char *want; } table[] = {
         { "abc", 5, QS_FIT_LEFT, false, "[abc  ]" }, { "abc", 5, QS_FIT_RIGHT, false, "[  abc]" },
         { "abc", 6, QS_FIT_CENTER, false, "[ abc  ]" }, { "abc", 5, QS_FIT_MIDDLE, false, "[abc  ]" },
         { "abcdef", 4, QS_FIT_LEFT, false, "[abc\u2026]" }, { "abcdef", 4, QS_FIT_RIGHT, false, "[\u2026def]" },
@@ -375,7 +375,7 @@ static void draw_anything(const struct qs_canvas *c, struct qs_style style)
     case 1: qs_draw_style(c, r, style); break;
     case 2: qs_draw_glyph(c, y, x, style, text); break;
     case 3: qs_draw_text(c, y, x, style, text, n); break;
-    case 4: qs_draw_fit(c, y, x, style, text, n, (enum qs_fit)any(4)); break;
+    case 4: qs_draw_fit(c, y, x, style, text, n, (enum qs_text_fit)any(4)); break;
     case 5: qs_draw_hline(c, y, x, n, style); break;
     case 6: qs_draw_vline(c, y, x, n, style); break;
     case 7: qs_draw_box(c, r, style, any(2) ? text : NULL, style); break;

@@ -94,13 +94,13 @@ static void test_a_sitting(void **state)
         keys(p, "/attn_k\r+", "+ 1 pin");
         keys(p, "3", "[3 Tensors]");
         keys(p, "4", "pin  blk.");
-        keys(p, "8", "opened ");
+        keys(p, "9", "opened ");
         keys(p, "?", "Everywhere");
         (void)snprintf(name, sizeof name, "sitting%zu.gguf", i);
         (void)snprintf(command, sizeof command, "\025%s\r", name);
         keys(p, "W", "write to: ");
         keys(p, command, "writing sitting");
-        keys(p, "w", "[7 Jobs]");
+        keys(p, "w", "[8 Jobs]");
         shows(p, "relative RMS error");
         keys(p, "q", "not saved");
         qs_pty_send(p, "q");
@@ -132,8 +132,8 @@ static void test_picker(void **state)
 static void walk(struct qs_pty *p)
 {
     static const char *const tab[][2] = { { "2", "[2 Map]" },     { "3", "[3 Tensors]" }, { "4", "[4 Recipe]" },
-                                          { "5", "[5 Chat]" },    { "6", "[6 Eval]" },    { "7", "[7 Jobs]" },
-                                          { "8", "[8 Log]" },
+                                          { "5", "[5 Calib]" },   { "6", "[6 Eval]" },    { "7", "[7 Chat]" },
+                                          { "8", "[8 Jobs]" },    { "9", "[9 Log]" },
                                           { "?", "[? Help]" },
                                           { "1", "[1 Overview]" } };
     shows(p, "[1 Overview]");
@@ -377,7 +377,7 @@ static void test_writing_paused_cancelled_resumed(void **state)
     shows(p, "[1 Overview]");
     shows(p, "architecture");
     qs_pty_send(p, ":write written.gguf\rwp");
-    shows(p, "[7 Jobs]");
+    shows(p, "[8 Jobs]");
     shows(p, "paus");
     for (int i = 0; i < 3; i++) {
         keys(p, "2", "[2 Map]");
@@ -411,7 +411,7 @@ static void test_two_answers(void **state)
         struct qs_pty *p = start(words, "COLORTERM=truecolor", sizes[i][0], sizes[i][1]);
         shows(p, "error 6.0");
         keys(p, ":preset Q2_K\r", "3.365 bpw");
-        keys(p, "5", "[5 Chat]");
+        keys(p, "7", "[7 Chat]");
         keys(p, "s", "Two models side by side");
         shows(p, "Private memory in all");
         keys(p, "l", "candidate Q2_K");

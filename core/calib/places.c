@@ -1,0 +1,64 @@
+/* places.c - names of what a calibration leaves. Owns nothing. */
+#include "core/calib/places.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+/* "model-q" of "/x/model-q-00001-of-00003.gguf" and of "/x/model-q/". */
+static void add_stem(const char *path, size_t len, struct qs_str *out)
+{
+    const char *base = path;
+    for (size_t i = 0; i + 1 < len; i++)
+        if (path[i] == '/')
+            base = path + i + 1;
+    size_t n = len - (size_t)(base - path);
+    if (n > 5 && strncmp(base + n - 5, ".gguf", 5) == 0)
+        n -= 5;
+    if (n > 15 && base[n - 15] == '-' && strncmp(base + n - 9, "-of-", 4) == 0)
+        n -= 15;
+    qs_str_addn(out, n ? base : "model", n ? n : 5);
+}
+
+/* The model's folder with its '/', or that of the cache where nothing can be written there. */
+static int add_folder(const char *path, size_t len, struct qs_str *out, struct qs_err *e)
+{
+    size_t n = len;
+    while (n && path[n - 1] != '/')
+        n--;
+    qs_str_addn(out, path, n);
+    if (!n)
+        qs_str_add(out, "./");
+    if (!out->failed && access(out->data, W_OK) == 0)
+        return QS_OK;
+    const int rc = qs_xdg_dir("cache", "calibrations", out, e);
+    qs_str_addc(out, '/');
+    return rc;
+}
+
+static int place(const char *model, const char *name, const char *tail, struct qs_str *out, struct qs_err *e)
+{
+    size_t len = strlen(model);
+    while (len > 1 && model[len - 1] == '/')
+        len--;
+    qs_str_clear(out);
+    const int rc = add_folder(model, len, out, e);
+    if (rc)
+        return rc;
+    add_stem(model, len, out);
+    if (name)
+        qs_str_addf(out, ".%s", name);
+    qs_str_add(out, tail);
+    return out->failed ? qs_fail_mem(e, len, "a file name") : QS_OK;
+}
+
+int qs_calib_statistics_place(const char *model, struct qs_str *out, struct qs_err *e)
+{
+    return place(model, NULL, ".imatrix.gguf", out, e);
+}
+
+int qs_calib_store_place(const char *model, const char *name, struct qs_str *out, struct qs_err *e)
+{
+    return place(model, name, ".qscal", out, e);
+}

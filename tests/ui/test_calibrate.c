@@ -1,0 +1,386 @@
+/* test_calibrate.c - the Calibrate screen without a terminal: every view at every size and tier, texts and settings, the
+ * map that fills while it runs, pause, cancel and resume, what is overwritten, budgets on the Recipe screen.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "tests/ui/app_desk.h"
+#include "ui/calibrate.h"
+#include "ui/map_internal.h"
+
+static char demo[4096];
+
+static bool shows(const struct qs_cells *c, const char *text)
+{
+    struct qs_str s = QS_STR_INIT;
+    qs_cells_text(c, &s);
+    const bool found = !s.failed && strstr(s.data, text);
+    qs_str_free(&s);
+    return found;
+}
+
+static void must_show(const struct qs_cells *c, const char *text)
+{
+    struct qs_str s = QS_STR_INIT;
+    if (shows(c, text))
+        return;
+    qs_cells_text(c, &s);
+    fputs(s.data, stderr); /* longer than what cmocka prints */
+    fail_msg("\"%s\" is not there", text);
+}
+
+static void run(struct qs_app *a, struct qs_cells *c, const char *line)
+{
+    assert_true(qs_app_run(a, line));
+    app_wait(a, c);
+}
+
+/* The demo under this name in the scratch folder: results go beside it. */
+static void bring(const char *name)
+{
+    struct qs_err e = QS_ERR_INIT;
+    char *data = NULL;
+    size_t len = 0;
+    if (qs_file_read(demo, (size_t)1 << 30, &data, &len, &e) || qs_file_write_atomic(name, data, len, true, &e))
+        fail_msg("%s", e.msg);
+    qs_free(data);
+}
+
+static struct qs_app *start(const char *model, enum qs_tier tier, bool unicode, struct qs_cells *c)
+{
+    bring(model);
+    struct qs_app *a = app_new(model, tier, unicode);
+    app_size(c, 24, 80);
+    app_wait(a, c);
+    qs_app_run(a, "calibrate");
+    qs_app_run(a, "calib-text story.txt:2");
+    qs_app_run(a, "calib-set ctx 32");
+    qs_app_run(a, "calib-set windows 12");
+    app_wait(a, c);
+    return a;
+}
+
+static void draw_all_sizes(struct qs_app *a, struct qs_cells *c)
+{
+    static const unsigned rows[] = { 1, 4, 9, 10, 12, 16, 24, 50 };
+    static const unsigned cols[] = { 1, 5, 20, 39, 40, 41, 60, 80, 120, 139, 140, 200 };
+    for (size_t y = 0; y < sizeof rows / sizeof *rows; y++)
+        for (size_t x = 0; x < sizeof cols / sizeof *cols; x++) {
+            app_size(c, rows[y], cols[x]);
+            app_draw(a, c);
+        }
+    app_size(c, 24, 80);
+    app_draw(a, c);
+}
+
+static void draw_all_views(struct qs_app *a, struct qs_cells *c)
+{
+    for (int i = 0; i < CALIBRATE_VIEWS; i++) {
+        app_press(a, QS_KEY_RIGHT);
+        draw_all_sizes(a, c);
+        for (int m = QS_LIST_UP; m <= QS_LIST_END; m++)
+            qs_app_screen(a)->move(a, (enum qs_list_move)m);
+        app_draw(a, c);
+    }
+}
+
+static void test_sizes_and_tiers(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct qs_cells c = QS_CELLS_INIT;
+        char name[32];
+        snprintf(name, sizeof name, "tier%d.gguf", i);
+        struct qs_app *a = start(name, app_tiers[i], i % 2 == 0, &c);
+        must_show(&c, "It takes about");
+        must_show(&c, "100%"); /* the mix */
+        must_show(&c, "few"); /* 12 windows */
+        draw_all_views(a, &c);
+        qs_app_run(a, "calib-set gptq off");
+        qs_app_run(a, "calib-set correct off");
+        run(a, &c, "calib-start");
+        must_show(&c, "[Progress]");
+        must_show(&c, "Done.");
+        must_show(&c, "attn_q");
+        draw_all_views(a, &c);
+        run(a, &c, "fit 4.6 bpw");
+        must_show(&c, "Fit ");
+        draw_all_sizes(a, &c);
+        qs_cells_free(&c);
+        qs_app_free(a);
+    }
+}
+
+static size_t known(const struct qs_map *m)
+{
+    size_t n = 0;
+    for (size_t line = 0; line < qs_map_lines(m); line++)
+        for (size_t layer = 0; layer < (qs_map_single(m, line) ? 1 : m->heat->n_layers); layer++) {
+            const struct qs_heat_cell *cell = qs_map_cell(m, line, layer);
+            n += cell && !isnan(cell->value);
+        }
+    return n;
+}
+
+/* Two looks at the map while it runs: more cells are known, and what is drawn is another picture. */
+static void test_the_map_fills(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_str seen[2] = { QS_STR_INIT, QS_STR_INIT };
+    size_t n[2] = { 0, 0 };
+    struct qs_app *a = start("fills.gguf", QS_TIER_RGB, true, &c);
+    const struct qs_map *m = qs_map_of(a);
+    qs_app_run(a, "calib-on-map");
+    assert_int_equal(m->measure, QS_MAP_ERROR); /* there is nothing to be shown yet */
+    qs_app_run(a, "calibrate");
+    qs_app_run(a, "calib-start");
+    qs_app_run(a, "calib-on-map");
+    assert_int_equal(m->measure, QS_MAP_OUTPUT);
+    for (int i = 0; i < 2; i++) {
+        const size_t wanted = n[0] + (i ? 8 : 2);
+        struct qs_calibrating s;
+        do {
+            app_draw(a, &c);
+            n[i] = known(m);
+            qs_workbench_calib(qs_app_bench(a), &s);
+        } while (s.runs && n[i] < wanted);
+        assert_true(s.runs && n[i] >= wanted); /* it still runs */
+        qs_cells_text(&c, &seen[i]);
+    }
+    assert_true(n[1] > n[0]);
+    assert_string_not_equal(seen[0].data, seen[1].data);
+    app_wait(a, &c);
+    assert_true(known(m) > n[1]);
+    must_show(&c, "output error");
+    qs_str_free(&seen[0]);
+    qs_str_free(&seen[1]);
+    /* an edit: that tensor is not what was measured */
+    const size_t before = known(m);
+    app_press(a, '+');
+    app_wait(a, &c);
+    assert_true(known(m) < before);
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+static void wait_for_layer(struct qs_app *a, struct qs_cells *c)
+{
+    struct qs_calibrating s;
+    bool done = false;
+    do {
+        app_draw(a, c);
+        qs_workbench_calib(qs_app_bench(a), &s);
+        for (size_t i = 0; s.view && i < s.view->n_layers; i++)
+            done |= s.view->layer[i].state == QS_CALIB_DONE;
+    } while (s.runs && !done);
+    assert_true(s.runs);
+}
+
+static void test_pause_cancel_resume(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_calibrating s;
+    struct qs_app *a = start("stops.gguf", QS_TIER_256, true, &c);
+    app_press(a, 'r');
+    app_draw(a, &c);
+    must_show(&c, "no calibration was stopped");
+    app_press(a, 'c');
+    wait_for_layer(a, &c);
+    app_press(a, 'c');
+    app_draw(a, &c);
+    must_show(&c, "a calibration runs: x cancels it");
+    app_press(a, 'p');
+    app_draw(a, &c);
+    must_show(&c, "paus");
+    app_press(a, 'p');
+    app_press(a, 'x');
+    app_wait(a, &c);
+    must_show(&c, "Cancelled; what is done is kept");
+    app_press(a, 'r');
+    app_wait(a, &c);
+    must_show(&c, "Done.");
+    qs_workbench_calib(qs_app_bench(a), &s);
+    assert_true(s.ended_well && qs_app_doc(a)->store && qs_app_doc(a)->plan->n_stored > 0);
+    /* again: the store is there; Esc leaves it, o writes it over */
+    app_press(a, 'c');
+    app_draw(a, &c);
+    must_show(&c, "exists");
+    app_press(a, QS_KEY_ESC);
+    app_wait(a, &c);
+    qs_workbench_calib(qs_app_bench(a), &s);
+    assert_false(s.runs);
+    app_press(a, 'c');
+    app_press(a, 'o');
+    app_draw(a, &c);
+    qs_workbench_calib(qs_app_bench(a), &s);
+    assert_true(s.runs);
+    /* statistics of another text are not written over unasked */
+    app_wait(a, &c);
+    qs_app_run(a, "calib-set seed 7");
+    qs_app_run(a, "calib-set gptq off");
+    qs_app_run(a, "calib-set store other.qscal");
+    app_press(a, 'c');
+    app_wait(a, &c);
+    must_show(&c, "exists already and is not of this text");
+    app_press(a, 'o');
+    app_wait(a, &c);
+    must_show(&c, "Done.");
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+static void test_setup(void **state)
+{
+    (void)state;
+    static const struct { const char *set; bool ok; } cases[] = {
+        { "windows 20", true }, { "windows 0", false }, { "windows auto", true }, { "ctx 3", false }, { "ctx 64", true },
+        { "held-out 25%", true }, { "held-out 60", false }, { "seed 5", true }, { "special on", true },
+        { "special maybe", false }, { "awq on", true }, { "gptq off", true }, { "swaps 4", true }, { "swaps off", true },
+        { "memory 64MiB", true }, { "memory lots", false }, { "evaluation story.txt", true },
+        { "evaluation missing.txt", false }, { "out stat.gguf", true }, { "nothing 5", false },
+    };
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = start("setup.gguf", QS_TIER_MONO, false, &c);
+    struct calibrate *v = calibrate_of(a);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "calib-set %s", cases[i].set);
+        app_draw(a, &c);
+        qs_app_run(a, line);
+        assert_true((a->message[0] && a->message_level >= QS_LOG_WARNING) == !cases[i].ok);
+        app_press(a, QS_KEY_UP); /* the message goes */
+    }
+    const struct qs_calib_request *q = calibrate_request(a);
+    assert_true(q->n_windows == 0 && q->n_ctx == 64 && q->seed == 5 && q->special && q->methods.awq && !q->methods.gptq);
+    assert_true(q->held_out == 0.25 && q->swap_windows == 0 && q->memory == 64u << 20);
+    assert_true(q->n_sources == 1 && q->source[0].weight == 2);
+    assert_string_equal(q->evaluation, "story.txt");
+    assert_string_equal(q->statistics_out, "stat.gguf");
+    /* texts: the same one twice is one; weights; away */
+    qs_app_run(a, "calib-text story.txt");
+    assert_true(v->n_text == 1 && v->text[0].weight == 1);
+    qs_app_run(a, "calib-text more.jsonl:0.5");
+    assert_true(v->n_text == 2 && v->text[1].weight == 0.5);
+    qs_app_run(a, "calib-text nowhere.txt");
+    assert_int_equal(v->n_text, 2);
+    app_wait(a, &c);
+    must_show(&c, "64.0 MiB may be taken"); /* the cap is too low: told before the start */
+    qs_app_run(a, "calib-set memory auto");
+    app_wait(a, &c);
+    must_show(&c, "JSON lines");
+    qs_app_run(a, "calib-view setup");
+    app_press(a, 'g');
+    app_press(a, '\r');
+    app_type(a, "\b\b3\r");
+    assert_true(v->text[0].weight == 3 || v->text[0].weight == 13); /* what stood there may be kept in front */
+    app_press(a, 'g');
+    app_press(a, 'd');
+    assert_int_equal(v->n_text, 1);
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+/* Its own file of calibrated weights, taken off and on by name; another document while it runs. */
+static void test_meanwhile(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = start("meanwhile.gguf", QS_TIER_16, true, &c);
+    qs_app_run(a, "calib-set gptq off");
+    run(a, &c, "calib-start");
+    assert_non_null(qs_app_doc(a)->store);
+    run(a, &c, "calibration none");
+    assert_null(qs_app_doc(a)->store);
+    run(a, &c, "calibration meanwhile.Q4_K_M.qscal");
+    assert_non_null(qs_app_doc(a)->store);
+    run(a, &c, "calibration story.txt");
+    assert_non_null(qs_app_doc(a)->store);
+    qs_app_run(a, "calibrate");
+    qs_app_run(a, "calib-set store again.qscal");
+    qs_app_run(a, "calib-start");
+    qs_app_run(a, "open small.gguf");
+    app_wait(a, &c);
+    qs_app_run(a, "calibrate");
+    app_wait(a, &c);
+    assert_null(qs_app_doc(a)->store);
+    draw_all_views(a, &c);
+    qs_app_run(a, "calib-set store small.qscal");
+    qs_app_run(a, "calib-start"); /* its 64 tokens may not do: whatever comes of it is told */
+    app_wait(a, &c);
+    draw_all_views(a, &c);
+    qs_app_run(a, "calib-start");
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+static void test_budget(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = start("budget.gguf", QS_TIER_RGB, true, &c);
+    run(a, &c, "preset Q6_K");
+    run(a, &c, "fit much too little");
+    assert_true(a->message_level >= QS_LOG_WARNING);
+    run(a, &c, "recipe");
+    const uint64_t before = qs_app_doc(a)->plan->bytes;
+    run(a, &c, "bpw 4.6");
+    must_show(&c, "4.6 bits per weight");
+    must_show(&c, "squared"); /* no swap was measured */
+    assert_true(qs_app_doc(a)->plan->bytes < before);
+    app_size(&c, 50, 200);
+    app_draw(a, &c);
+    must_show(&c, "Q4_K_M");
+    must_show(&c, "this");
+    struct qs_str why = QS_STR_INIT;
+    qs_app_run(a, "map");
+    app_size(&c, 24, 80);
+    app_wait(a, &c);
+    must_show(&c, "fit: ");
+    app_press(a, 'u');
+    app_wait(a, &c);
+    assert_int_equal(qs_app_doc(a)->plan->bytes, before);
+    run(a, &c, "recipe");
+    must_show(&c, "another one now");
+    run(a, &c, "fit-apply");
+    assert_true(qs_app_doc(a)->plan->bytes < before);
+    app_press(a, 'F');
+    app_draw(a, &c);
+    assert_false(shows(&c, "Costs:"));
+    qs_str_free(&why);
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
+static int prepare(void **state)
+{
+    struct qs_str text = QS_STR_INIT;
+    if (app_folder(state))
+        return -1;
+    snprintf(demo, sizeof demo, "%s", qs_test_src("demo/storyteller-9m-f16.gguf"));
+    for (int i = 0; i < 120; i++)
+        qs_str_addf(&text, "Once upon a time there were %d little birds and %d cats in the park. They %s all day.\n", i,
+                    i * 7 % 11, i % 2 ? "sang and played" : "looked at the big tree");
+    qs_test_file("story.txt", text.data, text.len);
+    qs_str_clear(&text);
+    for (int i = 0; i < 60; i++)
+        qs_str_addf(&text, "{\"text\": \"Lily had %d apples and gave %d of them to Tom, who was very happy.\"}\n", i + 3, i);
+    qs_test_file("more.jsonl", text.data, text.len);
+    qs_str_free(&text);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes_and_tiers), cmocka_unit_test(test_the_map_fills),
+        cmocka_unit_test(test_pause_cancel_resume), cmocka_unit_test(test_setup), cmocka_unit_test(test_meanwhile),
+        cmocka_unit_test(test_budget),
+    };
+    return cmocka_run_group_tests(tests, prepare, NULL);
+}
