@@ -468,6 +468,11 @@ int qs_file_open_locked(const char *path, const char *what, int *fd_out, uint64_
         }
         struct stat by_fd, by_path;
         if (!fstat(fd, &by_fd) && !lstat(path, &by_path) && by_fd.st_ino == by_path.st_ino && by_fd.st_dev == by_path.st_dev) {
+            if (!S_ISREG(by_fd.st_mode)) {
+                close(fd);
+                return qs_fail_advise(e, QS_EEXISTS, QS_ADVISE_OTHER_OUTPUT, "%s is no regular file, which every %s of ours is",
+                                      path, what);
+            }
             *fd_out = fd;
             *size = (uint64_t)by_fd.st_size;
             return QS_OK;

@@ -205,7 +205,8 @@ const struct qs_err *qs_workbench_calibration_error(const struct qs_workbench *w
 static bool from_view(const struct qs_calib_view *v, size_t tensor, bool running, struct qs_made_output *out)
 {
     const struct qs_calib_tensor *t = v && tensor < v->n_tensors ? &v->tensor[tensor] : NULL;
-    if (!t || (isnan(t->before) && isnan(t->after) && (!running || t->state == QS_CALIB_WAITING)))
+    const bool works = t && running && t->state > QS_CALIB_WAITING && t->state < QS_CALIB_DONE;
+    if (!t || (isnan(t->before) && isnan(t->after) && !works))
         return false;
     *out = (struct qs_made_output){ .before = t->before, .after = t->after, .plain = t->plain, .state = t->state,
                                .running = running, .type = t->type };

@@ -75,13 +75,15 @@ size_t qs_format_count(void) { return N_FORMATS; }
 
 const struct qs_format *qs_format_at(size_t i) { return i < N_FORMATS ? &formats[i] : NULL; }
 
-const struct qs_format *qs_format_by_id(int id)
+size_t qs_format_index(int id)
 {
-    for (size_t i = 0; i < N_FORMATS; i++)
-        if (formats[i].id == id)
-            return &formats[i];
-    return NULL;
+    size_t i = 0;
+    while (i < N_FORMATS && formats[i].id != id)
+        i++;
+    return i < N_FORMATS ? i : SIZE_MAX;
 }
+
+const struct qs_format *qs_format_by_id(int id) { return qs_format_at(qs_format_index(id)); }
 
 const char *qs_type_name(int id)
 {

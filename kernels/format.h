@@ -103,6 +103,7 @@ struct qs_format_ops {
 
 size_t qs_format_count(void);
 const struct qs_format *qs_format_at(size_t i);          /* all rows, in the order of `types` */
+size_t qs_format_index(int id);                          /* its row; SIZE_MAX: unknown type */
 const struct qs_format *qs_format_by_id(int id);         /* NULL: unknown type */
 const struct qs_format *qs_format_by_name(const char *name); /* case ignored; NULL: unknown */
 const char *qs_type_name(int id);                        /* "Q4_K"; "?": unknown. Never NULL */

@@ -94,7 +94,11 @@ static void put_tensor(struct qs_calib_work *w, const struct qs_calib_view *now,
     put_line(w->cli, o);
 }
 
-static bool has_ended(enum qs_calib_state s) { return s == QS_CALIB_DONE || s == QS_CALIB_FAILED; }
+/* With something to tell: collecting alone ends for a tensor without. */
+static bool has_ended(const struct qs_calib_tensor *t)
+{
+    return t->state == QS_CALIB_FAILED || (t->state == QS_CALIB_DONE && (t->type != QS_TYPE_NONE || !isnan(t->before)));
+}
 
 static void tell_news(struct qs_calib_work *w, const struct qs_calib_view *before, const struct qs_calib_view *now)
 {
@@ -105,7 +109,7 @@ static void tell_news(struct qs_calib_work *w, const struct qs_calib_view *befor
         put_line(w->cli, o);
     }
     for (size_t i = 0; i < now->n_tensors; i++)
-        if (has_ended(now->tensor[i].state) && (first || before->tensor[i].state != now->tensor[i].state))
+        if (has_ended(&now->tensor[i]) && (first || !has_ended(&before->tensor[i])))
             put_tensor(w, now, i);
     for (size_t i = 0; i < now->n_layers; i++)
         if (now->layer[i].state != (first ? QS_CALIB_WAITING : before->layer[i].state))
@@ -201,7 +205,7 @@ static int fit(struct qs_job *job, void *ctx, struct qs_err *e)
     int rc = measure(job, f, s, e);
     rc = rc || w->recipe ? rc : qs_recipe_new(NULL, &plain, e);
     const struct qs_fit_args args = { .model = w->model, .recipe = w->recipe ? w->recipe : plain, .statistics = s,
-                                      .survey = f->survey, .budget = w->fitted, .tie = qs_cli_has(w->cli, "tied"),
+                                      .survey = f->survey, .budget = w->fitted, .tie = qs_cli_has(w->cli, "tie"),
                                       .imatrix_only = !w->args.methods.gptq };
     qs_job_phase(job, "fitting", "", 0);
     rc = rc ? rc : qs_fit_run(&args, &w->fit, e);

@@ -25,7 +25,7 @@ static const struct qs_opt options[] = {
       .arg = "N",
       .min = 1,
       .help = "windows, held-out ones included (default: 160)" },
-    { .name = "context",
+    { .name = "ctx",
       .letter = 'c',
       .kind = QS_OPT_NUM,
       .arg = "N",
@@ -49,7 +49,7 @@ static const struct qs_opt options[] = {
       .kind = QS_OPT_STR,
       .arg = "BUDGET",
       .help = "find the recipe for a budget and encode it: 4.2GiB, \"4.5 bpw\", \"fits in 8 GiB with 8k context\"" },
-    { .name = "tied", .help = "with --fit: q k v, gate and up, and experts of a layer get one type each" },
+    { .name = "tie", .help = "with --fit: q k v, gate and up, and experts of a layer get one type each" },
     { .name = "recipe-out", .kind = QS_OPT_FILE, .arg = "FILE", .help = "with --fit: save the recipe that was found" },
     { .name = "methods",
       .kind = QS_OPT_STR,
@@ -171,7 +171,7 @@ static int check_sense(struct qs_cli *cli)
     const bool encode = fit || qs_cli_has_recipe(cli);
     static const char *const need_text[] = { "errors", "swap-windows" };
     static const char *const need_recipe[] = { "output", "write" };
-    static const char *const need_fit[] = { "tied", "recipe-out" };
+    static const char *const need_fit[] = { "tie", "recipe-out" };
     if (!text && !qs_cli_has(cli, "statistics"))
         return qs_cli_usage(cli, "calibrate: there is nothing to learn from: give --text FILE, or --statistics FILE");
     if (!text && encode)
@@ -249,7 +249,7 @@ static void fill_args(struct qs_cli *cli, struct qs_calib_work *w)
     struct qs_calibrate_args *a = &w->args;
     a->model = w->model;
     a->prio = QS_PRIO_JOB;
-    a->text.n_ctx = (size_t)qs_cli_num(cli, "context", 0);
+    a->text.n_ctx = (size_t)qs_cli_num(cli, "ctx", 0);
     a->text.n_windows = (size_t)qs_cli_num(cli, "windows", 0);
     a->text.seed = qs_cli_num(cli, "seed", 0);
     a->text.special = qs_cli_has(cli, "special");
@@ -340,10 +340,10 @@ const struct qs_verb qs_verb_calibrate = {
         "With --json one object stands on each line: events (stage, layer, tensor, fit) while it runs, and at last the "
         "report.",
     .examples =
-        "quantscape calibrate model-f16.gguf --text wiki.txt --text code.txt:0.5\tan importance matrix that knows more\n"
-        "quantscape calibrate model-f16.gguf --text wiki.txt -t Q4_K_M --write small.gguf\ta calibrated file\n"
-        "quantscape calibrate model-f16.gguf --text wiki.txt --fit 4.2GiB --recipe-out my.recipe\tfit a budget\n"
-        "quantscape calibrate model-f16.gguf --text wiki.txt --dry-run\twhat it would take\n",
+        "quantscape calibrate m.gguf --text a.txt --text b.txt:0.5\tan importance matrix that knows more\n"
+        "quantscape calibrate m.gguf --text a.txt -t Q4_K_M --write small.gguf\ta calibrated file\n"
+        "quantscape calibrate m.gguf --text a.txt --fit 4.2GiB\tthe best recipe for a size, calibrated\n"
+        "quantscape calibrate m.gguf --text a.txt --dry-run\twhat it would take\n",
     .opts = options,
     .keys = qs_calibrate_keys,
     .run = run,

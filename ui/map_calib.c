@@ -67,8 +67,8 @@ void qs_map_given_title(struct qs_app *a, enum qs_map_measure measure, struct qs
     else if (measure == QS_MAP_SWAP)
         qs_str_add(out, "KL divergence when this tensor alone is changed, measured");
     else
-        qs_str_addf(out, "Output error, in %%, measured%s",
-                    s.runs && s.of_document ? " on held-out text: a calibration runs" : " by the calibration or its activations");
+        qs_str_add(out, s.runs && s.of_document ? "Output error in %, on held-out text (calibrating)"
+                                                : "Output error in %, by the calibration or its activations");
 }
 
 /* Of the type that the plan gives, as encoders write it. */

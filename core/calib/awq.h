@@ -57,7 +57,8 @@ int qs_awq_scales(const struct qs_awq_search *a, const struct qs_awq_matrix *m, 
  * grow stays as it was. cut (may be NULL): how many weights. */
 int qs_awq_clip(const struct qs_awq_search *a, float *w, size_t rows, size_t cols, size_t group, uint64_t *cut,
                 struct qs_err *e);
-/* H and cross of the scaled input: H_ij / (s_i s_j). And sums, largest values and sample rows of one expert. */
+/* H and cross of the scaled input: H_ij / (s_i s_j); its drift: D_ij / s_j. And sums, largest values and sample rows of
+ * one expert. */
 void qs_awq_rescale_hessian(struct qs_hessian *h, const float *scale);
 void qs_awq_rescale_stats(struct qs_input_stats *s, size_t expert, const float *scale);
 /* w columns times scale; rows divided by scale, where rows are those of the KV heads and scale has all columns. */

@@ -22,8 +22,9 @@ int qs_awq_rooms_new(const struct qs_format *f, size_t cols, const struct qs_poo
     out->room = qs_calloc(out->n, sizeof *out->room);
     out->memory = qs_alloc_aligned(64, out->n * each);
     if (!out->room || !out->memory) {
+        qs_fail_mem(e, out->n * each, "a search of scales");
         qs_awq_rooms_free(out);
-        return qs_fail_mem(e, out->n * each, "a search of scales");
+        return QS_ENOMEM;
     }
     for (unsigned i = 0; i < out->n; i++) {
         uint8_t *at = (uint8_t *)out->memory + i * each;

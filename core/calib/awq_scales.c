@@ -310,6 +310,8 @@ void qs_awq_rescale_hessian(struct qs_hessian *h, const float *scale)
             if (h->cross)
                 h->cross[i * h->cols + j] /= scale[i] * scale[j];
         }
+    for (size_t i = 0; h->drift && i < h->width * h->cols; i++)
+        h->drift[i] /= scale[i % h->cols];
 }
 
 void qs_awq_rescale_stats(struct qs_input_stats *s, size_t expert, const float *scale)

@@ -201,7 +201,7 @@ static int run_half(struct run *r, size_t layer, enum qs_half half, struct qs_er
 
 /* ---- what is shown ---- */
 
-static void show_tensor(const struct run *r, size_t tensor, double sum[2], size_t *n)
+static void show_tensor(const struct run *r, size_t tensor, double sum[2], double *weights)
 {
     const char *name = qs_engine_model(r->a->engine)->tensor[tensor].name;
     const int type = qs_errors_shown(r->a);
@@ -215,16 +215,16 @@ static void show_tensor(const struct run *r, size_t tensor, double sum[2], size_
     qs_calib_watch_tensor(r->a->watch, tensor, &t);
     if (!before)
         return;
-    sum[0] += t.before * t.before;
-    sum[1] += t.after * t.after;
-    ++*n;
+    const double n = (double)qs_engine_model(r->a->engine)->tensor[tensor].n;
+    sum[0] += t.before * t.before * n;
+    sum[1] += t.after * t.after * n;
+    *weights += n;
 }
 
 static void show_layer(const struct run *r, size_t layer, double seconds)
 {
     struct qs_calib_layer v = { .state = QS_CALIB_DONE, .before = NAN, .after = NAN, .seconds = seconds };
-    double sum[2] = { 0 };
-    size_t n = 0;
+    double sum[2] = { 0 }, weights = 0;
     for (size_t p = 0; p < QS_POINTS; p++)
         v.outlier_ratio[p] = NAN;
     for (size_t i = 0; r->a->watch && i < r->a->inputs->n; i++) {
@@ -235,11 +235,11 @@ static void show_layer(const struct run *r, size_t layer, double seconds)
         qs_channel_facts(&r->stats->input[i], r->plan.tokens, &facts);
         v.outlier_ratio[in->point] = facts.outlier_ratio;
         for (size_t k = 0; k < in->n_tensors; k++)
-            show_tensor(r, in->tensor[k], sum, &n);
+            show_tensor(r, in->tensor[k], sum, &weights);
     }
-    if (n) {
-        v.before = sqrt(sum[0] / (double)n);
-        v.after = sqrt(sum[1] / (double)n);
+    if (weights > 0) {
+        v.before = sqrt(sum[0] / weights);
+        v.after = sqrt(sum[1] / weights);
     }
     qs_calib_watch_layer(r->a->watch, layer, &v);
 }

@@ -6,9 +6,7 @@
  * nothing after it is believed. The open journal is locked.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -17,6 +15,8 @@
 
 #define HEAD_MAX 65536
 #define RECORD_HEAD 32
+#define MASSIVE 5 /* numbers of a token that stands out */
+#define CELL 6    /* numbers of an error */
 static const char magic[8] = "QSCOLL01";
 
 struct qs_collect_journal {
@@ -146,7 +146,7 @@ static void write_stats(struct qs_str *s, const struct qs_input_stats *t)
     qs_str_addn(s, &t->n_massive, sizeof t->n_massive);
     for (unsigned i = 0; i < t->n_massive; i++) {
         const struct qs_massive *m = &t->massive[i];
-        const double v[5] = { (double)m->window, (double)m->pos, m->token, (double)m->max, m->ratio };
+        const double v[MASSIVE] = { (double)m->window, (double)m->pos, m->token, (double)m->max, m->ratio };
         qs_str_addn(s, v, sizeof v);
     }
 }
@@ -155,7 +155,7 @@ static void write_cells(struct qs_str *s, const struct qs_collect_args *a, const
 {
     for (size_t i = cells_of(a, from, tensor, 0); i < from->n_errors; i = cells_of(a, from, tensor, i + 1)) {
         const struct qs_error_cell *c = &from->error[i];
-        const double v[6] = { (double)tensor, c->type, (double)c->method, c->error, c->fitted, c->seconds };
+        const double v[CELL] = { (double)tensor, c->type, (double)c->method, c->error, c->fitted, c->seconds };
         qs_str_addn(s, v, sizeof v);
     }
 }
@@ -172,7 +172,18 @@ static bool take(struct cursor *c, void *to, size_t n)
     return true;
 }
 
-static bool read_stats(struct cursor *c, struct qs_input_stats *t)
+/* Of a window to fit, and numbers that fit their types: a journal may be whole and yet not from us. */
+static bool take_massive(struct cursor *c, const struct qs_corpus *text, struct qs_massive *m)
+{
+    double v[MASSIVE];
+    if (!take(c, v, sizeof v) || !(v[0] >= 0 && v[0] < (double)text->n_fit) || !(v[1] >= 0 && v[1] < (double)text->n_ctx) ||
+        !(v[2] >= INT32_MIN && v[2] <= INT32_MAX))
+        return false;
+    *m = (struct qs_massive){ (size_t)v[0], (size_t)v[1], (int32_t)v[2], (float)v[3], v[4] };
+    return true;
+}
+
+static bool read_stats(struct cursor *c, const struct qs_corpus *text, struct qs_input_stats *t)
 {
     const size_t n = t->experts * t->cols;
     uint64_t head[6];
@@ -188,23 +199,32 @@ static bool read_stats(struct cursor *c, struct qs_input_stats *t)
         !take(c, t->row_expert, t->n_rows * sizeof *t->row_expert) ||
         !take(c, &t->n_massive, sizeof t->n_massive) || t->n_massive > QS_MASSIVE_TOKENS)
         return false;
-    for (unsigned i = 0; i < t->n_massive; i++) {
-        double v[5];
-        if (!take(c, v, sizeof v))
+    for (size_t r = 0; r < t->n_rows; r++)
+        if (t->row_expert[r] >= t->experts)
             return false;
-        t->massive[i] = (struct qs_massive){ (size_t)v[0], (size_t)v[1], (int32_t)v[2], (float)v[3], v[4] };
-    }
+    for (unsigned i = 0; i < t->n_massive; i++)
+        if (!take_massive(c, text, &t->massive[i]))
+            return false;
     return true;
+}
+
+static bool is_type(const struct qs_collect_args *a, double type)
+{
+    bool is = false;
+    for (size_t i = 0; i < a->n_types; i++)
+        is = is || type == a->type[i];
+    return is;
 }
 
 static int read_cells(struct cursor *c, const struct qs_collect_args *a, struct qs_statistics *to, bool *good,
                       struct qs_err *e)
 {
     const struct qs_model *m = qs_engine_model(a->engine);
-    double v[6];
+    double v[CELL];
     int rc = QS_OK;
     while (rc == QS_OK && *good && c->left) {
-        *good = take(c, v, sizeof v) && v[0] >= 0 && v[0] < (double)m->n_tensors && v[2] >= 0 && v[2] < QS_CALIB_METHODS;
+        *good = take(c, v, sizeof v) && v[0] >= 0 && v[0] < (double)m->n_tensors && is_type(a, v[1]) &&
+                v[2] >= 0 && v[2] < QS_CALIB_METHODS;
         if (!*good)
             break;
         const struct qs_error_cell cell = { (char *)m->tensor[(size_t)v[0]].name, (int)v[1], (enum qs_calib_method)v[2], v[3],
@@ -249,7 +269,7 @@ static int read_payload(struct qs_collect_journal *j, const char *data, size_t n
     struct cursor c = { data, n };
     for (size_t i = 0; *good && i < j->a->inputs->n; i++)
         if ((size_t)j->a->inputs->input[i].layer == layer)
-            *good = read_stats(&c, &to->input[i]);
+            *good = read_stats(&c, j->a->corpus, &to->input[i]);
     return *good ? read_cells(&c, j->a, to, good, e) : QS_OK;
 }
 
@@ -293,32 +313,6 @@ static int read_records(struct qs_collect_journal *j, uint64_t size, struct qs_s
 
 /* ---- opening ---- */
 
-/* Whether the path still names what was opened: a run that is through removes its journal. */
-static bool named(const struct qs_collect_journal *j, const struct stat *st)
-{
-    struct stat by_path;
-    return !lstat(j->path, &by_path) && by_path.st_ino == st->st_ino && by_path.st_dev == st->st_dev;
-}
-
-static int open_locked(struct qs_collect_journal *j, uint64_t *size, struct qs_err *e)
-{
-    struct stat st;
-    for (int tries = 0; tries < 100; tries++) {
-        j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-        if (j->fd < 0)
-            return qs_fail_errno(e, errno, "cannot open the journal %s", j->path);
-        int rc = qs_file_lock(j->fd, j->path, e);
-        if (rc == QS_OK && (fstat(j->fd, &st) || !S_ISREG(st.st_mode)))
-            rc = qs_fail_advise(e, QS_EEXISTS, QS_ADVISE_OTHER_OUTPUT, "%s is no file that a journal could be kept in", j->path);
-        *size = rc == QS_OK ? (uint64_t)st.st_size : 0;
-        if (rc != QS_OK || named(j, &st))
-            return rc;
-        close(j->fd);
-        j->fd = -1;
-    }
-    return qs_fail(e, QS_EBUSY, "%s: keeps being replaced by another process", j->path);
-}
-
 int qs_collect_journal_open(const struct qs_collect_args *a, struct qs_statistics *to, struct qs_collect_journal **out,
                             size_t *done, struct qs_err *e)
 {
@@ -334,7 +328,7 @@ int qs_collect_journal_open(const struct qs_collect_args *a, struct qs_statistic
     j->fd = -1;
     int rc = whole_head(a, &head, e);
     if (rc == QS_OK)
-        rc = open_locked(j, &size, e);
+        rc = qs_file_open_locked(j->path, "journal", &j->fd, &size, e);
     if (rc == QS_OK && size)
         rc = check_head(j, &head, &size, e);
     if (rc == QS_OK && size == 0) {

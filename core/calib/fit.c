@@ -99,7 +99,7 @@ static int fill(struct qs_fit *f, const struct qs_fit_problem *p, const struct q
     f->predicted = p->fixed_cost + r->cost;
     f->bound = p->fixed_cost + r->bound;
     f->exact = r->exact;
-    qs_fit_costs_base(p->costs, &text);
+    qs_fit_costs_base(p->costs, type, &text);
     f->base = qs_str_take(&text);
     int rc = f->base ? QS_OK : qs_fail_mem(e, 200, "what costs were made from");
     if (!rc)

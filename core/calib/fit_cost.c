@@ -3,7 +3,7 @@
  * Owns the tables. Errors come from the statistics (by method) and from the survey. One kind of error is used for all
  * that a run compares: the best that at least half of the matrices have. Where a tensor lacks it at a type, the next
  * kind stands in, multiplied by the ratio of the two at that tensor's other types, or, where it has none of them, by
- * the median ratio of all tensors. Types that GPTQ cannot write (codebooks) keep the error with importance weights.
+ * the median ratio of all tensors. Types that GPTQ cannot write (codebooks, floats) keep the error with importance weights.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -12,25 +12,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "core/calib/fit_internal.h"
-
-size_t qs_fit_type_index(int type)
-{
-    for (size_t i = 0; i < qs_format_count(); i++)
-        if (qs_format_at(i)->id == type)
-            return i;
-    return SIZE_MAX;
-}
+#include "kernels/lattice.h"
 
 static double *at(double *table, const struct qs_fit_costs *c, size_t tensor, size_t type)
 {
     return &table[tensor * c->n_types + type];
 }
 
-static bool codebook(size_t type)
-{
-    const struct qs_format *f = qs_format_at(type);
-    return f->kind == QS_KIND_IQ && f->id != QS_IQ4_NL && f->id != QS_IQ4_XS;
-}
+static bool by_gptq(size_t type) { return qs_lattice_of(qs_format_at(type)->id) != NULL; }
 
 static int by_value(const void *a, const void *b)
 {
@@ -50,7 +39,7 @@ static double median(double *x, size_t n)
 static void take_cell(struct qs_fit_costs *c, const struct qs_error_cell *cell)
 {
     const struct qs_tensor *t = qs_model_find(c->a->model, cell->tensor);
-    const size_t type = qs_fit_type_index(cell->type);
+    const size_t type = qs_format_index(cell->type);
     const double error = isfinite(cell->error) ? cell->error : cell->fitted;
     if (!t || type == SIZE_MAX || !isfinite(error) || error < 0)
         return;
@@ -113,7 +102,7 @@ static double ratio_at(const struct qs_fit_costs *c, size_t i, enum qs_fit_measu
     size_t n = 0;
     for (size_t k = 0; k < c->n_types; k++) {
         const double x = *at(c->raw[to], c, i, k), y = *at(c->raw[from], c, i, k);
-        if (x > 0 && y > 0 && !(to == QS_FIT_GPTQ && codebook(k))) {
+        if (x > 0 && y > 0 && !(to == QS_FIT_GPTQ && !by_gptq(k))) {
             sum += log(x / y);
             n++;
         }
@@ -142,23 +131,25 @@ static double ratio(const struct qs_fit_costs *c, const struct ratios *r, size_t
     return isnan(x) ? 1 : x;
 }
 
+static enum qs_fit_measure target(const struct qs_fit_costs *c, size_t type)
+{
+    return !by_gptq(type) && c->measure == QS_FIT_GPTQ ? QS_FIT_IMATRIX : c->measure;
+}
+
 /* One tensor at all types, the best kind first. */
 static void fill_tensor(struct qs_fit_costs *c, const struct ratios *r, size_t i)
 {
-    bool converted = false;
     for (size_t k = 0; k < c->n_types; k++) {
-        const enum qs_fit_measure to = codebook(k) && c->measure == QS_FIT_GPTQ ? QS_FIT_IMATRIX : c->measure;
+        const enum qs_fit_measure to = target(c, k);
         for (enum qs_fit_measure m = to; m < QS_FIT_MEASURES; m++) {
             const double raw = *at(c->raw[m], c, i, k);
             if (isnan(raw))
                 continue;
             *at(c->error, c, i, k) = raw * ratio(c, r, i, to, m);
             c->from[i * c->n_types + k] = (unsigned char)m;
-            converted |= m != to;
             break;
         }
     }
-    c->n_converted += converted && settable(c, i);
 }
 
 static int fill_errors(struct qs_fit_costs *c, struct qs_err *e)
@@ -181,7 +172,7 @@ static int fill_errors(struct qs_fit_costs *c, struct qs_err *e)
 /* The error that the swap made, in the kind that the tensor's costs go by. */
 static double error_of_swap(const struct qs_fit_costs *c, size_t i, const struct qs_swap_cell *s)
 {
-    const size_t k = qs_fit_type_index(s->type);
+    const size_t k = qs_format_index(s->type);
     if (k == SIZE_MAX)
         return NAN;
     const double output = *at(c->raw[s->method == QS_CALIB_PLAIN ? QS_FIT_OUTPUT : QS_FIT_IMATRIX], c, i, k);
@@ -308,7 +299,7 @@ void qs_fit_costs_free(struct qs_fit_costs *c)
 
 double qs_fit_error_of(const struct qs_fit_costs *c, size_t tensor, int type)
 {
-    const size_t k = qs_fit_type_index(type);
+    const size_t k = qs_format_index(type);
     return k == SIZE_MAX ? NAN : *at(c->error, c, tensor, k);
 }
 
@@ -320,28 +311,34 @@ double qs_fit_cost_of(const struct qs_fit_costs *c, size_t tensor, int type)
 
 enum qs_calib_method qs_fit_method_of(const struct qs_fit_costs *c, size_t tensor, int type)
 {
-    const size_t k = qs_fit_type_index(type);
+    const size_t k = qs_format_index(type);
     if (k == SIZE_MAX)
         return QS_CALIB_PLAIN;
     const enum qs_calib_method gptq = (enum qs_calib_method)c->gptq_method[tensor * c->n_types + k];
     const enum qs_fit_measure from = (enum qs_fit_measure)c->from[tensor * c->n_types + k];
     if (gptq != QS_CALIB_PLAIN)
         return gptq;
-    if (c->measure == QS_FIT_GPTQ && !codebook(k) && has(c, QS_FIT_GPTQ, tensor))
+    if (c->measure == QS_FIT_GPTQ && by_gptq(k) && has(c, QS_FIT_GPTQ, tensor))
         return QS_CALIB_GPTQ;
     return from == QS_FIT_IMATRIX || from == QS_FIT_WEIGHTED ? QS_CALIB_IMATRIX : QS_CALIB_PLAIN;
 }
 
-void qs_fit_costs_base(const struct qs_fit_costs *c, struct qs_str *out)
+void qs_fit_costs_base(const struct qs_fit_costs *c, const int *type, struct qs_str *out)
 {
     static const char *const name[QS_FIT_MEASURES] = {
         [QS_FIT_GPTQ] = "output errors after GPTQ", [QS_FIT_IMATRIX] = "output errors with importance weights",
         [QS_FIT_OUTPUT] = "output errors without importance weights",
         [QS_FIT_WEIGHTED] = "importance-weighted errors of the weights", [QS_FIT_PLAIN] = "errors of the weights",
     };
+    size_t converted = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const size_t k = qs_format_index(type[i]);
+        converted += k != SIZE_MAX && settable(c, i) && !isnan(*at(c->error, c, i, k)) &&
+                     c->from[i * c->n_types + k] != (unsigned char)target(c, k);
+    }
     qs_str_add(out, name[c->measure]);
-    if (c->n_converted)
-        qs_str_addf(out, " (in %zu of %zu matrices some converted from other errors)", c->n_converted, c->n_free);
+    if (converted)
+        qs_str_addf(out, " (of %zu of %zu matrices converted from another kind of error)", converted, c->n_free);
     if (c->n_swaps)
         qs_str_addf(
             out,

@@ -23,18 +23,17 @@ struct qs_fit_costs {
     unsigned char *from;            /* n * n_types: the measure it was converted from (or is) */
     double *sensitivity;            /* n: a */
     enum qs_fit_how *how;           /* n */
-    size_t n_free, n_converted;     /* matrices; those with a type whose error was converted */
+    size_t n_free;                  /* matrices that can have another type */
     size_t n_swaps, windows;        /* tensors with a swap of their own; of the fewest windows */
 };
 
 int qs_fit_costs_new(const struct qs_fit_args *a, struct qs_fit_costs **out, struct qs_err *e);
 void qs_fit_costs_free(struct qs_fit_costs *c);
-size_t qs_fit_type_index(int type);                                               /* of qs_format_at; SIZE_MAX: none */
 double qs_fit_error_of(const struct qs_fit_costs *c, size_t tensor, int type);  /* NaN: not known */
 double qs_fit_cost_of(const struct qs_fit_costs *c, size_t tensor, int type);   /* NaN: not known */
 enum qs_calib_method qs_fit_method_of(const struct qs_fit_costs *c, size_t tensor, int type);
-/* Appends what they were made from, one sentence. */
-void qs_fit_costs_base(const struct qs_fit_costs *c, struct qs_str *out);
+/* Appends what they were made from, one sentence; type: the one chosen, per tensor. */
+void qs_fit_costs_base(const struct qs_fit_costs *c, const int *type, struct qs_str *out);
 
 /* ---- groups -------------------------------------------------------------------------------------------------- */
 

@@ -44,14 +44,6 @@ static size_t strip_rows(size_t rows)
     return rows >= 512 ? QS_GPTQ_STRIP : rows >= 256 ? QS_GPTQ_STRIP / 2 : QS_GPTQ_STRIP / 4;
 }
 
-/* Takes n bytes from *at (NULL: only counts them). */
-static void *part(char **at, size_t *used, size_t n)
-{
-    char *p = *at ? *at + *used : NULL;
-    *used += (n + 63) / 64 * 64;
-    return p;
-}
-
 /* Lays a room out in memory (NULL: only measures). */
 static size_t room_layout(struct room *r, char *memory, const struct work *w)
 {
@@ -59,19 +51,19 @@ static size_t room_layout(struct room *r, char *memory, const struct work *w)
     const size_t grids = n / w->format->block * w->format->grid_bytes;
     size_t used = 0;
     *r = (struct room){ .strip = { .cols = w->cols, .sub = w->lattice->sub, .round = &w->round } };
-    r->strip.diff = part(&memory, &used, n * sizeof(float));
-    r->strip.push = part(&memory, &used, n * sizeof(float));
-    r->strip.scale = part(&memory, &used, subs * sizeof(float));
-    r->strip.offset = part(&memory, &used, subs * sizeof(float));
-    r->strip.step = part(&memory, &used, w->strip * QS_GPTQ_BLOCK * sizeof(float));
-    r->strip.block = part(&memory, &used, (size_t)QS_GPTQ_BLOCK * QS_GPTQ_BLOCK * sizeof(float));
-    r->strip.code = part(&memory, &used, n);
-    r->grid = part(&memory, &used, grids);
-    r->code_kept = part(&memory, &used, n);
-    r->code_fit = part(&memory, &used, n);
-    r->grid_kept = part(&memory, &used, grids);
-    r->error = part(&memory, &used, w->strip * sizeof(struct qs_row_error));
-    r->error_now = part(&memory, &used, w->strip * sizeof(struct qs_row_error));
+    r->strip.diff = qs_gptq_part(memory, &used, n * sizeof(float));
+    r->strip.push = qs_gptq_part(memory, &used, n * sizeof(float));
+    r->strip.scale = qs_gptq_part(memory, &used, subs * sizeof(float));
+    r->strip.offset = qs_gptq_part(memory, &used, subs * sizeof(float));
+    r->strip.step = qs_gptq_part(memory, &used, w->strip * QS_GPTQ_BLOCK * sizeof(float));
+    r->strip.block = qs_gptq_part(memory, &used, (size_t)QS_GPTQ_BLOCK * QS_GPTQ_BLOCK * sizeof(float));
+    r->strip.code = qs_gptq_part(memory, &used, n);
+    r->grid = qs_gptq_part(memory, &used, grids);
+    r->code_kept = qs_gptq_part(memory, &used, n);
+    r->code_fit = qs_gptq_part(memory, &used, n);
+    r->grid_kept = qs_gptq_part(memory, &used, grids);
+    r->error = qs_gptq_part(memory, &used, w->strip * sizeof(struct qs_row_error));
+    r->error_now = qs_gptq_part(memory, &used, w->strip * sizeof(struct qs_row_error));
     return used;
 }
 

@@ -57,8 +57,8 @@ struct qs_gptq_result {
     uint64_t changed;         /* codes that differ from the weighted fit's */
     unsigned sweeps;          /* done */
 };
-/* target: rows * cols. dst: packed rows of the type (single component). QS_EUNSUPPORTED: the type has no lattice;
- * QS_EFORMAT: weights that are not finite. job (may be NULL) is only asked whether it was cancelled. */
+/* pool NULL: the caller's thread. target: rows * cols. dst: packed rows of the type (single component).
+ * QS_EUNSUPPORTED: the type has no lattice; QS_EFORMAT: weights that are not finite. job (may be NULL) is only asked whether it was cancelled. */
 int qs_gptq_encode(const struct qs_gptq_args *a, const float *target, size_t rows, size_t cols, uint8_t *dst,
                    struct qs_gptq_result *out, struct qs_job *job, struct qs_err *e);
 

@@ -1,4 +1,4 @@
-/* gptq_factor.c - the triangular factor that GPTQ works with, and the correction of weights for quantized predecessors.
+/* gptq_factor.c - the triangular factor that GPTQ works with.
  *
  * Refuses a Hessian that is not finite or zero throughout. In double precision up to QS_GPTQ_DOUBLE_COLS columns,
  * beyond in single (a Hessian with damping is tame enough: its condition is at most about a hundred times its columns).

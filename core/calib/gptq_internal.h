@@ -21,9 +21,17 @@ struct qs_gptq_factor {
     float ridge;     /* that is in H here, and belongs in all else that is decided */
     size_t *order;   /* column of the matrix at each turn */
     float *ratio;    /* cols * cols by turns: V_km / V_mm for k < m; the rest is not used */
-    struct qs_gptq_block *block; /* of the columns as they stand, QS_GPTQ_BLOCK at a time: for gptq_search.c */
+    struct qs_gptq_block *block; /* of the columns as they stand, QS_GPTQ_BLOCK at a time: gptq_search.c's */
     double *pivot;   /* V_mm squared, by turns: what an error counts when all later columns make up for it */
 };
+
+/* The next n bytes of a room in `memory` (NULL: only counts them), of which *used are given away. */
+static inline void *qs_gptq_part(char *memory, size_t *used, size_t n)
+{
+    char *p = memory ? memory + *used : NULL;
+    *used += (n + 63) / 64 * 64;
+    return p;
+}
 
 size_t qs_gptq_factor_room(size_t cols); /* bytes needed while it is made, besides itself */
 

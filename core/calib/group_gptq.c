@@ -29,29 +29,22 @@ struct work {
     struct failed { int rc; struct qs_err e; } *failed; /* of strips */
 };
 
-static void *part(char *at, size_t *used, size_t n)
-{
-    char *p = at ? at + *used : NULL;
-    *used += (n + 63) / 64 * 64;
-    return p;
-}
-
 /* Lays a room out in memory (NULL: only measures). */
 static size_t room_layout(struct room *m, char *memory, const struct work *x)
 {
     const size_t n = x->strip * x->r->cols, subs = x->strip * x->r->groups;
     size_t used = 0;
     *m = (struct room){ .strip = { .cols = x->r->cols, .sub = x->r->cols / x->r->groups, .round = &x->round } };
-    m->strip.diff = part(memory, &used, n * sizeof(float));
-    m->strip.push = part(memory, &used, n * sizeof(float));
-    m->strip.scale = part(memory, &used, subs * sizeof(float));
-    m->strip.offset = part(memory, &used, subs * sizeof(float));
-    m->strip.step = part(memory, &used, x->strip * QS_GPTQ_BLOCK * sizeof(float));
-    m->strip.block = part(memory, &used, (size_t)QS_GPTQ_BLOCK * QS_GPTQ_BLOCK * sizeof(float));
-    m->strip.code = part(memory, &used, n);
-    m->kept = part(memory, &used, n);
-    m->error = part(memory, &used, x->strip * sizeof(struct qs_row_error));
-    m->now = part(memory, &used, x->strip * sizeof(struct qs_row_error));
+    m->strip.diff = qs_gptq_part(memory, &used, n * sizeof(float));
+    m->strip.push = qs_gptq_part(memory, &used, n * sizeof(float));
+    m->strip.scale = qs_gptq_part(memory, &used, subs * sizeof(float));
+    m->strip.offset = qs_gptq_part(memory, &used, subs * sizeof(float));
+    m->strip.step = qs_gptq_part(memory, &used, x->strip * QS_GPTQ_BLOCK * sizeof(float));
+    m->strip.block = qs_gptq_part(memory, &used, (size_t)QS_GPTQ_BLOCK * QS_GPTQ_BLOCK * sizeof(float));
+    m->strip.code = qs_gptq_part(memory, &used, n);
+    m->kept = qs_gptq_part(memory, &used, n);
+    m->error = qs_gptq_part(memory, &used, x->strip * sizeof(struct qs_row_error));
+    m->now = qs_gptq_part(memory, &used, x->strip * sizeof(struct qs_row_error));
     return used;
 }
 

@@ -74,7 +74,7 @@ void qs_hessian_free(struct qs_hessian *h)
 int qs_hessian_follow(struct qs_hessian *h, size_t width, struct qs_err *e)
 {
     if (h->rows || h->held || h->drift || width == 0)
-        return qs_fail(e, QS_EINVAL, "a Hessian that has rows already cannot follow hidden states");
+        return qs_fail(e, QS_EINVAL, "a Hessian follows hidden states of at least one float, once, and from its first row on");
     h->drift = qs_calloc(width, h->cols * sizeof *h->drift);
     h->buffer_drift = qs_calloc(width, QS_HESSIAN_CHUNK * sizeof *h->buffer_drift);
     if (!h->drift || !h->buffer_drift)

@@ -34,25 +34,18 @@ struct work {
     char *memory;
 };
 
-static void *part(char *at, size_t *used, size_t n)
-{
-    char *p = at ? at + *used : NULL;
-    *used += (n + 63) / 64 * 64;
-    return p;
-}
-
 static size_t room_layout(struct room *m, char *memory, const struct work *x)
 {
     const size_t n = PANEL * x->cols, blocks = n / x->format->block, subs = n / x->l->sub;
     size_t used = 0;
     for (int k = 0; k < 2; k++) {
-        m->side[k].grid = part(memory, &used, blocks * x->format->grid_bytes);
-        m->side[k].code = part(memory, &used, blocks * x->format->codes_per_block * x->format->code_bytes);
-        m->side[k].made = part(memory, &used, n * sizeof(float));
+        m->side[k].grid = qs_gptq_part(memory, &used, blocks * x->format->grid_bytes);
+        m->side[k].code = qs_gptq_part(memory, &used, blocks * x->format->codes_per_block * x->format->code_bytes);
+        m->side[k].made = qs_gptq_part(memory, &used, n * sizeof(float));
     }
-    m->scale = part(memory, &used, subs * sizeof(float));
-    m->offset = part(memory, &used, subs * sizeof(float));
-    m->bytes = part(memory, &used, PANEL * qs_format_row_bytes(x->format, x->cols));
+    m->scale = qs_gptq_part(memory, &used, subs * sizeof(float));
+    m->offset = qs_gptq_part(memory, &used, subs * sizeof(float));
+    m->bytes = qs_gptq_part(memory, &used, PANEL * qs_format_row_bytes(x->format, x->cols));
     return used;
 }
 

@@ -34,15 +34,6 @@ struct qs_outputs {
     _Atomic uint64_t version;
 };
 
-/* Number of the format in a row of cells; n_types: unknown. */
-static size_t column(const struct qs_outputs *o, int type)
-{
-    size_t i = 0;
-    while (i < o->n_types && qs_format_at(i)->id != type)
-        i++;
-    return i;
-}
-
 /* ---- what is known at once ---- */
 
 static void look_up(struct qs_outputs *o, size_t i)
@@ -78,7 +69,7 @@ int qs_outputs_new(const struct qs_model *m, const struct qs_statistics *s, stru
     o->cell = qs_calloc(m->n_tensors + 1, o->n_types * sizeof *o->cell);
     if (!o->input || !o->activation || !o->cell) {
         qs_outputs_free(o);
-        return qs_fail_mem(e, m->n_tensors * o->n_types * sizeof *o->cell, "output errors");
+        return qs_fail_mem(e, m->n_tensors * qs_format_count() * sizeof(struct cell), "output errors");
     }
     for (size_t i = 0; i < m->n_tensors; i++) {
         struct qs_channel_facts f = { .outlier_ratio = NAN };
@@ -126,7 +117,7 @@ bool qs_outputs_any(const struct qs_outputs *o)
 
 bool qs_outputs_get(const struct qs_outputs *o, size_t tensor, int type, struct qs_output *out)
 {
-    const size_t k = column(o, type);
+    const size_t k = qs_format_index(type);
     struct cell c = { .known = false };
     if (k < o->n_types && tensor < o->model->n_tensors) {
         pthread_mutex_t *lock = (pthread_mutex_t *)&o->lock;
@@ -241,7 +232,8 @@ static int measure_slice(struct bench *b, int type, const struct qs_imatrix_entr
     return b->failed ? qs_fail(e, QS_ELIMIT, "tensor %s is too large to be multiplied", b->tensor->name) : QS_OK;
 }
 
-/* The error of the rows and its standard error (Cochran, as of a survey's cells); rows with NaN or Inf are left out. */
+/* The error of the rows and its standard error (Cochran, as of a survey's cells). Left out are rows with NaN or Inf, and those of
+ * experts that the sample does not show at work; NaN: none is left. */
 static void conclude(const struct bench *b, uint64_t all_rows, struct qs_output *out)
 {
     double err2 = 0, ref2 = 0, s2 = 0;
@@ -254,7 +246,7 @@ static void conclude(const struct bench *b, uint64_t all_rows, struct qs_output 
         k++;
     }
     const double ratio = err2 / ref2, mean = k ? ref2 / (double)k : 0;
-    out->error = ref2 > 0 ? sqrt(ratio) : err2 > 0 ? (double)NAN : 0;
+    out->error = ref2 > 0 ? sqrt(ratio) : err2 > 0 || !k ? (double)NAN : 0;
     out->error_se = 0;
     out->how = b->n_rows < all_rows ? QS_HOW_SAMPLED : QS_HOW_WHOLE;
     out->sample = b->n_rows * b->cols;
@@ -323,6 +315,8 @@ static int measure_cell(struct bench *b, const struct qs_input_stats *s, int typ
         b->at = i;
         if (b->n_x)
             rc = measure_slice(b, type, importance, pick, n, e);
+        for (size_t k = i; !b->n_x && k < i + n; k++) /* no row of the sample goes through this expert */
+            b->row[k].err2 = NAN;
         if (rc == QS_OK && b->a->job)
             rc = qs_job_step(b->a->job, n * b->cols, e);
     }
@@ -338,7 +332,7 @@ static int measure_cell(struct bench *b, const struct qs_input_stats *s, int typ
 static void put(struct qs_outputs *o, size_t tensor, int type, const struct qs_output *is)
 {
     pthread_mutex_lock(&o->lock);
-    o->cell[tensor * o->n_types + column(o, type)] = (struct cell){ true, *is };
+    o->cell[tensor * o->n_types + qs_format_index(type)] = (struct cell){ true, *is };
     pthread_mutex_unlock(&o->lock);
     atomic_fetch_add(&o->version, 1);
 }

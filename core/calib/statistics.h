@@ -83,7 +83,8 @@ int qs_statistics_open_mem(const void *bytes, size_t n, const struct qs_inputs *
 int qs_statistics_open_alone(const char *path, uint32_t chunk, struct qs_statistics **out, struct qs_err *e);
 /* to += more (sums, counts, largest values; samples drawn anew from both), and seals it again. Errors and swaps are
  * dropped: they were of other statistics. What only one of them knows (largest values, sums, samples) is not known of
- * both. Both sealed or opened; inputs find each other by their tensors' names. QS_EINVAL: of different models. */
+ * both. Both sealed or opened; inputs find each other by their tensors' names. QS_EINVAL: of different models, by their
+ * shapes; where only the content keys differ (another type of the same model) the result has none. */
 int qs_statistics_merge(struct qs_statistics *to, const struct qs_statistics *more, struct qs_err *e);
 const struct qs_input_stats *qs_statistics_of(const struct qs_statistics *s, int layer, enum qs_point point);
 

@@ -238,14 +238,14 @@ static int put(struct run *r, const struct todo *x, struct qs_err *e)
     return r->a->statistics ? qs_statistics_put_swap(r->a->statistics, &cell, e) : QS_OK;
 }
 
-static int swap_one(struct run *r, struct todo *x, bool first, bool last, struct qs_err *e)
+static int swap_one(struct run *r, struct todo *x, bool last, struct qs_err *e)
 {
     struct qs_weight *made = NULL;
     const struct qs_tensor *t = &r->m->tensor[x->tensor];
     qs_job_item(r->job, "%s alone in %s", t->name, qs_type_name(x->type));
     qs_calib_watch_tensor_state(r->a->watch, x->tensor, QS_CALIB_ENCODING);
     int rc = encode(r, x, &made, e);
-    if (!rc && first)
+    if (!rc && last)
         rc = find_error(r, x, made, e);
     if (!rc)
         rc = qs_swap_pass_changed(r->pass, x->tensor, made, &x->kld, &x->n, &x->bad, e);
@@ -268,7 +268,7 @@ static int measure(struct run *r, struct qs_err *e)
         qs_job_item(r->job, "windows %zu to %zu of the original", w + 1, w + n);
         rc = qs_swap_pass_original(r->pass, w, n, e);
         for (size_t i = 0; i < r->n && !rc; i++)
-            rc = swap_one(r, &r->todo[i], w == 0, w + n == s->n_windows, e);
+            rc = swap_one(r, &r->todo[i], w + n == s->n_windows, e);
         rc = rc ? rc : qs_model_intact(r->m, e);
     }
     return rc;

@@ -23,7 +23,7 @@ struct qs_calib_tensor {             /* one matrix */
 };
 struct qs_calib_layer {
     enum qs_calib_state state;
-    double before, after;            /* of its tensors, rms over energy; NaN: not known */
+    double before, after;            /* of its tensors, rms by their weights; NaN: not known */
     double seconds;
     double outlier_ratio[QS_POINTS]; /* by enum qs_point where it has one; NaN */
 };

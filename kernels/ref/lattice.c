@@ -215,7 +215,7 @@ static void gather(const struct qs_lattice *l, float (*stored)(float), const flo
 #define LATTICE(name, upper, sub_, super_, levels_, level_, kind, lo, hi, ...)                                         \
     static const struct qs_lattice lattice_##name = { .type = QS_##upper, .sub = (sub_), .super = (super_),            \
         .n_levels = (levels_), .level = (level_), .scale_lo = (lo), .scale_hi = (hi), .spread = spread_##name,         \
-        .gather = gather_##name, .take = take_##kind, .put = put_##kind, __VA_ARGS__ };  
+        .gather = gather_##name, .take = take_##kind, .put = put_##kind, __VA_ARGS__ };
 #define ALL(X)                                                                                                         \
     X(q4_0, as_half) X(q4_1, as_half) X(q5_0, as_half) X(q5_1, as_half) X(q8_0, as_half) X(q2_k, as_half)              \
     X(q3_k, as_half) X(q4_k, as_half) X(q5_k, as_half) X(q6_k, as_half) X(iq4_nl, as_half) X(iq4_xs, as_half)          \

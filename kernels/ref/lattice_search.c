@@ -49,7 +49,7 @@ static void consider(const struct qs_scales_store *how, const double *v, const d
 
 float qs_scales_search(const struct qs_scales_store *how, const float *v, const float *w, int16_t *code)
 {
-    double x[16], weight[16], largest = 0;
+    double x[16] = { 0 }, weight[16] = { 0 }, largest = 0;
     struct trial best = { .miss = HUGE_VAL };
     for (int j = 0; j < how->n; j++) {
         x[j] = isfinite(v[j]) ? (double)v[j] : 0;

@@ -353,12 +353,19 @@ static void test_rescale(void **state)
         s[j] = (float)exp2(2 * uniform() - 1);
     memcpy(cross, l->hh, sizeof cross);
     l->h.cross = cross;
+    float drift[2 * COLS];
+    for (size_t j = 0; j < 2 * COLS; j++)
+        drift[j] = s[j % COLS] * (float)(1 + j);
+    l->h.drift = drift;
+    l->h.width = 2;
     for (size_t t = 0; t < TOKENS; t++)
         for (size_t j = 0; j < COLS; j++)
             k->x[t * COLS + j] /= s[j];
     know(k);
     qs_awq_rescale_hessian(&l->h, s);
     qs_awq_rescale_stats(&l->stats, 0, s);
+    for (size_t j = 0; j < 2 * COLS; j++)
+        assert_true(fabsf(drift[j] - (float)(1 + j)) < 1e-5f * (float)(1 + j));
     for (size_t i = 0; i < COLS; i++) {
         assert_true(fabs(l->sum2[i] / k->sum2[i] - 1) < 1e-5 && fabs(l->sum[i] - k->sum[i]) < 1e-3);
         assert_true(fabsf(l->max[i] / k->max[i] - 1) < 1e-5f);

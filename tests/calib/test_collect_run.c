@@ -2,6 +2,7 @@
  * that hold; journals of other work named; what is shown meanwhile. */
 #include "tests/lib/qs_test.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -143,6 +144,48 @@ static void test_journal(void **state)
     }
 }
 
+/* Where a record of a layer has the experts of its first input's sample. */
+static size_t experts_at(const struct qs_input *in, size_t rows)
+{
+    const size_t n = in->cols * in->experts;
+    return 6 * 8 + n * (2 * sizeof(double) + sizeof(float)) + in->experts * 8 + rows * in->cols * sizeof(float);
+}
+
+/* A journal that is whole, and yet says what cannot be: nothing of it is taken. */
+static void test_hostile(void **state)
+{
+    char path[512], *data;
+    size_t n;
+    uint64_t head[4], text;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_statistics *s = NULL;
+    struct bench *b = bench_of(wide_model(), 5, 1, 1, 0);
+    struct qs_collect_args a = args_of(b, 1);
+    (void)state;
+    journal_path(path, sizeof path);
+    a.journal = path;
+    const uint64_t start = qs_mem_count();
+    qs_statistics_free(collected(&a));
+    assert_int_equal(die_at(&a, (qs_mem_count() - start) * 3 / 4, &s, &e), QS_ENOMEM);
+    assert_int_equal(qs_file_read(path, UINT64_MAX, &data, &n, &e), QS_OK);
+    memcpy(&text, data + 8, sizeof text);
+    const size_t at = 16 + (size_t)text + 8;
+    assert_true(n > at + sizeof head);
+    memcpy(head, data + at, sizeof head);
+    const uint64_t rows = 5 * CONTEXT < QS_SAMPLE_ROWS ? 5 * CONTEXT : QS_SAMPLE_ROWS;
+    const uint32_t expert = 7;
+    memcpy(data + at + sizeof head + experts_at(&b->in->input[0], rows), &expert, sizeof expert);
+    head[2] = qs_hash_bytes(data + at + sizeof head, (size_t)head[1]).lo;
+    head[3] = qs_hash_bytes(head, 3 * sizeof *head).lo;
+    memcpy(data + at, head, sizeof head);
+    qs_test_write(path, data, n);
+    assert_int_equal(qs_collect_run(&a, NULL, &s, &e), QS_EEXISTS);
+    assert_non_null(strstr(e.msg, "a layer that is not of this model"));
+    unlink(path);
+    qs_free(data);
+    bench_free(b);
+}
+
 static void refused(const struct qs_collect_args *a, const char *a_word, const char *b_word)
 {
     struct qs_err e = QS_ERR_INIT;
@@ -219,6 +262,14 @@ static void test_watch(void **state)
         assert_int_equal(v.layer[l].state, QS_CALIB_DONE);
         assert_true(v.layer[l].before > 0 && v.layer[l].after > 0 && v.layer[l].seconds > 0);
         assert_true((l == 2) == (v.layer[l].outlier_ratio[QS_POINT_HEAD] >= 1));
+        double sum = 0, weights = 0; /* a layer's error is that of its weights */
+        for (size_t i = 0; i < v.n_tensors; i++) {
+            const struct qs_input *in = qs_inputs_of(b->in, i);
+            const double n = in && (size_t)in->layer == l ? (double)b->m->tensor[i].n : 0;
+            sum += n > 0 ? n * v.tensor[i].before * v.tensor[i].before : 0;
+            weights += n;
+        }
+        assert_true(fabs(v.layer[l].before / sqrt(sum / weights) - 1) < 1e-12);
     }
     for (size_t i = 0; i < v.n_tensors; i++)
         assert_int_equal(v.tensor[i].state, qs_inputs_of(b->in, i) ? QS_CALIB_DONE : QS_CALIB_WAITING);
@@ -258,7 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cap),
         cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_journal),
+        cmocka_unit_test(test_journal), cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_stale),
         cmocka_unit_test(test_watch),
         cmocka_unit_test(test_little_memory),

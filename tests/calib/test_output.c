@@ -133,6 +133,37 @@ static void test_whole(void **state)
     }
 }
 
+/* Experts that the sample does not show at work count for nothing: not for an error of 0, and alone for no error at all. */
+static void test_unseen(void **state)
+{
+    (void)state;
+    struct bench b = open_bench(tiny_path("qwen2moe", ""), true);
+    struct qs_err e = QS_ERR_INIT;
+    size_t seen = 0, unseen = 0;
+    for (size_t i = 0; i < b.s->n_inputs; i++) {
+        struct qs_input_stats *s = &b.s->input[i];
+        for (size_t r = 0; s->experts > 1 && r < s->n_rows; r++)
+            s->row_expert[r] = (uint32_t)s->experts; /* of none that there is: as if all had gone elsewhere */
+    }
+    struct qs_outputs *o;
+    assert_int_equal(qs_outputs_new(b.m, b.s, &o, &e), QS_OK);
+    for (size_t i = 0; i < b.m->n_tensors; i++) {
+        const struct qs_output_want want = { i, QS_Q4_0 };
+        const struct qs_output_args args = { .sample_weights = UINT64_MAX, .pool = pool, .prio = QS_PRIO_JOB };
+        struct qs_output got;
+        if (!qs_outputs_can(o, i, QS_Q4_0))
+            continue;
+        assert_int_equal(qs_outputs_measure(o, &want, 1, &args, &e), QS_OK);
+        assert_true(qs_outputs_get(o, i, QS_Q4_0, &got));
+        assert_int_equal(isnan(got.error) != 0, b.m->tensor[i].ne[2] > 1);
+        seen += !isnan(got.error);
+        unseen += isnan(got.error) != 0;
+    }
+    assert_true(seen > 0 && unseen > 0);
+    qs_outputs_free(o);
+    close_bench(&b);
+}
+
 /* A sample of rows is near the whole, by its own standard error, and the same for any number of threads. */
 static void test_sample(void **state)
 {
@@ -225,7 +256,7 @@ static void test_memory(void **state)
 int main(void)
 {
     struct qs_err e = QS_ERR_INIT;
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whole), cmocka_unit_test(test_sample),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_whole), cmocka_unit_test(test_unseen), cmocka_unit_test(test_sample),
                                         cmocka_unit_test(test_known_at_once), cmocka_unit_test(test_memory) };
     if (qs_pool_new(2, &pool, &e) != QS_OK)
         return 99;

@@ -492,7 +492,7 @@ static void test_rows_keep_their_size(void **state)
     close_bench(&b);
 }
 
-/* Every byte of a file changed in some way, and every length: refused or read, never more. */
+/* Bits flipped here and there, most of them in the headers, and files cut short: refused or read, never more. */
 static void test_hostile(void **state)
 {
     (void)state;

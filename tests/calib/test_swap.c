@@ -95,7 +95,24 @@ static void run(const struct qs_swap_args *a)
 
 /* ---- the oracle ---------------------------------------------------------------------------------------------- */
 
-struct truth { double kld, se, weights; };
+struct truth { double kld, se, weights, output; };
+
+/* On all rows of the sample and all rows of a weight this small. */
+static double output_error(const struct bench *b, size_t tensor, const struct qs_weight *from, const struct qs_weight *made)
+{
+    struct qs_err e = QS_ERR_INIT;
+    const struct qs_input *in = qs_inputs_of(b->in, tensor);
+    const size_t n = (size_t)(from->rows * from->ne[0]);
+    double error = NAN;
+    if (!in || n > 1 << 20) /* of larger ones a part of the rows is taken */
+        return NAN;
+    float *w = malloc(2 * n * sizeof *w);
+    assert_int_equal(qs_weight_decode(from, 0, from->rows, w, &e), QS_OK);
+    assert_int_equal(qs_weight_decode(made, 0, from->rows, w + n, &e), QS_OK);
+    assert_int_equal(qs_output_error(qs_statistics_of(b->s, in->layer, in->point), w, w + n, (size_t)from->rows, &error, &e), QS_OK);
+    free(w);
+    return error;
+}
 
 static struct truth lockstep(const struct bench *b, size_t tensor, int type)
 {
@@ -122,8 +139,8 @@ static struct truth lockstep(const struct bench *b, size_t tensor, int type)
                                          .cache = QS_SESSION_ARGS_INIT };
     assert_int_equal(qs_lockstep_run(&la, NULL, &l, &e), QS_OK);
     qs_kld_numbers(&l->kld, n);
-    const struct truth t = { n[QS_KLD_MEAN], n[QS_KLD_MEAN_SE],
-                             importance ? sqrt(sums.werr2 / sums.wref2) : qs_error_rms(&sums) };
+    struct truth t = { n[QS_KLD_MEAN], n[QS_KLD_MEAN_SE], importance ? sqrt(sums.werr2 / sums.wref2) : qs_error_rms(&sums), NAN };
+    t.output = output_error(b, tensor, from, w);
     qs_lockstep_free(l);
     qs_weight_unref(w);
     qs_encoder_free(enc);
@@ -146,6 +163,8 @@ static void check_cell(struct bench *b, size_t i, int type)
     assert_true(c->error > 0 && c->error < 1);
     if (!qs_inputs_of(b->in, i)) /* rows are looked up: the weights' own error */
         assert_true(fabs(c->error / t.weights - 1) < 1e-9);
+    else if (fabs(c->error / t.output - 1) > 1e-6)
+        fail_msg("%s: an output error of %.9g, not %.9g", name, c->error, t.output);
 }
 
 static void all_of(const char *name, uint64_t memory, size_t windows)

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/mem.h"
 #include "tests/lib/qs_test.h"
 #include "tests/model/make_model.h"
 #include "tests/ui/pty.h"
@@ -434,6 +436,79 @@ static void test_two_answers(void **state)
     }
 }
 
+/* Text beside the model: 60 lines of a story. */
+static bool write_story(const char *path)
+{
+    FILE *f = fopen(path, "w");
+    for (int i = 0; f && i < 60; i++)
+        (void)fprintf(f, "Once upon a time there were %d birds in a tree, and %d cats looked at them all day long.\n", i,
+                      i * 7 % 11);
+    return f && fclose(f) == 0;
+}
+
+/* Under another name: what a calibration leaves goes beside it. */
+static bool copy_demo(const char *path)
+{
+    struct qs_err e = QS_ERR_INIT;
+    char *data = NULL;
+    size_t n = 0;
+    const bool ok = !qs_file_read(demo, (size_t)1 << 30, &data, &n, &e) && !qs_file_write_atomic(path, data, n, true, &e);
+    qs_free(data);
+    return ok;
+}
+
+/* Cells of the map whose value is not known; 0: all are, or it is not drawn yet. */
+static unsigned unknown(struct qs_pty *p)
+{
+    unsigned n = 0;
+    for (int y = 4; y < 14; y++)
+        for (const char *row = qs_pty_row(p, y); (row = strchr(row, '?')) != NULL; row++)
+            n++;
+    return n;
+}
+
+static bool fewer_unknown(struct qs_pty *p, void *ctx)
+{
+    const unsigned n = unknown(p);
+    return n && n < *(unsigned *)ctx;
+}
+
+/* The map while a calibration runs, seen twice: another picture, and fewer cells that are not known. Then it is cancelled
+ * and gone on with to its end, beside a chat. */
+static void test_calibrating(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char words[64];
+        (void)snprintf(words, sizeof words, "screen cal%zu.gguf --threads 2", i);
+        struct qs_pty *p = start(words, "COLORTERM=truecolor", sizes[i][0], sizes[i][1]);
+        shows(p, "error 6.0");
+        keys(p, "5", "[5 Calib]");
+        keys(p, ":calib-text cal.txt\r", "text, weight 1");
+        keys(p, ":calib-set windows 16\r", "windows              16");
+        keys(p, ":calib-set ctx 64\r", "It takes about");
+        keys(p, "c", "Output error by role");
+        keys(p, "m", "Output error in %, on held-out text");
+        unsigned left[2] = { 57, 0 };
+        char row[2][1024] = { "", "" };
+        for (int k = 0; k < 2; k++) {
+            assert_true(qs_pty_wait(p, fewer_unknown, &left[0], "another tensor on the map"));
+            left[1] = left[0];
+            left[0] = unknown(p);
+            for (int y = 3; y < 14; y++)
+                (void)strncat(row[k], qs_pty_row(p, y), 90);
+        }
+        assert_true(left[0] < left[1]);
+        assert_string_not_equal(row[0], row[1]);
+        keys(p, "5x", "Cancelled; what is done is kept");
+        keys(p, "r", "Output error by role");
+        keys(p, "7", "[7 Chat]"); /* meanwhile */
+        keys(p, "5", "Done.");
+        qs_pty_send(p, "q");
+        leaves(p);
+    }
+}
+
 /* ---- the scratch folder ---- */
 
 static int make(void **state)
@@ -451,7 +526,8 @@ static int make(void **state)
     };
     struct qs_err e = QS_ERR_INIT;
     (void)state;
-    if (!qs_test_home() || mm_file("small.gguf", &small, &e) || mm_file("some.gguf", &some, &e) ||
+    if (!qs_test_home() || !copy_demo("cal0.gguf") || !copy_demo("cal1.gguf") || !write_story("cal.txt") ||
+        mm_file("small.gguf", &small, &e) || mm_file("some.gguf", &some, &e) ||
         mm_file("many.gguf", &many, &e)) {
         print_error("%s\n", e.msg);
         return -1;
@@ -467,6 +543,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_sitting),
         cmocka_unit_test(test_two_answers),
+        cmocka_unit_test(test_calibrating),
         cmocka_unit_test(test_picker),
         cmocka_unit_test(test_axes),
         cmocka_unit_test(test_too_small),

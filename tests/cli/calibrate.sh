@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# `calibrate`: what it takes beforehand, statistics alone, a preset encoded, killed and gone on with, the same bytes in
+# quantize, a budget, events line by line, and what is refused in one message.
+. "$QS_SRCDIR/tests/cli/lib.sh"
+cp "$demo" m.gguf
+for i in {1..80}; do echo "Once upon a time there were $i little birds and $((i * 7 % 11)) cats in the park. They sang all day."; done > a.txt
+for i in {1..80}; do echo "{\"text\": \"Lily had $i apples and gave $((i / 2)) of them to Tom, who was very happy.\"}"; done > b.jsonl
+args=(--text a.txt:2 --text b.jsonl --windows 24 --ctx 32)
+
+# Beforehand: nothing is written.
+run quantscape calibrate m.gguf "${args[@]}" --dry-run
+expect_rc 0
+expect_out 'predicted time'
+expect_out 'a\.txt +text +2\.'
+expect_out 'b\.jsonl +JSON lines'
+expect_err 'few'
+if [ -e m.imatrix.gguf ]; then fail 'a dry run writes'; else ok 'a dry run writes nothing'; fi
+
+# Statistics alone: an importance matrix that quantize takes.
+run quantscape calibrate m.gguf "${args[@]}" -q
+expect_rc 0
+expect_no_out
+run quantscape quantize m.gguf -t IQ2_XS --imatrix m.imatrix.gguf -o i.gguf -q
+expect_rc 0
+
+# A preset, in lines: events, then the report.
+run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --write cal.gguf --statistics-out s.gguf --json
+expect_rc 0
+while read -r line; do printf '%s\n' "$line" > line.json; "$QS_BUILDDIR/tests/cli/jsonq" line.json '' > /dev/null || fail "no JSON: $line"; done < "$out"
+ok 'every line is an object'
+if [ "$(grep -c '"event":"tensor"' "$out")" = 57 ]; then ok 'every tensor is an event'; else fail "$(grep -c '"event":"tensor"' "$out") tensors are events"; fi
+expect_out '"event":"stage","stage":"encode"'
+expect_out '"event":"layer","layer":7,"state":"done"'
+tail -n 1 "$out" > last.json
+cp last.json "$out"
+expect_json report calibrate
+expect_json calibration.recipe Q4_K_M
+expect_json calibration.written cal.gguf
+expect_json tensors.# 57
+worse=0
+for i in {0..56}; do
+    awk -v a="$(json "tensors[$i].after")" -v b="$(json "tensors[$i].before")" 'BEGIN { exit !(a <= b) }' || worse=$((worse + 1))
+done
+if [ $worse = 0 ]; then ok 'no tensor is worse than its weighted fit'; else fail "$worse tensors are worse than the weighted fit"; fi
+
+# The store by itself makes the same file.
+run quantscape quantize m.gguf -t Q4_K_M --imatrix s.gguf --calibrated m.Q4_K_M.qscal -o again.gguf -q
+expect_rc 0
+if cmp -s cal.gguf again.gguf; then ok 'the same file'; else fail 'another file'; fi
+
+# What exists is kept; the same again with --force is the same.
+run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --statistics-out s.gguf -q
+expect_rc 1
+expect_err 'm\.Q4_K_M\.qscal.*--force'
+cp m.Q4_K_M.qscal first.qscal
+
+# Killed while it encodes: the same command goes on, to the same bytes.
+"$QS_BUILDDIR/src/quantscape" calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --statistics-out s2.gguf \
+    -o k.qscal --json > events.txt 2> /dev/null &
+pid=$!
+until [ "$(grep -c '"event":"tensor"' events.txt)" -gt 2 ] || ! kill -0 $pid 2> /dev/null; do sleep 0.05; done
+kill -KILL $pid
+wait $pid 2> /dev/null
+if [ -e k.qscal.part ]; then ok 'it was killed on its way'; else fail 'nothing is left of the killed run'; fi
+run quantscape calibrate m.gguf "${args[@]}" -t Q3_K_M --held-out 25% --statistics-out s2.gguf -o k.qscal -q
+expect_rc 1
+expect_err 'preset|types'
+run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --statistics-out s2.gguf -o k.qscal -q
+expect_rc 0
+if cmp -s k.qscal first.qscal && cmp -s s.gguf s2.gguf; then ok 'the same bytes'; else fail 'other bytes'; fi
+
+# A budget, from the statistics that are there: a recipe, encoded and written.
+run quantscape calibrate m.gguf "${args[@]}" --fit '4.6 bpw' --recipe-out found.recipe --swap-windows 2 \
+    --statistics-out f.gguf -o f.qscal --methods imatrix --json
+expect_rc 0
+expect_out '"event":"fit".*"kld":true'
+tail -n 1 "$out" > last.json
+cp last.json "$out"
+awk -v b="$(json calibration.fit_bpw)" 'BEGIN { exit !(b <= 4.6 && b > 4.2) }' && ok 'within the budget' || fail 'not within the budget'
+run quantscape plan m.gguf --recipe found.recipe --imatrix f.gguf --json
+expect_rc 0
+
+# Refused.
+run quantscape calibrate m.gguf; expect_rc 2; expect_err 'nothing to learn from'
+run quantscape calibrate m.gguf --text missing.txt; expect_rc 1; expect_err 'missing\.txt'
+run quantscape calibrate m.gguf --text a.txt:0; expect_rc 2; expect_err 'above 0'
+run quantscape calibrate m.gguf --text a.txt --methods gptq,magic; expect_rc 2; expect_err 'magic is none of'
+run quantscape calibrate m.gguf --text a.txt --held-out 2; expect_rc 2; expect_err 'share'
+run quantscape calibrate m.gguf --text a.txt --write x.gguf; expect_rc 2; expect_err 'name a preset'
+run quantscape calibrate m.gguf --text a.txt --tie; expect_rc 2; expect_err 'goes with --fit'
+run quantscape calibrate m.gguf --text a.txt --fit 'lots'; expect_rc 1; expect_err 'lots'
+run quantscape calibrate m.gguf --text a.txt -t Q4_K_M -o m.gguf --force; expect_rc 1; expect_err 'the model'
+finish
