@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/unicode.h"
 #include "core/quant/store.h"
+#include "core/workbench_stopped.h"
 
 enum { ENDED_MOST = 100 }; /* jobs kept that have ended */
 
@@ -399,6 +400,7 @@ static void opening_ended(struct qs_workbench *w, struct qs_wb_job *j)
     w->seen_survey = 0;
     w->changed = true;
     say_opened(w);
+    qs_wb_stopped_look(w);
     qs_wb_measure_all(w);
 }
 

@@ -46,6 +46,7 @@ struct qs_workbench_args {
     struct qs_pool *pool;  /* outlives the workbench */
     int wake_fd;           /* gets a byte when a job has news; -1: none */
     const char *preset;    /* of new documents; NULL: QS_PRESET_DEFAULT */
+    bool private;          /* what calibrations were asked for is not kept among this person's state, nor read */
 };
 
 int qs_workbench_new(const struct qs_workbench_args *args, struct qs_workbench **out, struct qs_err *e);

@@ -75,6 +75,18 @@ struct qs_calibrating {
 /* What it points to is valid until the next call that starts, polls or asks. */
 void qs_workbench_calib(struct qs_workbench *w, struct qs_calibrating *out);
 
+/* One of the document's model that neither ended well nor was ended by this workbench: its process was killed, or was
+ * left. What was asked for is kept in a file (core/calib/places.h) from its start until one of that model ends well. */
+struct qs_calib_stopped {
+    const struct qs_calib_request *request; /* paths are absolute */
+    const struct qs_recipe *recipe;         /* as it was then; NULL: nothing was to be encoded */
+};
+/* NULL: there is none, or one of the model was begun since. Valid until the next call that starts, polls or opens. */
+const struct qs_calib_stopped *qs_workbench_calib_stopped(const struct qs_workbench *w);
+/* Starts it again from the last chunk or tensor that was finished: the same request, recipe and so the same bytes.
+ * Refused as a start is; QS_ENOTFOUND, there is none. */
+int qs_workbench_calib_go_on(struct qs_workbench *w, bool overwrite, unsigned *id, struct qs_err *e);
+
 /* Starts reading a store of encoded tensors (NAME.qscal) for the document; NULL: none any more, at once. As
  * qs_workbench_imatrix: a job, of several the last one counts, no undo. */
 int qs_workbench_calibration(struct qs_workbench *w, const char *path, struct qs_err *e);
@@ -83,7 +95,13 @@ const struct qs_err *qs_workbench_calibration_error(const struct qs_workbench *w
 
 /* Relative output error of a tensor as the document has it, measured on held-out text: of the weighted fit and of the
  * method that was chosen; from the running calibration, else from the store. */
-struct qs_made_output { double before, after, plain; enum qs_calib_state state; bool running; int type; char method[16]; char note[80]; };
+struct qs_made_output {
+    double before, after, plain;
+    enum qs_calib_state state;
+    bool running;
+    int type;
+    char method[16], note[80];
+};
 bool qs_workbench_output(struct qs_workbench *w, size_t tensor, struct qs_made_output *out); /* false: nothing is known */
 /* Measures the output errors of the types that the plan gives, from the statistics' sample of activation rows, where they are
  * not known yet: what the map of outputs shows. A job; nothing where one runs or there is nothing to measure. asked: by a
@@ -96,7 +114,7 @@ bool qs_workbench_channels(const struct qs_workbench *w, size_t tensor, struct q
 
 /* ---- a budget ------------------------------------------------------------------------------------------------ */
 
-struct qs_fit_mark { char name[64]; uint64_t bytes; double bpw, predicted; bool file; }; /* a preset, or a recipe's file */
+struct qs_fit_mark { char name[64]; uint64_t bytes; double bpw, predicted; bool file; }; /* a preset; a recipe's file */
 
 struct qs_fit_state {
     bool runs;

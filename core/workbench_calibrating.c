@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "core/workbench_calib.h"
 #include "core/workbench_calibrated.h"
+#include "core/workbench_stopped.h"
 
 struct qs_wb_calib {
     unsigned refs;
@@ -293,11 +294,12 @@ static void ended(struct qs_workbench *w, struct qs_wb_job *j)
     if (st->state == QS_JOB_FAILED)
         qs_log_add(w->log, QS_LOG_ERROR, "calibrating %s: %s", v->title, st->err.msg);
     if (st->state == QS_JOB_CANCELLED)
-        qs_log_add(w->log, QS_LOG_NOTE, "calibrating %s was cancelled: what is done is kept, resuming goes on from there",
-                   v->title);
+        qs_log_add(w->log, QS_LOG_NOTE,
+                   "calibrating %s was cancelled: what is done is kept, resuming goes on from there", v->title);
     if (st->state != QS_JOB_DONE)
         return;
     v->well = true;
+    qs_wb_stopped_remove(w, v->src->model->model->path);
     say_result(w, j);
     qs_wb_left_install(w, &v->left, v->src->model);
 }
@@ -341,19 +343,26 @@ static int start_newest(struct qs_workbench *w, struct qs_wb_calib *v, struct qs
     qs_wb_calib_unref(w->calib);
     w->calib = v;
     w->calib_job = w->last_id;
+    qs_wb_stopped_keep(w, v->src, &v->q, v->recipe, v->allow_requantize);
     qs_log_add(w->log, QS_LOG_NOTE, "calibrating %s", v->title);
     return QS_OK;
+}
+
+static int refuse_second(const struct qs_workbench *w, struct qs_err *e)
+{
+    return runs(w, w->calib_job) ? qs_fail(e, QS_EBUSY, "a calibration runs: cancel it, or wait for its end") : QS_OK;
 }
 
 static int resume(struct qs_workbench *w, struct qs_wb_job *j, struct qs_err *e)
 {
     struct qs_wb_calib *v = NULL;
     struct qs_calib_request q = j->calib->q;
-    if (runs(w, w->calib_job))
-        return qs_fail(e, QS_EBUSY, "a calibration runs: cancel it, or wait for its end");
+    int rc = refuse_second(w, e);
+    if (rc)
+        return rc;
     q.restart = false;
     q.overwrite = true; /* it was asked for, or nothing was there, when it began */
-    const int rc = order_new(w, &q, j->calib->src, j->calib->recipe, j->calib->allow_requantize, &v, e);
+    rc = order_new(w, &q, j->calib->src, j->calib->recipe, j->calib->allow_requantize, &v, e);
     return rc ? rc : start_newest(w, v, e);
 }
 
@@ -373,16 +382,10 @@ static int refuse_places(const struct qs_wb_calib *v, struct qs_err *e)
     return QS_OK;
 }
 
-int qs_workbench_calib_start(struct qs_workbench *w, const struct qs_calib_request *q, unsigned *id, struct qs_err *e)
+/* Takes the order over, whatever happens. */
+static int begin(struct qs_workbench *w, struct qs_wb_calib *v, unsigned *id, struct qs_err *e)
 {
-    struct qs_wb_calib *v = NULL;
-    int rc = refuse(w, q, e);
-    if (!rc && runs(w, w->calib_job))
-        rc = qs_fail(e, QS_EBUSY, "a calibration runs: cancel it, or wait for its end");
-    rc = rc ? rc : order_of_document(w, q, &v, e);
-    if (rc)
-        return rc;
-    rc = refuse_places(v, e);
+    int rc = refuse_places(v, e);
     if (rc) {
         qs_wb_calib_unref(v);
         return rc;
@@ -391,6 +394,29 @@ int qs_workbench_calib_start(struct qs_workbench *w, const struct qs_calib_reque
     if (!rc && id)
         *id = w->last_id;
     return rc;
+}
+
+int qs_workbench_calib_start(struct qs_workbench *w, const struct qs_calib_request *q, unsigned *id, struct qs_err *e)
+{
+    struct qs_wb_calib *v = NULL;
+    int rc = refuse(w, q, e);
+    rc = rc ? rc : refuse_second(w, e);
+    rc = rc ? rc : order_of_document(w, q, &v, e);
+    return rc ? rc : begin(w, v, id, e);
+}
+
+int qs_workbench_calib_go_on(struct qs_workbench *w, bool overwrite, unsigned *id, struct qs_err *e)
+{
+    struct qs_wb_calib *v = NULL;
+    const struct qs_wb_stopped *s = w->stopped;
+    if (!qs_workbench_calib_stopped(w))
+        return qs_fail(e, QS_ENOTFOUND, "no calibration of this model was stopped");
+    struct qs_calib_request q = s->q;
+    q.restart = false;
+    q.overwrite |= overwrite;
+    int rc = refuse_second(w, e);
+    rc = rc ? rc : order_new(w, &q, w->doc->src, s->recipe, s->allow_requantize, &v, e);
+    return rc ? rc : begin(w, v, id, e);
 }
 
 /* ---- what is told -------------------------------------------------------------------------------------------- */
@@ -470,7 +496,8 @@ static void say_layer(struct qs_workbench *w, const struct qs_calib_view *now, s
         qs_log_add(w->log, QS_LOG_WARNING, "calibration: %s failed", name);
     else if (x->state == QS_CALIB_DONE && x->after == x->after)
         qs_log_add(w->log, QS_LOG_NOTE, "calibration: %s is done, output error %s before, %s after", name,
-                   qs_fmt_percent(before, sizeof before, x->before, 2), qs_fmt_percent(after, sizeof after, x->after, 2));
+                   qs_fmt_percent(before, sizeof before, x->before, 2),
+                   qs_fmt_percent(after, sizeof after, x->after, 2));
 }
 
 bool qs_wb_calib_poll(struct qs_workbench *w)
@@ -500,6 +527,7 @@ const struct qs_calib_view *qs_wb_calib_view(const struct qs_workbench *w, const
 
 void qs_wb_calib_free(struct qs_workbench *w)
 {
+    qs_wb_stopped_free(w->stopped);
     qs_wb_calib_unref(w->calib);
     qs_wb_calib_unref(w->look);
 }

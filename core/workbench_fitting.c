@@ -237,10 +237,30 @@ static void fit_ended(struct qs_workbench *w, struct qs_wb_job *j)
         w->fit_err = e;
     qs_log_add(w->log, e.code ? QS_LOG_ERROR : QS_LOG_NOTE, "fit %s: %s of tensors, %.3f bpw, predicted %s %.6f%s%s",
                w->fit->budget.text, qs_fmt_bytes(size, sizeof size, w->fit->fit->bytes), w->fit->fit->bpw,
-               w->fit->fit->kld ? "KL divergence" : "sum of squared errors", w->fit->fit->predicted, e.code ? "; " : "", e.code ? e.msg : "");
+               w->fit->fit->kld ? "KL divergence" : "sum of squared errors", w->fit->fit->predicted, e.code ? "; " : "",
+               e.code ? e.msg : "");
 }
 
 static const struct qs_wb_kind fit_kind = { .kind = QS_WORK_OTHER, .word = "fitting", .run = fit, .ended = fit_ended };
+
+/* Pins that the budget before has set, and nobody has touched since, are not a person's choice: they go. */
+static int drop_fitted(const struct qs_workbench *w, struct qs_recipe *r, struct qs_err *e)
+{
+    const struct qs_wb_doc *d = w->doc;
+    int rc = QS_OK;
+    if (!w->fit || w->fit->src->model != d->src->model)
+        return QS_OK;
+    for (size_t i = 0; !rc && i < d->pub.model->n_tensors; i++) {
+        const struct qs_fit_choice *was = &w->fit->fit->choice[i];
+        const char *name = d->pub.model->tensor[i].name;
+        bool theirs = false;
+        for (size_t k = 0; k < r->n_pins && !theirs; k++)
+            theirs = r->pin[k].type == was->type && strcmp(r->pin[k].pattern, name) == 0;
+        if (theirs && !was->pinned)
+            rc = qs_recipe_pin(r, name, QS_TYPE_NONE, e);
+    }
+    return rc;
+}
 
 static int order_new(struct qs_workbench *w, const char *budget, bool tie, struct qs_wb_fit **out, struct qs_err *e)
 {
@@ -253,6 +273,7 @@ static int order_new(struct qs_workbench *w, const char *budget, bool tie, struc
     f->allow_requantize = d->pub.allow_requantize;
     int rc = qs_budget_parse(budget, d->pub.model, &f->budget, e);
     rc = rc ? rc : qs_recipe_copy(d->pub.recipe, &f->recipe, e);
+    rc = rc ? rc : drop_fitted(w, f->recipe, e);
     if (rc)
         qs_wb_fit_free(f);
     else

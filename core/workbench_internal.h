@@ -108,6 +108,7 @@ struct qs_wb_zoom { unsigned refs; struct qs_zoom *zoom; struct qs_wb_sources *s
 
 struct qs_wb_eval;                /* an evaluation: workbench_evaluating.c */
 struct qs_wb_calib;               /* a calibration: workbench_calibrating.c */
+struct qs_wb_stopped;             /* what one was asked for that was killed: workbench_stopped.c */
 struct qs_wb_fit;                 /* a budget: workbench_fitting.c */
 
 struct qs_wb_job {
@@ -170,6 +171,7 @@ struct qs_workbench {
     struct qs_wb_calib *calib, *look;    /* the newest calibration, and what was last asked for beforehand */
     unsigned calib_job, look_job, storing;
     struct qs_err look_err, store_error;
+    struct qs_wb_stopped *stopped;       /* of the document's model, by a process before; NULL: none */
     struct qs_wb_fit *fit;               /* the newest that was found */
     unsigned fit_job, fits;
     struct qs_err fit_err;

@@ -151,9 +151,11 @@ static void tell_need(struct qs_calib_work *w)
     char memory[24], time[48], spill[24];
     size_t n = 0;
     const char *const *warning = qs_calibrate_warnings(w->x, &n);
+    if (w->dry_run) /* the report has all of it */
+        return;
     for (size_t i = 0; i < n; i++)
         qs_cli_warn(w->cli, "%s", warning[i]);
-    if (w->cli->json || w->dry_run)
+    if (w->cli->json)
         return;
     qs_fmt_seconds(time, sizeof time, w->need.seconds);
     qs_fmt_bytes(memory, sizeof memory, w->need.memory);
@@ -175,8 +177,8 @@ static int run_once(struct qs_calib_work *w, struct qs_err *e)
     tell_need(w);
     if (w->dry_run)
         return QS_OK;
-    rc = qs_cli_job_watched(w->cli, "calibrate", calibrate, w, "the same command goes on where this one stopped", tick, w,
-                            e);
+    rc = qs_cli_job_watched(w->cli, "calibrate", calibrate, w, "the same command goes on where this one stopped", tick,
+                            w, e);
     w->seconds = (w->seconds > 0 ? w->seconds : 0) + qs_now() - start;
     return rc;
 }
@@ -219,7 +221,8 @@ static void tell_fit(struct qs_calib_work *w)
     const struct qs_fit *f = w->fit;
     qs_fmt_bytes(size, sizeof size, f->bytes);
     qs_cli_note(w->cli, "%s: %s of tensors, %.3f bpw, predicted %s %.6f%s", w->fitted.text, size, f->bpw,
-                f->kld ? "KL divergence" : "sum of squared errors", f->predicted, f->exact ? ", the least there is" : "");
+                f->kld ? "KL divergence" : "sum of squared errors", f->predicted,
+                f->exact ? ", the least there is" : "");
     if (!w->cli->json)
         return;
     struct qs_json *o = event("fit");
@@ -278,7 +281,12 @@ static int fit_budget(struct qs_calib_work *w, struct qs_err *e)
 
 /* ---- the file ------------------------------------------------------------------------------------------------ */
 
-struct writing { struct qs_calib_work *w; struct qs_plan *plan; struct qs_writer_args args; struct qs_writer_result *result; };
+struct writing {
+    struct qs_calib_work *w;
+    struct qs_plan *plan;
+    struct qs_writer_args args;
+    struct qs_writer_result *result;
+};
 
 static int write_it(struct qs_job *job, void *ctx, struct qs_err *e)
 {
@@ -297,8 +305,9 @@ static int write_file(struct qs_calib_work *w, struct qs_err *e)
     rc = rc ? rc : qs_plan_make(w->model, w->args.recipe, &plan, &x.plan, e);
     for (size_t i = 0; !rc && i < x.plan->n_warnings; i++)
         qs_cli_warn(w->cli, "%s", x.plan->warning[i]);
-    x.args = (struct qs_writer_args){ .path = w->write, .force = qs_cli_has(w->cli, "force"), .restart = w->args.restart,
-                                      .imatrix_path = statistics };
+    x.args = (struct qs_writer_args){
+        .path = w->write, .force = qs_cli_has(w->cli, "force"), .restart = w->args.restart, .imatrix_path = statistics
+    };
     rc = rc ? rc : qs_cli_job(w->cli, "quantize", write_it, &x, NULL, e);
     qs_writer_result_free(x.result);
     qs_plan_free(x.plan);
@@ -314,19 +323,19 @@ static int show(struct qs_calib_work *w)
     const char *const *warning = qs_calibrate_warnings(w->x, &n);
     const struct qs_corpus *c = qs_calibrate_corpus(w->x);
     const bool data = w->cli->json || w->cli->csv;
-    if (w->cli->quiet && !data)
+    if (w->cli->quiet && !data && !w->dry_run)
         return QS_EXIT_DONE;
     const struct qs_calib_report r = {
         .model = w->model, .view = w->seen.layer ? &w->seen : NULL, .mix = c ? c->mix : NULL, .n_mix = c ? c->n_mix : 0,
         .n_fit = c ? c->n_fit : 0, .n_held = c ? c->n_held : 0, .n_ctx = c ? c->n_ctx : 0, .warning = warning,
-        .n_warnings = data ? n : 0, .need = &w->need,
+        .n_warnings = data || w->dry_run ? n : 0, .need = &w->need,
         .statistics = w->args.statistics_in ? w->args.statistics_in : w->args.statistics_out,
         .store = w->args.recipe ? w->args.store : NULL, .written = w->dry_run ? NULL : w->write,
         .recipe = w->args.recipe ? w->args.recipe->preset->name : NULL, .fit = w->fit,
         .budget = w->fit ? w->fitted.text : NULL, .seconds = w->dry_run ? -1 : w->seconds, .data = data,
         .tensors = data || qs_cli_has(w->cli, "tensors"),
     };
-    return qs_cli_show(w->cli, qs_report_calibrate(&r), "tensors");
+    return qs_cli_show(w->cli, qs_report_calibrate(&r), w->dry_run ? "texts" : "tensors");
 }
 
 int qs_calib_work_run(struct qs_calib_work *w)

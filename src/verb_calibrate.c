@@ -55,6 +55,11 @@ static const struct qs_opt options[] = {
       .kind = QS_OPT_STR,
       .arg = "LIST",
       .help = "methods that may be tried: imatrix,gptq,awq,hqq (default: imatrix,gptq)" },
+    { .name = "effort",
+      .kind = QS_OPT_STR,
+      .arg = "LEVEL",
+      .help = "of GPTQ: quick (2 sweeps, no refits: the fastest), normal (4, 1), best (6, 2: the slowest) (default: normal)" },
+    { .name = "no-correct", .help = "do not make up for what tensors before have lost: faster, and a measure of that step" },
     { .name = "statistics-out",
       .kind = QS_OPT_FILE,
       .arg = "FILE",
@@ -142,6 +147,26 @@ static int take_methods(struct qs_cli *cli, struct qs_calib_methods *m)
             return qs_cli_usage(cli, "--methods: %.*s is none of imatrix, gptq, awq, hqq", (int)n, list);
         *known[k].on = true;
         list += n + (list[n] == ',');
+    }
+    return QS_EXIT_DONE;
+}
+
+static int take_effort(struct qs_cli *cli, struct qs_calib_methods *m)
+{
+    static const struct { const char *name; unsigned sweeps, refits; } level[] = {
+        { "quick", 2, 0 }, { "normal", 4, 1 }, { "best", 6, 2 },
+    };
+    const char *name = qs_cli_str(cli, "effort", "normal");
+    size_t i = 0;
+    while (i < 3 && strcmp(level[i].name, name) != 0)
+        i++;
+    if (i == 3)
+        return qs_cli_usage(cli, "--effort: %s is none of quick, normal, best", name);
+    m->sweeps = level[i].sweeps;
+    m->refits = level[i].refits;
+    if (qs_cli_has(cli, "no-correct")) {
+        m->correct = false;
+        m->pull = 0;
     }
     return QS_EXIT_DONE;
 }
@@ -291,6 +316,8 @@ static int put_together(struct qs_cli *cli, struct qs_calib_work *w)
     int exit_code = check_sense(cli);
     if (exit_code == QS_EXIT_DONE)
         exit_code = take_methods(cli, &w->args.methods);
+    if (exit_code == QS_EXIT_DONE)
+        exit_code = take_effort(cli, &w->args.methods);
     if (exit_code == QS_EXIT_DONE)
         exit_code = take_share(cli, &w->args.text.held_out);
     if (exit_code == QS_EXIT_DONE)

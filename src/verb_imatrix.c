@@ -50,7 +50,7 @@ static int read_all(struct qs_cli *cli, struct qs_statistics **out, struct qs_er
     int rc = qs_statistics_open_alone(qs_cli_arg(cli, 0), chunk, out, e);
     for (size_t i = 1; rc == QS_OK && i < qs_cli_args(cli); i++) {
         rc = qs_statistics_open_alone(qs_cli_arg(cli, i), chunk, &more, e);
-        if (rc == QS_OK && (rc = qs_statistics_merge(*out, more, e)) != QS_OK)
+        if (rc == QS_OK && (rc = qs_statistics_merge(*out, more, false, e)) != QS_OK)
             qs_err_prefix(e, "%s", qs_cli_arg(cli, i));
         qs_statistics_free(more);
         more = NULL;
@@ -164,7 +164,7 @@ static const struct qs_key_doc keys[] = {
     { "imatrix.swaps", "measured changes of single tensors that it keeps" },
     { "imatrix.matrices", "with --model: its matrices that presets quantize" },
     { "imatrix.missing", "of them without an entry" },
-    { "imatrix.same_file", "with --model: whether it was collected on this very file; absent where that is not known" },
+    { "imatrix.same_file", "with --model: whether it was collected on this very model (a copy of it is the same); absent where that is not known" },
     { "entries[].name", "tensor" },
     { "entries[].input", "what it reads: block and point" },
     { "entries[].columns", "columns of the tensor" },

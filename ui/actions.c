@@ -41,11 +41,11 @@ static void previous_screen(struct qs_app *a, const char *arg) { (void)arg; tab(
 
 /* ---- leaving ---- */
 
-static bool writing(struct qs_app *a)
+static bool runs(struct qs_app *a, enum qs_work_kind kind)
 {
     for (size_t i = 0; i < qs_workbench_jobs(a->bench); i++) {
         const struct qs_work *w = qs_workbench_job(a->bench, i);
-        if (w->kind == QS_WORK_WRITE && (w->status.state == QS_JOB_RUNNING || w->status.state == QS_JOB_PAUSED))
+        if (w->kind == kind && (w->status.state == QS_JOB_RUNNING || w->status.state == QS_JOB_PAUSED))
             return true;
     }
     return false;
@@ -55,8 +55,11 @@ static bool writing(struct qs_app *a)
 static void at_stake(struct qs_app *a, bool quits, struct qs_str *out)
 {
     const struct qs_doc *d = qs_app_doc(a);
-    if (quits && writing(a))
+    if (quits && runs(a, QS_WORK_WRITE))
         qs_str_add(out, "A file is being written. Quitting stops it; what is finished is kept, and writing the same file again goes "
+                   "on from there.\n");
+    if (quits && runs(a, QS_WORK_CALIBRATE))
+        qs_str_add(out, "A calibration runs. Quitting stops it; what is finished is kept, and starting the same one again goes "
                    "on from there.\n");
     if (d && d->recipe_changed)
         qs_str_add(out, "The recipe was changed and is not saved (:recipe-save FILE keeps it).\n");

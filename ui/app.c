@@ -321,7 +321,7 @@ int qs_app_new(const struct qs_app_args *args, struct qs_app **out, struct qs_er
     if (args->config)
         a->config = args->config;
     if (!rc)
-        rc = qs_workbench_new(&(struct qs_workbench_args) { .pool = a->pool,
+        rc = qs_workbench_new(&(struct qs_workbench_args) { .pool = a->pool, .private = args->private,
                                                             .wake_fd = args->wake_fd,
                                                             .preset = qs_settings_text(a->config, QS_CONF_PRESET) },
                               &a->bench, e);

@@ -56,8 +56,14 @@ void calibrate_start(struct qs_app *a, bool restart);
 void calibrate_ask_overwrite(struct qs_app *a, const char *why); /* and starts again */
 void calibrate_look(struct qs_app *a);                        /* finds out what it takes, where that is not known */
 void calibrate_setup_draw(struct qs_app *a, const struct qs_canvas *c, bool focus);
-/* What it would take, the mix and warnings. Returns the rows. */
+/* What it would take, the mix and warnings (screen_calibrate_outlook.c). Returns the rows. */
 int calibrate_outlook_draw(struct qs_app *a, const struct qs_canvas *c);
+
+/* ---- one that was killed (screen_calibrate_stopped.c) ---- */
+
+#define CALIBRATE_STOPPED "a calibration of this model was stopped: r goes on"
+void calibrate_take_stopped(struct qs_app *a);                /* Setup shows what it was asked for, where there is one */
+void calibrate_go_on(struct qs_app *a, bool overwrite);       /* asks where something is there already */
 
 /* ---- a run (screen_calibrate_draw.c) ---- */
 

@@ -20,7 +20,8 @@ static bool value_of(struct qs_app *a, enum qs_map_measure measure, size_t tenso
     struct qs_output sampled;
     if (measure == QS_MAP_OUTPUT && qs_workbench_output(qs_app_bench(a), tensor, &o))
         *out = isnan(o.after) ? o.before : o.after;
-    else if (measure == QS_MAP_OUTPUT && d->outputs && qs_outputs_get(d->outputs, tensor, d->plan->enc[tensor].type, &sampled))
+    else if (measure == QS_MAP_OUTPUT && d->outputs &&
+             qs_outputs_get(d->outputs, tensor, d->plan->enc[tensor].type, &sampled))
         *out = sampled.error;
     else if (measure == QS_MAP_OUTPUT && d->statistics && d->type[tensor] != QS_TYPE_NONE &&
              (cell = qs_statistics_error(d->statistics, d->model->tensor[tensor].name, d->type[tensor],
@@ -81,7 +82,8 @@ static int draw_sampled(struct qs_app *a, const struct qs_canvas *c, size_t tens
     if (!d->outputs || !qs_outputs_get(d->outputs, tensor, type, &o) || isnan(o.error))
         return 0;
     qs_draw_textf(c, 0, 0, qs_app_look(a, QS_LOOK_TITLE), "output error %s%s as %s, on the statistics' activations",
-                  o.how == QS_HOW_SAMPLED ? "~" : "", qs_fmt_percent(error, sizeof error, o.error, 2), qs_type_name(type));
+                  o.how == QS_HOW_SAMPLED ? "~" : "", qs_fmt_percent(error, sizeof error, o.error, 2),
+                  qs_type_name(type));
     return 1;
 }
 
@@ -110,9 +112,9 @@ static int draw_channels(struct qs_app *a, const struct qs_canvas *c, size_t ten
     char salient[QS_FMT_MAX];
     if (!qs_workbench_channels(qs_app_bench(a), tensor, &f))
         return 0;
-    qs_draw_textf(c, 0, 0, qs_app_look(a, QS_LOOK_TITLE), "channel %zu: %.1f times the median; %s of channels above %.0f",
-                  f.n_worst ? f.worst[0] : 0, f.outlier_ratio, qs_fmt_percent(salient, sizeof salient, f.salient, 1),
-                  QS_SALIENT_RATIO);
+    qs_draw_textf(c, 0, 0, qs_app_look(a, QS_LOOK_TITLE),
+                  "channel %zu: %.1f times the median; %s of channels above %.0f", f.n_worst ? f.worst[0] : 0,
+                  f.outlier_ratio, qs_fmt_percent(salient, sizeof salient, f.salient, 1), QS_SALIENT_RATIO);
     return 1;
 }
 
@@ -124,8 +126,9 @@ static int draw_swap(struct qs_app *a, const struct qs_canvas *c, size_t tensor)
     const struct qs_format *f = s ? qs_format_by_id(s->type) : NULL;
     if (!s)
         return 0;
-    qs_draw_textf(c, 0, 0, qs_app_look(a, QS_LOOK_TITLE), "alone as %s (%s): KL divergence %.6f %s %.6f", f ? f->name : "?",
-                  qs_calib_method_name(s->method), s->kld, qs_app_ascii(a) ? "+-" : "\u00b1", s->kld_se);
+    qs_draw_textf(c, 0, 0, qs_app_look(a, QS_LOOK_TITLE), "alone as %s (%s): KL divergence %.6f %s %.6f",
+                  f ? f->name : "?", qs_calib_method_name(s->method), s->kld, qs_app_ascii(a) ? "+-" : "\u00b1",
+                  s->kld_se);
     return 1;
 }
 

@@ -82,7 +82,9 @@ static unsigned stopped(struct qs_app *a)
 
 static const char *cannot_resume(struct qs_app *a)
 {
-    return stopped(a) ? NULL : running(a) ? "a calibration runs" : "no calibration was stopped";
+    if (running(a))
+        return "a calibration runs";
+    return stopped(a) || qs_workbench_calib_stopped(qs_app_bench(a)) ? NULL : "no calibration was stopped";
 }
 
 static void start(struct qs_app *a, const char *arg) { (void)arg; calibrate_start(a, false); }
@@ -106,7 +108,9 @@ static void resume(struct qs_app *a, const char *arg)
 {
     struct qs_err e = QS_ERR_INIT;
     (void)arg;
-    if (qs_workbench_job_resume(qs_app_bench(a), stopped(a), &e))
+    if (qs_workbench_calib_stopped(qs_app_bench(a)))
+        calibrate_go_on(a, false);
+    else if (qs_workbench_job_resume(qs_app_bench(a), stopped(a), &e))
         qs_app_fail(a, &e);
     else
         to_view(a, CALIBRATE_PROGRESS);
@@ -226,7 +230,11 @@ static void done(void *state)
     qs_report_free(v->report);
 }
 
-static void document(struct qs_app *a) { calibrate_of(a)->ask = true; }
+static void document(struct qs_app *a)
+{
+    calibrate_of(a)->ask = true;
+    calibrate_take_stopped(a);
+}
 
 static void refresh(struct qs_app *a)
 {

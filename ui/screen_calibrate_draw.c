@@ -98,10 +98,11 @@ static void layer_text(const struct qs_calib_layer *l, const struct qs_scale *sc
 
 static struct qs_style layer_style(struct qs_app *a, const struct qs_calib_layer *l, const struct qs_scale *scale)
 {
-    static const enum qs_look looks[] = { [QS_CALIB_WAITING] = QS_LOOK_UNKNOWN, [QS_CALIB_COLLECTING] = QS_LOOK_SERIES_1,
-                                          [QS_CALIB_FACTORING] = QS_LOOK_SERIES_2,
-                                          [QS_CALIB_ENCODING] = QS_LOOK_SERIES_3, [QS_CALIB_DONE] = QS_LOOK_GOOD,
-                                          [QS_CALIB_FAILED] = QS_LOOK_ERROR };
+    static const enum qs_look looks[] = {
+        [QS_CALIB_WAITING] = QS_LOOK_UNKNOWN,    [QS_CALIB_COLLECTING] = QS_LOOK_SERIES_1,
+        [QS_CALIB_FACTORING] = QS_LOOK_SERIES_2, [QS_CALIB_ENCODING] = QS_LOOK_SERIES_3,
+        [QS_CALIB_DONE] = QS_LOOK_GOOD,          [QS_CALIB_FAILED] = QS_LOOK_ERROR
+    };
     if (l->state == QS_CALIB_DONE && !isnan(l->after))
         return qs_theme_heat(qs_app_theme(a), qs_scale_position(scale, l->after));
     return qs_app_look(a, looks[l->state]);
@@ -131,10 +132,12 @@ static void add_running(struct qs_app *a, struct qs_str *out, const struct qs_ca
     if (!w)
         return;
     const struct qs_job_status *st = &w->status;
-    qs_str_addf(out, "%s", qs_calib_stage_name(s->view ? s->view->stage : QS_STAGE_WAITING));
+    const char *stage = qs_calib_stage_name(s->view ? s->view->stage : QS_STAGE_WAITING);
+    qs_str_add(out, stage);
+    if (s->runs && st->phase[0] && st->total && strcmp(st->phase, stage) != 0)
+        qs_str_addf(out, ", %s", st->phase);
     if (s->runs && st->total)
-        qs_str_addf(out, ", %s: %llu of %llu %s", st->phase, (unsigned long long)st->done, (unsigned long long)st->total,
-                    st->unit);
+        qs_str_addf(out, ": %llu of %llu %s", (unsigned long long)st->done, (unsigned long long)st->total, st->unit);
     if (s->runs && st->rate > 0)
         qs_str_addf(out, ", %.*f %s/s", st->rate < 100 ? 1 : 0, st->rate, st->unit);
     qs_fmt_seconds(took, sizeof took, st->elapsed);
@@ -182,8 +185,9 @@ static int draw_words(struct qs_app *a, const struct qs_canvas *c, const struct 
     add_running(a, &text, s);
     add_end(a, &text, s);
     const bool failed = s->err.code && s->err.code != QS_ECANCELLED;
-    const int used = text.failed ? 0 : qs_draw_wrapped(c, 0, 0, 2, qs_app_look(a, failed ? QS_LOOK_ERROR : QS_LOOK_TEXT),
-                                                       text.data);
+    const int used = text.failed ? 0
+                                 : qs_draw_wrapped(c, 0, 0, 2, qs_app_look(a, failed ? QS_LOOK_ERROR : QS_LOOK_TEXT),
+                                                   text.data);
     qs_str_free(&text);
     return used;
 }
@@ -192,7 +196,9 @@ static void draw_progress(struct qs_app *a, const struct qs_canvas *c, const str
 {
     const int rows = qs_canvas_rows(c), cols = qs_canvas_cols(c);
     if (!s->request) {
-        qs_draw_wrapped(c, 0, 0, 0, qs_app_look(a, QS_LOOK_MUTED), "Nothing is calibrated: c starts what Setup says.");
+        qs_draw_wrapped(c, 0, 0, 0, qs_app_look(a, QS_LOOK_MUTED),
+                        qs_workbench_calib_stopped(qs_app_bench(a)) ? CALIBRATE_STOPPED
+                                                                    : "Nothing is calibrated: c starts what Setup says.");
         return;
     }
     int y = draw_words(a, c, s);

@@ -53,8 +53,8 @@ void calibrate_roles_draw(struct qs_app *a, const struct qs_canvas *c)
     const size_t n = qs_calib_by_role(s.model, s.view, role);
     for (size_t i = 0; i < n; i++)
         most = role[i].before > most ? role[i].before : most;
-    qs_draw_fit(c, 0, 0, qs_app_look(a, QS_LOOK_MUTED), "Output error by role, weighted fit and chosen method, tensors done",
-                qs_canvas_cols(c), QS_FIT_LEFT);
+    qs_draw_fit(c, 0, 0, qs_app_look(a, QS_LOOK_MUTED),
+                "Output error by role, weighted fit and chosen method, tensors done", qs_canvas_cols(c), QS_FIT_LEFT);
     for (size_t i = 0; i < n && 1 + (int)i < qs_canvas_rows(c); i++)
         draw_role(a, c, 1 + (int)i, &role[i], most);
 }
@@ -194,7 +194,7 @@ void calibrate_log_draw(struct qs_app *a, const struct qs_canvas *c)
             continue;
         strftime(when, sizeof when, "%H:%M:%S", localtime_r(&t, &tm));
         const int y = (int)(at - 1 - v->log.top), x = qs_draw_text(c, y, 0, qs_app_look(a, QS_LOOK_MUTED), when, -1);
-        qs_draw_text(c, y, x + 1, qs_app_look(a, looks[l->level]), l->text, -1);
+        qs_draw_fit(c, y, x + 1, qs_app_look(a, looks[l->level]), l->text, qs_canvas_cols(c) - x - 1, QS_FIT_LEFT);
     }
     if (!n)
         qs_draw_text(c, 0, 0, qs_app_look(a, QS_LOOK_MUTED), "nothing has been calibrated yet", -1);

@@ -1,7 +1,8 @@
 /* screen_calibrate_setup.c - what is to be calibrated: texts with their weights, a list of settings, what it will take
  * and of what the text is mixed, and the start.
  *
- * One table has all settings. What it takes is found out by a job of the workbench whenever a setting changed.
+ * One table has all settings. What it takes is found out by a job of the workbench whenever a setting changed, and shown
+ * by screen_calibrate_outlook.c.
  */
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +12,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "core/model/need.h"
 #include "ui/calibrate.h"
 
 enum kind { ON_OFF, NUMBER, SHARE, SIZE, FILE_IN, FILE_OUT };
@@ -24,22 +24,23 @@ static const struct {
 } fields[CALIBRATE_FIELDS] = {
     [CALIBRATE_WINDOWS] = { "windows", "windows", "how many, held-out ones included", NUMBER, "160", 1, 1e6 },
     [CALIBRATE_CTX] = { "ctx", "tokens of a window", "at most the model's context", NUMBER, "512", 4, 1 << 20 },
-    [CALIBRATE_HELD_OUT] = { "held-out", "held out", "share of windows that methods are judged on", SHARE, "10%", 0, 50 },
+    [CALIBRATE_HELD_OUT] = { "held-out", "held out", "share that methods are judged on", SHARE, "10%", 0, 50 },
     [CALIBRATE_SEED] = { "seed", "seed", "which windows are drawn", NUMBER, "0", 0, 1e15 },
     [CALIBRATE_SPECIAL] = { "special", "special tokens", "marks in plain text are such tokens", ON_OFF, NULL, 0, 0 },
     [CALIBRATE_EVALUATION] = { "evaluation", "evaluation text", "to warn where it overlaps", FILE_IN, "none", 0, 0 },
-    [CALIBRATE_STATISTICS] = { "statistics", "statistics", "from a file instead of the text", FILE_IN, "collect", 0, 0 },
+    [CALIBRATE_STATISTICS] = { "statistics", "statistics", "a file instead of the text", FILE_IN, "collect", 0, 0 },
     [CALIBRATE_ERRORS] = { "errors", "errors of all types", "what each type costs each tensor", ON_OFF, NULL, 0, 0 },
-    [CALIBRATE_SWAPS] = { "swaps", "swap windows", "measure KLD of single tensors, for budgets", NUMBER, "off", 1, 1e5 },
+    [CALIBRATE_SWAPS] = { "swaps", "swap windows", "measure KLD of single tensors, for budgets", NUMBER, "off", 1,
+                          1e5 },
     [CALIBRATE_ENCODE] = { "encode", "encode the recipe", "or statistics alone", ON_OFF, NULL, 0, 0 },
     [CALIBRATE_GPTQ] = { "gptq", "GPTQ", "error feedback by column", ON_OFF, NULL, 0, 0 },
     [CALIBRATE_AWQ] = { "awq", "AWQ", "scales folded into the layer before", ON_OFF, NULL, 0, 0 },
     [CALIBRATE_HQQ] = { "hqq", "HQQ", "fit of scale and zero without text", ON_OFF, NULL, 0, 0 },
     [CALIBRATE_CORRECT] = { "correct", "correct inputs", "make up for layers before", ON_OFF, NULL, 0, 0 },
     [CALIBRATE_HEAD] = { "head", "the head too", "output or tied embedding", ON_OFF, NULL, 0, 0 },
-    [CALIBRATE_MEMORY] = { "memory", "memory at most", "else hidden states go to disk", SIZE, "half of what is free", 0, 0 },
-    [CALIBRATE_OUT] = { "out", "statistics to", "an importance matrix that knows more", FILE_OUT, "beside the model", 0, 0 },
-    [CALIBRATE_STORE] = { "store", "weights to", "encoded tensors, also the journal", FILE_OUT, "beside the model", 0, 0 },
+    [CALIBRATE_MEMORY] = { "memory", "memory at most", "else states go to disk", SIZE, "half of what is free", 0, 0 },
+    [CALIBRATE_OUT] = { "out", "statistics to", "an importance matrix and more", FILE_OUT, "beside the model", 0, 0 },
+    [CALIBRATE_STORE] = { "store", "weights to", "encoded tensors, the journal", FILE_OUT, "beside the model", 0, 0 },
 };
 
 size_t calibrate_rows(const struct calibrate *v) { return v->n_text + 1 + CALIBRATE_FIELDS; }
@@ -178,7 +179,8 @@ static void set_typed_number(struct qs_app *a, enum calibrate_field f, const cha
     if (fields[f].kind == SHARE && *end == '%')
         end++;
     if (!word && (end == value || *end || !(n >= fields[f].least) || n > fields[f].most))
-        qs_app_warn(a, "%s: a number from %.0f to %.0f is expected, or auto", fields[f].name, fields[f].least, fields[f].most);
+        qs_app_warn(a, "%s: a number from %.0f to %.0f is expected, or auto", fields[f].name, fields[f].least,
+                    fields[f].most);
     else
         set_number(calibrate_of(a), f, !word ? n : fields[f].kind == SHARE ? -1 : 0);
 }
@@ -465,69 +467,4 @@ void calibrate_setup_draw(struct qs_app *a, const struct qs_canvas *c, bool focu
         draw_row(a, c, y, v->rows.top + (size_t)y, focus);
     const struct qs_canvas bar = qs_canvas_part(c, (struct qs_rect){ 0, cols - 1, rows, 1 });
     qs_list_draw_bar(&v->rows, &bar, qs_app_theme(a));
-}
-
-static void add_need(struct qs_str *out, const struct qs_calibrate_need *n)
-{
-    const struct qs_machine_memory mem = qs_machine_memory();
-    char time[32], memory[24], spill[24], disk[24], have[24];
-    qs_str_addf(out, "It takes about %s, %s of memory", qs_fmt_seconds(time, sizeof time, n->seconds),
-                qs_fmt_bytes(memory, sizeof memory, n->memory));
-    if (mem.available)
-        qs_str_addf(out, " (%s are free)", qs_fmt_bytes(have, sizeof have, mem.available));
-    if (n->spill)
-        qs_str_addf(out, ", %s of scratch files", qs_fmt_bytes(spill, sizeof spill, n->spill));
-    if (n->disk)
-        qs_str_addf(out, ", and leaves %s", qs_fmt_bytes(disk, sizeof disk, n->disk));
-    qs_str_add(out, ".\n");
-}
-
-static void add_mix(struct qs_app *a, struct qs_str *out, const struct qs_calib_told *t)
-{
-    char share[QS_FMT_MAX];
-    if (!t->n_mix)
-        return;
-    qs_str_addf(out, "%zu windows of %zu tokens to fit, %zu held out:\n", t->n_fit, t->n_ctx, t->n_held);
-    for (size_t i = 0; i < t->n_mix; i++) {
-        const struct qs_corpus_mix *m = &t->mix[i];
-        qs_str_addf(out, "  %s  ", qs_fmt_percent(share, sizeof share, m->share, 0));
-        qs_text_clean(out, qs_path_base(m->path), qs_app_ascii(a));
-        qs_str_addf(out, " (%s), %zu windows of %llu tokens", m->kind, m->windows, (unsigned long long)m->tokens);
-        if (m->bad_lines)
-            qs_str_addf(out, ", %llu lines left out, the first is line %llu", (unsigned long long)m->bad_lines,
-                        (unsigned long long)m->first_bad);
-        qs_str_addc(out, '\n');
-    }
-}
-
-int calibrate_outlook_draw(struct qs_app *a, const struct qs_canvas *c)
-{
-    const struct calibrate *v = calibrate_of(a);
-    struct qs_calib_outlook o;
-    struct qs_str text = QS_STR_INIT;
-    int y = 0;
-    qs_workbench_calib_outlook(qs_app_bench(a), &o);
-    if (!qs_app_doc(a))
-        qs_str_add(&text, "No model is open: o opens one.\n");
-    else if (!v->n_text && !v->file[1])
-        qs_str_add(&text, "t adds text to learn from; at least 64 windows of 512 tokens, of more than one kind, make it "
-                   "useful.\n");
-    else if (o.looking || v->ask)
-        qs_str_add(&text, "reading the text ...\n");
-    else if (o.err.code)
-        qs_text_clean(&text, o.err.msg, qs_app_ascii(a));
-    const bool known = o.told && !o.looking && !v->ask && (v->n_text || v->file[1]);
-    if (known)
-        add_need(&text, &o.told->need);
-    if (!text.failed && text.len)
-        y += qs_draw_wrapped(c, y, 0, 2, qs_app_look(a, o.err.code ? QS_LOOK_ERROR : QS_LOOK_TEXT), text.data);
-    qs_str_clear(&text);
-    if (known)
-        add_mix(a, &text, o.told);
-    if (!text.failed && text.len)
-        y += qs_draw_wrapped(c, y, 0, 4, qs_app_look(a, QS_LOOK_MUTED), text.data);
-    for (size_t i = 0; known && i < o.told->n_warnings; i++)
-        y += qs_draw_wrapped(c, y, 0, 2, qs_app_look(a, QS_LOOK_WARNING), o.told->warning[i]);
-    qs_str_free(&text);
-    return y;
 }

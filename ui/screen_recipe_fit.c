@@ -53,7 +53,8 @@ void qs_recipe_fit_ask(struct qs_app *a, const char *arg)
     if (arg)
         fit(a, arg);
     else
-        qs_app_prompt(a, "budget (4.2GiB, 4.5 bpw, fits in 8 GiB with 8k context): ", NULL, QS_ARG_TEXT, NULL, typed, NULL);
+        qs_app_prompt(a, "budget (4.2GiB, 4.5 bpw, fits in 8 GiB with 8k context): ", NULL, QS_ARG_TEXT, NULL, typed,
+                      NULL);
 }
 
 void qs_recipe_fit_bpw(struct qs_app *a, const char *arg)
@@ -114,7 +115,8 @@ static const char *how_text(enum qs_fit_how how)
 {
     static const char *const text[] = { [QS_FIT_SWAP] = "measured by changing it alone",
                                         [QS_FIT_ROLE] = "as measured for its role",
-                                        [QS_FIT_ALL] = "as measured for other tensors", [QS_FIT_ERROR] = "by its error alone" };
+                                        [QS_FIT_ALL] = "as measured for other tensors",
+                                        [QS_FIT_ERROR] = "by its error alone" };
     return text[how];
 }
 
@@ -272,7 +274,8 @@ static void draw_axes(struct qs_app *a, const struct qs_canvas *c, const struct 
     qs_fmt_bytes(high, sizeof high, (unsigned long long)p->x1);
     qs_draw_text(c, rows, AXIS, style, low, -1);
     qs_draw_fit(c, rows, AXIS + cols - (int)strlen(high), style, high, (int)strlen(high), QS_FIT_LEFT);
-    const char *name = kld ? "size of tensors, against predicted KLD (log)" : "size of tensors, against squared error (log)";
+    const char *name = kld ? "size of tensors, against predicted KLD (log)"
+                           : "size of tensors, against squared error (log)";
     if ((int)(strlen(low) + strlen(high) + strlen(name)) + 6 < cols)
         qs_draw_fit(c, rows, AXIS + (int)strlen(low) + 2, style, name,
                     cols - (int)strlen(low) - (int)strlen(high) - 4, QS_FIT_CENTER);

@@ -217,6 +217,8 @@ complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l fit -x -d 'find 
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l tie -d 'with --fit: q k v, gate and up, and experts of a layer get one type each'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l recipe-out -r -d 'with --fit: save the recipe that was found'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l methods -x -d 'methods that may be tried: imatrix,gptq,awq,hqq (default: imatrix,gptq)'
+complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l effort -x -d 'of GPTQ: quick (2 sweeps, no refits: the fastest), normal (4, 1), best (6, 2: the slowest) (default: normal)'
+complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l no-correct -d 'do not make up for what tensors before have lost: faster, and a measure of that step'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l statistics-out -r -d 'keep the statistics here (default: MODEL.imatrix.gguf beside the model)'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l statistics -r -d 'use these instead of collecting'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l output -s o -r -d 'encoded tensors go here (default: MODEL.TYPE.qscal beside the model)'

@@ -117,6 +117,14 @@ static int check_args(const struct qs_calibrate_args *a, struct qs_err *e)
     return QS_OK;
 }
 
+/* All that this run asks for, of this text and this model, wherever their files lie. */
+static bool is_ours(const struct qs_calibration *c, const struct qs_statistics *s)
+{
+    struct qs_key model;
+    return qs_key_equal(s->corpus, c->corpus->key) && !qs_model_content_key(c->args.model, &model, NULL) &&
+           qs_key_equal(s->model, model) && (!c->args.errors || s->n_errors);
+}
+
 /* What an earlier run has left of the same text and model is taken instead of being collected again: a run that was
  * killed while it encoded goes on from there. */
 static int take_earlier(struct qs_calibration *c, struct qs_err *e)
@@ -127,8 +135,7 @@ static int take_earlier(struct qs_calibration *c, struct qs_err *e)
     if (!a->statistics_out || a->statistics_in)
         return QS_OK;
     if (!a->restart && c->corpus && qs_file_exists(a->statistics_out) &&
-        !qs_statistics_open(a->statistics_out, c->inputs, a->model, &s, &why) &&
-        memcmp(&s->corpus, &c->corpus->key, sizeof s->corpus) == 0 && (!a->errors || s->n_errors)) {
+        !qs_statistics_open(a->statistics_out, c->inputs, a->model, &s, &why) && is_ours(c, s)) {
         c->statistics = s;
         return QS_OK;
     }
@@ -160,6 +167,8 @@ static int open_all(struct qs_calibration *c, struct qs_err *e)
         rc = qs_calib_fold_warn(c, e);
     if (!rc && c->args.statistics_in)
         rc = qs_statistics_open(c->args.statistics_in, c->inputs, c->args.model, &c->statistics, e);
+    if (!rc && c->types)
+        rc = qs_calib_keep_check(c, e);
     return rc;
 }
 
@@ -212,12 +221,11 @@ static int journal_name(const struct qs_calibration *c, struct qs_str *out, stru
     return out->failed ? qs_fail_mem(e, out->len, "a file name") : QS_OK;
 }
 
-/* The types of the ladder, from which a budget is made: those that can be encoded with importance. */
-static size_t ladder(int *type, size_t most)
+size_t qs_calib_ladder(const struct qs_calibration *c, int *type, size_t most)
 {
     static const int steps[] = { QS_Q2_K, QS_Q3_K, QS_Q4_K, QS_Q5_K, QS_Q6_K, QS_Q8_0 };
     size_t n = 0;
-    for (size_t i = 0; i < sizeof steps / sizeof *steps && n < most; i++)
+    for (size_t i = 0; c->args.errors && i < sizeof steps / sizeof *steps && n < most; i++)
         type[n++] = steps[i];
     return n;
 }
@@ -226,7 +234,7 @@ static int collect(struct qs_calibration *c, struct qs_err *e)
 {
     struct qs_str journal = QS_STR_INIT;
     int type[16];
-    const size_t n = c->args.errors ? ladder(type, 16) : 0;
+    const size_t n = qs_calib_ladder(c, type, 16);
     int rc = journal_name(c, &journal, e);
     const struct qs_collect_args a = { .engine = c->origin,
                                        .inputs = c->inputs,
@@ -273,17 +281,29 @@ static int keep_statistics(struct qs_calibration *c, bool again, struct qs_err *
                               again || c->args.overwrite || c->args.restart, e);
 }
 
-/* An earlier run has measured them on as many windows. */
-static bool has_swaps(const struct qs_calibration *c)
+/* What was collected is in its file, or all that it was for is done: the way to go on with collecting has served. */
+static void forget_journal(const struct qs_calibration *c)
 {
-    for (size_t i = 0; i < c->statistics->n_swaps; i++)
-        if (c->statistics->swap[i].windows == c->args.swap_windows)
-            return true;
-    return false;
+    struct qs_str journal = QS_STR_INIT;
+    if (!journal_name(c, &journal, NULL) && journal.len)
+        qs_collect_forget(journal.data);
+    qs_str_free(&journal);
+}
+
+/* Tensors that an earlier run has measured on as many windows are passed over. What was measured until it was stopped is
+ * kept too. */
+static int swap_and_keep(struct qs_calibration *c, struct qs_err *e)
+{
+    const size_t before = c->statistics->n_swaps;
+    const int rc = swap(c, e);
+    if (rc == QS_ECANCELLED && c->statistics->n_swaps > before)
+        (void)keep_statistics(c, true, NULL);
+    return rc ? rc : keep_statistics(c, true, e);
 }
 
 int qs_calibrate_run(struct qs_calibration *c, struct qs_job *job, struct qs_err *e)
 {
+    const bool collected = !c->statistics;
     int rc = QS_OK;
     c->job = job;
     qs_calib_watch_stage(c->args.watch, QS_STAGE_TEXT);
@@ -291,18 +311,19 @@ int qs_calibrate_run(struct qs_calibration *c, struct qs_job *job, struct qs_err
         rc = collect(c, e);
         if (!rc)
             rc = keep_statistics(c, false, e);
+        if (!rc && c->args.statistics_out)
+            forget_journal(c);
     }
-    if (!rc && c->args.swap_windows && !has_swaps(c)) {
-        rc = swap(c, e);
-        if (!rc)
-            rc = keep_statistics(c, true, e);
-    }
+    if (!rc && c->args.swap_windows)
+        rc = swap_and_keep(c, e);
     if (!rc && c->types && !c->store)
         rc = qs_calib_keep_open(c, e);
     if (!rc && c->types)
         rc = qs_calib_encode(c, e);
     if (!rc)
         rc = qs_model_intact(c->args.model, e);
+    if (!rc && collected && !c->args.statistics_out)
+        forget_journal(c);
     if (!rc)
         qs_calib_watch_stage(c->args.watch, QS_STAGE_DONE);
     if (rc == QS_ECANCELLED && c->store)

@@ -53,7 +53,8 @@ struct qs_calibrate_need {          /* before the start */
 };
 
 struct qs_calibration;
-/* Opens text and plan, checks everything that can be checked. Strings and recipe live as long as it. */
+/* Opens text and plan, checks everything that can be checked: what an unfinished run of other settings has left in the
+ * store's place is refused here (QS_EEXISTS, the difference is named), before anything is collected or written. Strings and recipe live as long as it. */
 int qs_calibrate_open(const struct qs_calibrate_args *a, struct qs_calibration **out, struct qs_err *e);
 int qs_calibrate_need(struct qs_calibration *c, struct qs_calibrate_need *out, struct qs_err *e);
 const struct qs_corpus *qs_calibrate_corpus(const struct qs_calibration *c); /* NULL: none */

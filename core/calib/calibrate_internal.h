@@ -134,6 +134,8 @@ uint64_t qs_calib_fold_need(const struct qs_calibration *c);
 int qs_calib_encode_inputs(struct qs_calibration *c, size_t layer, enum qs_half half, struct qs_err *e);
 
 int qs_calib_encode(struct qs_calibration *c, struct qs_err *e);
+/* What stands in the store's place already is of this work, or may go: asked before anything is collected. */
+int qs_calib_keep_check(struct qs_calibration *c, struct qs_err *e);
 int qs_calib_keep_open(struct qs_calibration *c, struct qs_err *e); /* facts, key, store */
 int qs_calib_keep(struct qs_calibration *c, size_t tensor, uint32_t group, const struct qs_calib_made *made,
                   const uint8_t *bytes, struct qs_err *e);
@@ -142,5 +144,8 @@ int qs_calib_take_kept(struct qs_calibration *c, size_t tensor, bool *there, str
 
 int qs_calib_check_memory(const struct qs_calibration *c, struct qs_err *e); /* QS_ELIMIT: the cap is too low */
 uint64_t qs_calib_encode_memory(const struct qs_calibration *c, uint64_t *streams_fixed);
+
+/* The types from which a budget is made, where their errors are asked for: those that are measured while collecting. */
+size_t qs_calib_ladder(const struct qs_calibration *c, int *type, size_t most);
 
 #endif

@@ -72,7 +72,7 @@ static int make_facts(struct qs_calibration *c, struct qs_err *e)
 {
     struct qs_str text = QS_STR_INIT;
     struct qs_key model;
-    int rc = qs_model_key(c->args.model, &model, e);
+    int rc = qs_model_content_key(c->args.model, &model, e);
     struct qs_json *root = rc ? NULL : qs_json_object();
     if (rc)
         return rc;
@@ -85,6 +85,7 @@ static int make_facts(struct qs_calibration *c, struct qs_err *e)
     add_methods(root, c);
     const bool ok = root && qs_json_print(root, false, &text);
     qs_json_free(root);
+    qs_free(c->facts);
     c->facts = qs_str_take(&text);
     return ok && c->facts ? QS_OK : qs_fail_mem(e, 0, "what a calibration depends on");
 }
@@ -102,6 +103,16 @@ static bool open_finished(struct qs_calibration *c)
     }
     c->store = s;
     return c->finished_before = true;
+}
+
+/* Statistics that are still to be collected are no fact yet; all others are. */
+int qs_calib_keep_check(struct qs_calibration *c, struct qs_err *e)
+{
+    const struct qs_calibrate_args *a = &c->args;
+    const int rc = a->restart ? QS_OK : make_facts(c, e);
+    if (a->restart || rc)
+        return rc ? rc : qs_file_check_output(a->store, true, e);
+    return qs_store_check_place(a->store, c->facts, c->statistics ? NULL : "statistics", a->overwrite, e);
 }
 
 int qs_calib_keep_open(struct qs_calibration *c, struct qs_err *e)

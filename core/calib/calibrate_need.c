@@ -232,11 +232,15 @@ int qs_calibrate_need(struct qs_calibration *c, struct qs_calibrate_need *out, s
     if (!rc && c->types)
         rc = encode_memory(c, out, e);
     if (!rc && !c->statistics && c->corpus) {
+        int type[16];
+        const size_t n_types = qs_calib_ladder(c, type, 16);
         const struct qs_collect_args a = { .engine = c->origin,
                                            .inputs = c->inputs,
                                            .corpus = c->corpus,
                                            .pool = c->args.pool,
                                            .memory = c->memory,
+                                           .type = type,
+                                           .n_types = n_types,
                                            .sweeps = c->args.methods.sweeps };
         struct qs_collect_need need;
         rc = qs_collect_need(&a, &need, e);

@@ -335,7 +335,7 @@ static int finish(struct run *r, struct qs_err *e)
     s->windows = c->n_fit;
     s->n_ctx = c->n_ctx;
     s->tokens = (uint64_t)c->n_fit * c->n_ctx;
-    int rc = qs_model_key(qs_engine_model(r->a->engine), &s->model, e);
+    int rc = qs_model_content_key(qs_engine_model(r->a->engine), &s->model, e);
     if (rc == QS_OK)
         rc = name_dataset(c, s, e);
     return rc == QS_OK ? qs_statistics_seal(s, r->a->inputs, qs_engine_model(r->a->engine), e) : rc;
@@ -373,7 +373,7 @@ int qs_collect_run(const struct qs_collect_args *a, struct qs_job *job, struct q
         rc = finish(&r, e);
     qs_stream_free(r.stream);
     qs_errors_free(r.errors);
-    qs_collect_journal_close(r.journal, rc == QS_OK);
+    qs_collect_journal_close(r.journal);
     if (rc == QS_OK)
         *out = r.stats;
     else

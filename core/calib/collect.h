@@ -22,7 +22,9 @@ struct qs_collect_args {
 struct qs_collect_need { uint64_t memory, spill, work /* tokens * weights, for the time */; };
 int qs_collect_need(const struct qs_collect_args *a, struct qs_collect_need *out, struct qs_err *e);
 /* Finished layers are in the journal, whose head names all that they depend on (QS_EEXISTS: of other work, with the difference named); the
- * result has the same bits. The journal is removed at the end. */
+ * result has the same bits. The journal stays, and a later run takes all of it: whoever has kept the result forgets it. */
 int qs_collect_run(const struct qs_collect_args *a, struct qs_job *job, struct qs_statistics **out, struct qs_err *e);
+/* Removes the journal of a collection whose statistics are kept. NULL, and one that is not there: nothing. */
+void qs_collect_forget(const char *journal);
 
 #endif

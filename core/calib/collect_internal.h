@@ -84,6 +84,6 @@ struct qs_collect_journal;
 int qs_collect_journal_open(const struct qs_collect_args *a, struct qs_statistics *to, struct qs_collect_journal **out,
                             size_t *done, struct qs_err *e);
 int qs_collect_journal_put(struct qs_collect_journal *j, const struct qs_statistics *from, size_t layer, struct qs_err *e);
-void qs_collect_journal_close(struct qs_collect_journal *j, bool remove); /* NULL allowed */
+void qs_collect_journal_close(struct qs_collect_journal *j); /* NULL allowed */
 
 #endif

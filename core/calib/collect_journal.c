@@ -41,7 +41,7 @@ static int facts(const struct qs_collect_args *a, struct qs_str *s, struct qs_er
 {
     struct qs_key model;
     const struct qs_corpus *c = a->corpus;
-    int rc = qs_model_key(qs_engine_model(a->engine), &model, e);
+    int rc = qs_model_content_key(qs_engine_model(a->engine), &model, e);
     if (rc != QS_OK)
         return rc;
     put_key(s, "the model's content", model);
@@ -343,18 +343,30 @@ int qs_collect_journal_open(const struct qs_collect_args *a, struct qs_statistic
     if (rc == QS_OK)
         *out = j;
     else
-        qs_collect_journal_close(j, false);
+        qs_collect_journal_close(j);
     return rc;
 }
 
-void qs_collect_journal_close(struct qs_collect_journal *j, bool remove)
+void qs_collect_journal_close(struct qs_collect_journal *j)
 {
     if (!j)
         return;
-    if (remove)
-        unlink(j->path); /* while it is locked */
     if (j->fd >= 0)
         close(j->fd);
     qs_free(j->path);
     qs_free(j);
+}
+
+/* Only what a collection has left there, and nobody is at work with. */
+void qs_collect_forget(const char *journal)
+{
+    char begin[sizeof magic];
+    uint64_t size;
+    int fd = -1;
+    if (!journal || !qs_file_exists(journal) || qs_file_open_locked(journal, "journal", &fd, &size, NULL))
+        return;
+    if (size >= sizeof begin && !qs_pread_all(fd, begin, sizeof begin, 0, journal, NULL) &&
+        memcmp(begin, magic, sizeof magic) == 0)
+        unlink(journal); /* while it is locked */
+    close(fd);
 }

@@ -84,8 +84,9 @@ int qs_statistics_open_alone(const char *path, uint32_t chunk, struct qs_statist
 /* to += more (sums, counts, largest values; samples drawn anew from both), and seals it again. Errors and swaps are
  * dropped: they were of other statistics. What only one of them knows (largest values, sums, samples) is not known of
  * both. Both sealed or opened; inputs find each other by their tensors' names. QS_EINVAL: of different models, by their
- * shapes; where only the content keys differ (another type of the same model) the result has none. */
-int qs_statistics_merge(struct qs_statistics *to, const struct qs_statistics *more, struct qs_err *e);
+ * shapes, or by their content keys where both are known; `other_models` allows the latter (another type of the same
+ * model), and the result has no such key. */
+int qs_statistics_merge(struct qs_statistics *to, const struct qs_statistics *more, bool other_models, struct qs_err *e);
 const struct qs_input_stats *qs_statistics_of(const struct qs_statistics *s, int layer, enum qs_point point);
 
 int qs_statistics_put_error(struct qs_statistics *s, const struct qs_error_cell *c, struct qs_err *e); /* replaces its like */

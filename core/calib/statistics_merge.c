@@ -35,6 +35,16 @@ static int check(const struct qs_statistics *to, const struct qs_statistics *mor
     return QS_OK;
 }
 
+/* Inputs of two models of one shape have nothing in common. */
+static int check_models(const struct qs_statistics *to, const struct qs_statistics *more, struct qs_err *e)
+{
+    const bool known = (to->model.lo | to->model.hi) && (more->model.lo | more->model.hi);
+    if (!known || qs_key_equal(to->model, more->model))
+        return QS_OK;
+    return qs_fail(e, QS_EINVAL, "statistics of \"%.80s\" and of \"%.80s\" were collected on different models: collect both on "
+                   "one model", to->dataset, more->dataset);
+}
+
 /* One count for all experts (the .dat form) becomes one for each. */
 static int spread(struct qs_input_stats *x, size_t experts, struct qs_err *e)
 {
@@ -212,9 +222,11 @@ static int merge_facts(struct qs_statistics *to, const struct qs_statistics *mor
     return QS_OK;
 }
 
-int qs_statistics_merge(struct qs_statistics *to, const struct qs_statistics *more, struct qs_err *e)
+int qs_statistics_merge(struct qs_statistics *to, const struct qs_statistics *more, bool other_models, struct qs_err *e)
 {
     int rc = check(to, more, e);
+    if (rc == QS_OK && !other_models)
+        rc = check_models(to, more, e);
     const size_t before = to->n_inputs;
     const uint64_t windows = to->windows;
     if (rc != QS_OK)

@@ -22,8 +22,8 @@
 
 struct qs_model_maps {
     pthread_mutex_t lock; /* over map[] being filled and the key */
-    bool has_key;
-    struct qs_key key;
+    bool has_key, has_content;
+    struct qs_key key, content;
     void *note;
     void (*free_note)(void *);
     unsigned n;
@@ -438,6 +438,7 @@ int qs_model_intact(const struct qs_model *m, struct qs_err *e)
 /* ---- the content key ---- */
 
 #define KEY_SAMPLE 4096u
+#define CONTENT_SAMPLES 8u /* of each tensor, where no time of a file tells of a change */
 
 static void add_u64(struct qs_hash *h, uint64_t v)
 {
@@ -447,13 +448,22 @@ static void add_u64(struct qs_hash *h, uint64_t v)
     qs_hash_add(h, b, sizeof b);
 }
 
-static void add_headers(struct qs_hash *h, const struct qs_gguf *g)
+/* Names, links and how files were split: they change nothing of what the model computes. */
+static bool is_label(const struct qs_kv *kv)
 {
-    for (unsigned i = 0; i < g->n_parts; i++) {
+    return (strncmp(kv->key, "general.", 8) == 0 && strcmp(kv->key, "general.architecture") != 0) ||
+           strncmp(kv->key, "split.", 6) == 0;
+}
+
+static void add_headers(struct qs_hash *h, const struct qs_gguf *g, bool content)
+{
+    for (unsigned i = 0; !content && i < g->n_parts; i++) {
         add_u64(h, g->part[i].file_size);
         add_u64(h, (uint64_t)g->part[i].mtime_ns);
     }
     for (size_t i = 0; i < g->n_kv; i++) {
+        if (content && is_label(&g->kv[i]))
+            continue;
         qs_hash_add(h, g->kv[i].key, g->kv[i].key_len + 1u);
         add_u64(h, (uint64_t)g->kv[i].type);
         qs_hash_add(h, g->kv[i].raw, (size_t)g->kv[i].raw_len);
@@ -464,6 +474,8 @@ static void add_headers(struct qs_hash *h, const struct qs_gguf *g)
         for (int d = 0; d < QS_MAX_DIMS; d++)
             add_u64(h, t->ne[d]);
         add_u64(h, (uint64_t)t->type);
+        if (content)
+            continue;
         add_u64(h, t->offset);
         add_u64(h, t->part);
     }
@@ -479,13 +491,28 @@ static bool piece_of(const struct qs_model *m, size_t i, size_t k, struct qs_mod
     return k == 0;
 }
 
-/* One page from the middle of every tensor, or piece of one, of a part: a changed tensor nearly always changes there
- * too. Read, not mapped: a fault would bring in far more than a page, and there may be thousands of tensors on a slow
+/* Pages, evenly spread from the first to the last, of a piece; one: from its middle. */
+static int add_pages(struct qs_hash *h, int fd, const struct qs_model_piece *p, unsigned pages, const char *path,
+                     struct qs_err *e)
+{
+    unsigned char page[KEY_SAMPLE];
+    const uint64_t n = p->size < KEY_SAMPLE ? p->size : KEY_SAMPLE, room = p->size - n;
+    int rc = QS_OK;
+    for (unsigned i = 0; i < (room ? pages : 1) && !rc; i++) {
+        const uint64_t gaps = pages - 1;
+        const uint64_t at = gaps ? room / gaps * i + room % gaps * i / gaps : room / 2 / KEY_SAMPLE * KEY_SAMPLE;
+        rc = qs_pread_all(fd, page, (size_t)n, p->offset + at, path, e);
+        if (!rc)
+            qs_hash_add(h, page, (size_t)n);
+    }
+    return rc;
+}
+
+/* Some pages of every tensor, or piece of one, of a part: a changed tensor nearly always changes there too. Read, not mapped: a fault would bring in far more than a page, and there may be thousands of tensors on a slow
  * disk. */
-static int add_samples(struct qs_hash *h, const struct qs_model *m, unsigned part, struct qs_err *e)
+static int add_samples(struct qs_hash *h, const struct qs_model *m, unsigned part, unsigned pages, struct qs_err *e)
 {
     const char *path = m->gguf->part[part].path;
-    unsigned char page[KEY_SAMPLE];
     struct qs_model_piece p;
     struct qs_map *map;
     int rc = qs_model_map(m, part, &map, e); /* which knows whether the file is still the one that was opened */
@@ -498,43 +525,70 @@ static int add_samples(struct qs_hash *h, const struct qs_model *m, unsigned par
         const struct qs_tensor *t = &m->tensor[i];
         if (t->marks & ~(unsigned)QS_TENSOR_UNKNOWN_TYPE)
             continue;
-        for (size_t k = 0; !rc && piece_of(m, i, k, &p); k++) {
-            if (p.part != part)
-                continue;
-            const uint64_t n = p.size < KEY_SAMPLE ? p.size : KEY_SAMPLE;
-            const uint64_t at = (p.size - n) / 2 / KEY_SAMPLE * KEY_SAMPLE;
-            rc = qs_pread_all(fd, page, (size_t)n, p.offset + at, path, e);
-            if (!rc)
-                qs_hash_add(h, page, (size_t)n);
-        }
+        for (size_t k = 0; !rc && piece_of(m, i, k, &p); k++)
+            if (p.part == part)
+                rc = add_pages(h, fd, &p, pages, path, e);
     }
     if (fd >= 0)
         close(fd);
     return rc ? rc : qs_model_intact(m, e);
 }
 
-int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e)
+/* A text beside the weights (configuration, words), whole: without its time nothing else tells of it. */
+static int add_beside(struct qs_hash *h, const char *path, struct qs_err *e)
 {
-    pthread_mutex_lock(&m->maps->lock);
-    bool have = m->maps->has_key;
-    *out = m->maps->key;
-    pthread_mutex_unlock(&m->maps->lock);
-    if (have)
-        return QS_OK;
+    char *data;
+    size_t n;
+    const int rc = qs_file_read(path, UINT64_C(1) << 30, &data, &n, e);
+    if (rc)
+        return rc;
+    add_u64(h, n);
+    qs_hash_add(h, data, n);
+    qs_free(data);
+    return QS_OK;
+}
+
+static int make_key(const struct qs_model *m, bool content, struct qs_key *out, struct qs_err *e)
+{
+    int rc = QS_OK;
     struct qs_hash *h = qs_hash_new();
     if (!h)
         return qs_fail_mem(e, 0, "a hash");
-    add_headers(h, m->gguf);
-    int rc = QS_OK;
-    for (unsigned p = 0; p < m->gguf->n_parts && !rc; p++)
+    add_headers(h, m->gguf, content);
+    for (unsigned p = 0; p < m->gguf->n_parts && !rc; p++) {
         if (!m->gguf->part[p].beside)
-            rc = add_samples(h, m, p, e);
+            rc = add_samples(h, m, p, content ? CONTENT_SAMPLES : 1, e);
+        else if (content)
+            rc = add_beside(h, m->gguf->part[p].path, e);
+    }
     *out = qs_hash_end(h);
-    if (rc != QS_OK)
+    return rc;
+}
+
+/* Made once, and kept. */
+static int kept_key(const struct qs_model *m, bool content, struct qs_key *out, struct qs_err *e)
+{
+    struct qs_model_maps *const k = m->maps;
+    pthread_mutex_lock(&k->lock);
+    const bool have = content ? k->has_content : k->has_key;
+    *out = content ? k->content : k->key;
+    pthread_mutex_unlock(&k->lock);
+    const int rc = have ? QS_OK : make_key(m, content, out, e);
+    if (rc || have)
         return rc;
-    pthread_mutex_lock(&m->maps->lock);
-    m->maps->key = *out;
-    m->maps->has_key = true;
-    pthread_mutex_unlock(&m->maps->lock);
+    pthread_mutex_lock(&k->lock);
+    *(content ? &k->content : &k->key) = *out;
+    *(content ? &k->has_content : &k->has_key) = true;
+    pthread_mutex_unlock(&k->lock);
     return QS_OK;
+}
+
+int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e)
+{
+    return kept_key(m, false, out, e);
+}
+
+int qs_model_content_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e)
+{
+    return kept_key(m, true, out, e);
 }

@@ -120,6 +120,11 @@ int qs_model_intact(const struct qs_model *m, struct qs_err *e);
  * time, and is kept). Thread-safe. */
 int qs_model_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e);
 
+/* What the model computes, wherever its files lie and however old they are: hash of metadata (but general.* other than
+ * the architecture, and split.*), names, shapes and types of tensors, and 8 pages of 4 KiB of each, first and last
+ * included. A copy has the same; so has, nearly never, one with other weights. Kept; thread-safe. */
+int qs_model_content_key(const struct qs_model *m, struct qs_key *out, struct qs_err *e);
+
 /* One thing that an upper room has found out about the model and keeps with it, freed with it: what presets see in its
  * names. qs_model_keep returns what is kept, which is the note of another thread (and `note` is freed) where that was
  * faster; NULL: this model keeps none, the note stays the caller's. Any thread. */

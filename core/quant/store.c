@@ -438,13 +438,13 @@ int qs_store_fits(const struct qs_store *s, const struct qs_model *m, struct qs_
     int rc = qs_json_parse(s->facts, strlen(s->facts), &facts, e);
     if (rc)
         return qs_err_prefix(e, "%s: what it says of itself", s->path);
-    rc = qs_model_key(m, &key, e);
+    rc = qs_model_content_key(m, &key, e);
     if (!rc) {
         qs_key_hex(key, hex);
         const char *have = qs_json_str(qs_json_get(facts, "model"), "");
         const char *name = qs_json_str(qs_json_get(facts, "name"), "");
         if (strcmp(have, hex))
-            rc = qs_fail(e, QS_EINVAL, "%s was calibrated for another model%s%s%s, or %s was changed since", s->path,
+            rc = qs_fail(e, QS_EINVAL, "%s was calibrated for another model%s%s%s, or the weights of %s were changed since", s->path,
                          *name ? " (" : "", name, *name ? ")" : "", m->path);
     }
     qs_json_free(facts);

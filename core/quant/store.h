@@ -35,6 +35,10 @@ struct qs_store;
 /* To go on or begin: opens or creates PATH.part, locks. QS_EBUSY: another process has it; QS_EEXISTS: it is of other work and
  * `restart` is false: told with the difference between the two JSON texts (first key that differs, both values). */
 int qs_store_create(const char *path, struct qs_key key, const char *facts_json, bool restart, struct qs_store **out, struct qs_err *e);
+/* Whether qs_store_create of these facts could go on with what is there; nothing is locked or changed. `unknown`: a key of
+ * the facts that is not known yet and not compared; NULL: all are. QS_EEXISTS: PATH.part is of other work (the difference
+ * is named), or PATH is there, not of these facts, and `overwrite` is false. */
+int qs_store_check_place(const char *path, const char *facts_json, const char *unknown, bool overwrite, struct qs_err *e);
 /* Appends one whole tensor and syncs. */
 int qs_store_put(struct qs_store *s, const struct qs_stored *t, const void *bytes, struct qs_err *e);
 /* PATH.part becomes PATH (an existing one is replaced only with overwrite). The store stays open for reading. */

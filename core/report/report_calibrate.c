@@ -192,7 +192,8 @@ static void add_facts(struct qs_report *r, const struct qs_calib_report *x)
     if (x->data || x->fit) {
         const double none = (double)NAN, predicted = x->fit && x->fit->kld ? x->fit->predicted : none;
         qs_fact_str(f, "budget", "budget", x->budget);
-        qs_fact_num(f, "fit_bytes", "tensors under it", x->fit ? (double)x->fit->bytes : none, QS_UNIT_BYTES, QS_HOW_EXACT);
+        qs_fact_num(f, "fit_bytes", "tensors under it", x->fit ? (double)x->fit->bytes : none, QS_UNIT_BYTES,
+                    QS_HOW_EXACT);
         qs_fact_num(f, "fit_bpw", "bits per weight", x->fit ? x->fit->bpw : none, QS_UNIT_BPW, QS_HOW_EXACT);
         qs_fact_num(f, "predicted_kld", "predicted KL divergence", predicted, QS_UNIT_NONE, QS_HOW_PREDICTED);
         qs_fact_num(f, "predicted_bound", "none is below", isnan(predicted) ? none : x->fit->bound, QS_UNIT_NONE,

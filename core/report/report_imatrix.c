@@ -266,9 +266,9 @@ static int fact_model(struct qs_section *f, const struct qs_statistics *s, const
     const bool known = s->model.lo | s->model.hi;
     if (!known || !m)
         return QS_OK;
-    const int rc = qs_model_key(m, &key, e);
+    const int rc = qs_model_content_key(m, &key, e);
     if (rc == QS_OK)
-        qs_fact_bool(f, "same_file", "collected on this very file", qs_key_equal(key, s->model));
+        qs_fact_bool(f, "same_file", "collected on this very model", qs_key_equal(key, s->model));
     return rc;
 }
 

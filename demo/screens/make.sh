@@ -84,4 +84,19 @@ wait
 wait
 :evaluate
 END
-rm -f story.txt
+# A calibration leaves files beside the model: on a copy.
+mkdir calibrated
+cp ../storyteller-9m-f16.gguf calibrated
+{ cat; echo ":save-screen! calibrate.svg"; } <<'END' |
+wait
+:calibrate
+:calib-text story.txt
+:calib-set windows 16
+:calib-set ctx 64
+:calib-start
+wait
+:calibrate
+:calib-view progress
+END
+    "$program" screen calibrated/storyteller-9m-f16.gguf --play - --size 110x30 --theme dark --color truecolor
+rm -rf story.txt calibrated

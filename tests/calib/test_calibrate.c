@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -307,6 +308,22 @@ static void test_folded_and_gone_on(void **state)
 
 /* ---- what is refused ---- */
 
+/* Before anything is collected, and with all that is there as it was. */
+static void refused_at_once(const struct bench *b, const char *words)
+{
+    char part[520];
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_calibration *c = NULL;
+    struct qs_file_stat before, after;
+    snprintf(part, sizeof part, "%s.part", b->store);
+    assert_int_equal(qs_file_stat(part, &before, &e), QS_OK);
+    assert_int_equal(qs_calibrate_open(&b->args, &c, &e), QS_EEXISTS);
+    if (!strstr(e.msg, words))
+        fail_msg("%s", e.msg);
+    assert_int_equal(qs_file_stat(part, &after, &e), QS_OK);
+    assert_true(before.size == after.size && before.mtime_ns == after.mtime_ns);
+}
+
 static void test_other_work(void **state)
 {
     (void)state;
@@ -315,16 +332,13 @@ static void test_other_work(void **state)
     struct bench *b = bench_of(demo_path, two_layers, "stale.qscal", 8);
     run_until(b, 1);
     b->args.methods.sweeps = 2;
-    c = opened(b);
-    assert_int_equal(qs_calibrate_run(c, NULL, &e), QS_EEXISTS);
-    assert_non_null(strstr(e.msg, "its methods.sweeps was 4 and is now 2"));
-    qs_calibrate_free(c);
+    refused_at_once(b, "its methods.sweeps was 4 and is now 2");
+    b->args.methods.awq = true; /* then the statistics are facts too, and not collected yet */
+    refused_at_once(b, "its methods.awq was false and is now true");
+    b->args.methods.awq = false;
     b->args.methods.sweeps = 4;
     b->args.text.seed = 2;
-    c = opened(b);
-    assert_int_equal(qs_calibrate_run(c, NULL, &e), QS_EEXISTS);
-    assert_non_null(strstr(e.msg, "its text.key was"));
-    qs_calibrate_free(c);
+    refused_at_once(b, "its text.key was");
     b->args.memory = 1 << 20;
     b->args.restart = true;
     c = opened(b);
@@ -400,6 +414,31 @@ static void test_statistics_alone(void **state)
     bench_free(b);
 }
 
+/* No room for the statistics: what was collected is in the journal, and the next run takes it from there. */
+static void test_statistics_not_kept(void **state)
+{
+    (void)state;
+    char statistics[512], journal[520];
+    struct qs_err e = QS_ERR_INIT;
+    struct bench *b = bench_of(demo_path, two_layers, "unkept.qscal", 8);
+    snprintf(statistics, sizeof statistics, "%s", qs_test_tmp_path("unkept.gguf"));
+    snprintf(journal, sizeof journal, "%s.collect", statistics);
+    b->args.statistics_out = statistics;
+    b->args.recipe = NULL;
+    struct qs_calibration *c = opened(b);
+    assert_int_equal(mkdir(statistics, 0700), 0);
+    assert_int_not_equal(qs_calibrate_run(c, NULL, &e), QS_OK);
+    qs_calibrate_free(c);
+    assert_true(qs_file_exists(journal));
+    assert_int_equal(rmdir(statistics), 0);
+    c = opened(b);
+    if (qs_calibrate_run(c, NULL, &e))
+        fail_msg("%s", e.msg);
+    qs_calibrate_free(c);
+    assert_true(qs_file_exists(statistics) && !qs_file_exists(journal));
+    bench_free(b);
+}
+
 /* The vocabulary of a made model has no words: tokens are drawn instead. */
 static struct qs_calibration *with_tokens(const struct bench *b, size_t fit, size_t held)
 {
@@ -463,6 +502,7 @@ static void test_experts(void **state)
     qs_store_unref(s);
     char whole[512];
     snprintf(whole, sizeof whole, "%s", b->store);
+    snprintf(b->store, sizeof b->store, "%s", qs_test_tmp_path("experts-small.qscal")); /* experts one after another */
     struct qs_calibration *c = with_tokens(b, 48, 8);
     uint64_t streams, most = 1;
     const uint64_t work = qs_calib_encode_memory(c, &streams);
@@ -473,7 +513,6 @@ static void test_experts(void **state)
     }
     assert_true(most > 1);
     qs_calibrate_free(c);
-    snprintf(b->store, sizeof b->store, "%s", qs_test_tmp_path("experts-small.qscal")); /* experts one after another */
     b->args.memory = work + 2 * streams;
     again = run_through(with_tokens(b, 48, 8));
     qs_store_unref(again);
@@ -508,7 +547,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stopped_and_gone_on), cmocka_unit_test(test_folded_and_gone_on),
         cmocka_unit_test(test_other_work),          cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_statistics_alone),    cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_statistics_alone),
+        cmocka_unit_test(test_statistics_not_kept),    cmocka_unit_test(test_experts),
         cmocka_unit_test(test_it_gains),
     };
     if (argc > 1)

@@ -122,7 +122,7 @@ static void test_statistics(void **state)
         assert_int_equal(s->windows, FIT);
         assert_int_equal(s->n_ctx, CONTEXT);
         assert_string_equal(s->dataset, "words.txt 100%");
-        assert_int_equal(qs_model_key(b->m, &key, NULL), QS_OK);
+        assert_int_equal(qs_model_content_key(b->m, &key, NULL), QS_OK);
         assert_true(qs_key_equal(s->model, key) && qs_key_equal(s->corpus, b->corpus.key));
         for (size_t k = 0; k < s->n_inputs; k++) {
             struct rows r = rows_at(b, s->input[k].layer, s->input[k].point);

@@ -137,7 +137,17 @@ static void test_journal(void **state)
         }
         assert_true(deaths >= 3 && grown >= 2);
         same(want, got);
-        assert_false(qs_file_exists(path)); /* it has served */
+        qs_statistics_free(got);
+        got = collected(&a); /* it stays, whole, until the result is kept: all of it is taken from there */
+        same(want, got);
+        qs_collect_forget(path);
+        assert_false(qs_file_exists(path));
+        qs_collect_forget(path);
+        qs_collect_forget(NULL);
+        qs_test_write(path, "notes that are none of ours", 27);
+        qs_collect_forget(path);
+        assert_true(qs_file_exists(path));
+        unlink(path);
         qs_statistics_free(got);
         qs_statistics_free(want);
         bench_free(b);

@@ -306,7 +306,19 @@ static void test_merge(void **state)
         struct qs_statistics *a = collected(&b, 1, 600, "one"), *c = collected(&b, 2, 200, "two");
         struct qs_statistics *a0 = collected(&b, 1, 600, "one");
         put_tables(a, &b);
-        if (qs_statistics_merge(a, c, &e) != QS_OK)
+        const struct qs_key model = c->model;
+        a->model = (struct qs_key){ 1, 2 };
+        c->model = (struct qs_key){ 1, 3 };
+        assert_int_equal(qs_statistics_merge(a, c, false, &e), QS_EINVAL);
+        assert_true(strstr(e.msg, "\"one\"") && strstr(e.msg, "\"two\"") && strstr(e.msg, "different models"));
+        assert_true(a->tokens == 600 && a->n_errors > 0); /* nothing was changed */
+        struct qs_statistics *both = collected(&b, 1, 600, "one");
+        both->model = a->model;
+        assert_int_equal(qs_statistics_merge(both, c, true, &e), QS_OK);
+        assert_true(both->tokens == 800 && !both->model.lo && !both->model.hi);
+        qs_statistics_free(both);
+        a->model = c->model = model;
+        if (qs_statistics_merge(a, c, false, &e) != QS_OK)
             fail_msg("%s", e.msg);
         assert_string_equal(a->dataset, "one, two");
         assert_true(a->tokens == 800 && a->windows == 8 && a->n_errors == 0 && a->n_swaps == 0);
@@ -546,7 +558,7 @@ static int whole_way(void *ctx, struct qs_err *e)
     if (rc == QS_OK)
         rc = qs_statistics_open(path, b->in, b->m, &t, e);
     if (rc == QS_OK)
-        rc = qs_statistics_merge(s, t, e);
+        rc = qs_statistics_merge(s, t, false, e);
     qs_statistics_free(s);
     qs_statistics_free(t);
     return rc;

@@ -13,7 +13,8 @@ expect_rc 0
 expect_out 'predicted time'
 expect_out 'a\.txt +text +2\.'
 expect_out 'b\.jsonl +JSON lines'
-expect_err 'few'
+expect_out 'few'
+expect_no_err
 if [ -e m.imatrix.gguf ]; then fail 'a dry run writes'; else ok 'a dry run writes nothing'; fi
 
 # Statistics alone: an importance matrix that quantize takes.
@@ -80,7 +81,16 @@ awk -v b="$(json calibration.fit_bpw)" 'BEGIN { exit !(b <= 4.6 && b > 4.2) }' &
 run quantscape plan m.gguf --recipe found.recipe --imatrix f.gguf --json
 expect_rc 0
 
+# Less effort, and no correction: other settings, told by the unfinished and the finished store alike.
+run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --statistics-out s.gguf -o quick.qscal --effort quick -q
+expect_rc 0
+if grep -aq '"sweeps":2,"refits":0,"correct":true' quick.qscal; then ok 'quick'; else fail 'not quick'; fi
+run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --statistics-out s.gguf -o plain.qscal --effort quick --no-correct -q
+expect_rc 0
+if grep -aq '"refits":0,"correct":false,"strength":0.0,"pull":0.0' plain.qscal; then ok 'no correction'; else fail 'corrected'; fi
+
 # Refused.
+run quantscape calibrate m.gguf --text a.txt --effort much; expect_rc 2; expect_err 'much is none of'
 run quantscape calibrate m.gguf; expect_rc 2; expect_err 'nothing to learn from'
 run quantscape calibrate m.gguf --text missing.txt; expect_rc 1; expect_err 'missing\.txt'
 run quantscape calibrate m.gguf --text a.txt:0; expect_rc 2; expect_err 'above 0'

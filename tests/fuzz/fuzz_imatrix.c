@@ -51,7 +51,7 @@ static void statistics(const uint8_t *data, size_t size)
     }
     struct qs_statistics *t;
     must(qs_statistics_open_mem(data, size, NULL, NULL, &t, &e) == QS_OK);
-    (void)qs_statistics_merge(s, t, &e);
+    (void)qs_statistics_merge(s, t, true, &e);
     qs_statistics_free(s);
     qs_statistics_free(t);
 }

@@ -282,6 +282,44 @@ static void test_key(void **state)
     assert_false(qs_key_equal(k, key_of(a))); /* same data, other time */
 }
 
+static struct qs_key content_of(const char *path)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_model *m;
+    struct qs_key k;
+    assert_int_equal(qs_model_open(path, &m, &e), QS_OK);
+    assert_int_equal(qs_model_content_key(m, &k, &e), QS_OK);
+    qs_model_close(m);
+    return k;
+}
+
+/* Of what the model computes: not of name, place or time; of weights, first to last, and of metadata. */
+static void test_content_key(void **state)
+{
+    (void)state;
+    struct qs_err e = QS_ERR_INIT;
+    const char *a = qs_test_tmp_path("c1.gguf"), *b = qs_test_tmp_path("c2.gguf");
+    struct mm_spec s = { .layers = 1, .embd = 64, .vocab = 32 };
+    struct qs_model *m;
+    assert_int_equal(mm_file(a, &s, &e), QS_OK);
+    assert_int_equal(mm_file(b, &s, &e), QS_OK);
+    set_mtime(b);
+    const struct qs_key k = content_of(a);
+    assert_true(qs_key_equal(k, content_of(b)));
+    assert_int_equal(qs_model_open(b, &m, &e), QS_OK);
+    const long first = (long)m->tensor[2].offset, last = first + (long)m->tensor[2].size - 1;
+    qs_model_close(m);
+    poke(b, first);
+    set_mtime(b);
+    const struct qs_key other = content_of(b);
+    assert_false(qs_key_equal(k, other));
+    poke(b, last);
+    assert_false(qs_key_equal(other, content_of(b)));
+    s.vocab = 33;
+    assert_int_equal(mm_file(b, &s, &e), QS_OK);
+    assert_false(qs_key_equal(k, content_of(b)));
+}
+
 /* ---- all data ---- */
 
 struct seen { unsigned n; char text[4][300]; uint64_t count[4]; };
@@ -493,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_key),
+        cmocka_unit_test(test_content_key),
         cmocka_unit_test(test_not_numbers),
         cmocka_unit_test(test_cut_short),
         cmocka_unit_test(test_cancel),

@@ -3,9 +3,11 @@
 #include "tests/lib/qs_test.h"
 
 #include <math.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -293,10 +295,41 @@ static char *facts_of(const struct qs_model *m)
     char hex[33];
     struct qs_err e = QS_ERR_INIT;
     struct qs_str s = QS_STR_INIT;
-    assert_int_equal(qs_model_key(m, &k, &e), QS_OK);
+    assert_int_equal(qs_model_content_key(m, &k, &e), QS_OK);
     qs_key_hex(k, hex);
     qs_str_addf(&s, "{\"model\":\"%s\",\"name\":\"a model\"}", hex);
     return qs_str_take(&s);
+}
+
+/* A copy elsewhere, of another time, is the same model to a store; one with other weights is not. */
+static void test_fits_a_copy(void **state)
+{
+    (void)state;
+    char *bytes, copy[512], path[512];
+    size_t n;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_store *s;
+    struct qs_model *m = model_of("original.gguf"), *c;
+    char *said = facts_of(m);
+    const size_t at = (size_t)qs_model_find(m, "blk.1.ffn_up.weight")->offset;
+    snprintf(copy, sizeof copy, "%s", qs_test_tmp_path("a-copy.gguf"));
+    snprintf(path, sizeof path, "%s", qs_test_tmp_path("copy.qscal"));
+    assert_int_equal(qs_store_create(path, qs_hash_bytes(said, strlen(said)), said, false, &s, &e), QS_OK);
+    assert_int_equal(qs_file_read(m->path, UINT64_MAX, &bytes, &n, &e), QS_OK);
+    for (int changed = 0; changed < 2; changed++) {
+        const struct timespec old[2] = { { 1000000, 5 }, { 1000000, 5 } };
+        bytes[at] = (char)(bytes[at] ^ changed);
+        qs_test_write(copy, bytes, n);
+        assert_int_equal(utimensat(AT_FDCWD, copy, old, 0), 0);
+        assert_int_equal(qs_model_open(copy, &c, &e), QS_OK);
+        assert_int_equal(qs_store_fits(s, c, &e), changed ? QS_EINVAL : QS_OK);
+        assert_true(!changed || strstr(e.msg, "another model"));
+        qs_model_close(c);
+    }
+    qs_store_unref(s);
+    qs_free(bytes);
+    qs_free(said);
+    qs_model_close(m);
 }
 
 /* What nobody else would make of that tensor: it is encoded with every weight moved a little. */
@@ -509,6 +542,7 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fits_a_copy),
         cmocka_unit_test(test_put_finish_open),      cmocka_unit_test(test_killed_at_any_byte),
         cmocka_unit_test(test_damaged),              cmocka_unit_test(test_locks_and_other_work),
         cmocka_unit_test(test_plan_takes_what_matches), cmocka_unit_test(test_file_and_candidate_have_its_bytes),

@@ -17,6 +17,7 @@ void desk_start(struct desk *d, const char *preset)
 {
     struct qs_err e = QS_ERR_INIT;
     setenv("XDG_CACHE_HOME", qs_test_tmp_path("cache"), 1);
+    setenv("XDG_STATE_HOME", qs_test_tmp_path("state"), 1);
     assert_int_equal(pipe(d->pipe), 0);
     for (int i = 0; i < 2; i++)
         assert_int_equal(fcntl(d->pipe[i], F_SETFL, O_NONBLOCK), 0);

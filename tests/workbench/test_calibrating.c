@@ -3,12 +3,17 @@
 #include "tests/workbench/desk.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "core/calib/places.h"
 #include "core/workbench_calib.h"
 
 /* The bundled model under another name in the temporary folder: results go beside it. */
@@ -31,8 +36,10 @@ static const char *story(const char *name)
     static int at;
     struct qs_str text = QS_STR_INIT;
     for (int i = 0; i < 120; i++)
-        qs_str_addf(&text, "Once upon a time there were %d little birds and %d cats in the park number %d. "
-                    "They %s all day, and %s.\n", i, i * 7 % 11, i * 3, i % 2 ? "sang and played" : "looked at the big tree",
+        qs_str_addf(&text,
+                    "Once upon a time there were %d little birds and %d cats in the park number %d. "
+                    "They %s all day, and %s.\n",
+                    i, i * 7 % 11, i * 3, i % 2 ? "sang and played" : "looked at the big tree",
                     i % 3 ? "the sun was warm" : "a girl named Lily came with some bread");
     at ^= 1;
     snprintf(path[at], sizeof path[at], "%s", qs_test_file(name, text.data, text.len));
@@ -82,6 +89,27 @@ static bool is_encoding(const struct desk *d, const void *ctx)
     for (size_t i = 0; s.view && i < s.view->n_tensors; i++)
         done += !isnan(s.view->tensor[i].after);
     return !s.runs || done >= *(const size_t *)ctx;
+}
+
+/* In the cache, which all models share, those of the same name do not meet. */
+static void test_places(void **unused)
+{
+    (void)unused;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_str s[3] = { QS_STR_INIT, QS_STR_INIT, QS_STR_INIT };
+    setenv("XDG_CACHE_HOME", qs_test_tmp_path("cache"), 1);
+    assert_int_equal(qs_calib_store_place("/nowhere/a/model.gguf", "Q4_K_M", &s[0], &e), QS_OK);
+    assert_int_equal(qs_calib_store_place("/nowhere/b/model.gguf", "Q4_K_M", &s[1], &e), QS_OK);
+    assert_int_equal(qs_calib_store_place("/nowhere/a/model.gguf", "Q4_K_M", &s[2], &e), QS_OK);
+    assert_string_not_equal(s[0].data, s[1].data);
+    assert_string_equal(s[0].data, s[2].data);
+    assert_non_null(strstr(s[0].data, "/calibrations/model-"));
+    assert_true(qs_path_ends(s[0].data, ".Q4_K_M.qscal"));
+    assert_int_equal(qs_calib_statistics_place("/nowhere/a/model.gguf", &s[0], &e), QS_OK);
+    assert_int_equal(qs_calib_statistics_place("/nowhere/b/model.gguf", &s[1], &e), QS_OK);
+    assert_string_not_equal(s[0].data, s[1].data);
+    for (int i = 0; i < 3; i++)
+        qs_str_free(&s[i]);
 }
 
 static void test_beforehand(void **unused)
@@ -211,6 +239,150 @@ static void test_resumed(void **unused)
     desk_end(&d);
 }
 
+/* What a process that is killed while it encodes leaves: a file of what it was asked for, and a journal. */
+static void be_killed(const char *model, const char *store)
+{
+    const size_t some = 5;
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct desk d;
+        struct qs_calib_request q = request();
+        q.seed = 3;
+        q.store = store;
+        q.methods.refits = 2;
+        desk_start(&d, "Q4_K_M");
+        desk_open(&d, model);
+        const size_t t = desk_tensor(&d, "blk.1.attn_output.weight");
+        struct qs_err e = QS_ERR_INIT;
+        if (qs_workbench_set(d.w, &t, 1, QS_Q5_K, NULL, &e))
+            _exit(1);
+        (void)start(&d, &q);
+        desk_wait(&d, is_encoding, &some);
+        (void)kill(getpid(), SIGKILL);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static char *kept_file(const char *model)
+{
+    struct qs_str s = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    setenv("XDG_STATE_HOME", qs_test_tmp_path("state"), 1);
+    assert_int_equal(qs_calib_request_place(model, false, &s, &e), QS_OK);
+    return qs_str_take(&s);
+}
+
+/* Killed and opened again by another process: all that was asked for is known, and the same bytes come of it as in one
+ * go. */
+static void test_killed(void **unused)
+{
+    (void)unused;
+    struct desk d;
+    struct qs_err e = QS_ERR_INIT;
+    const char *model = model_here("killed.gguf");
+    char *store = qs_strdup(qs_test_tmp_path("killed.qscal")), *whole = qs_strdup(qs_test_tmp_path("whole.qscal"));
+    char *kept = kept_file(model);
+    be_killed(model, store);
+    assert_true(qs_file_exists(kept) && !qs_file_exists(store));
+    desk_start(&d, "Q6_K"); /* its recipe is that of then */
+    assert_null(qs_workbench_calib_stopped(d.w));
+    desk_open(&d, model);
+    const struct qs_calib_stopped *s = qs_workbench_calib_stopped(d.w);
+    assert_non_null(s);
+    const struct qs_calib_request *q = s->request;
+    assert_true(q->n_sources == 1 && q->source[0].weight == 1 && qs_path_ends(q->source[0].path, "/story.txt"));
+    assert_true(q->n_ctx == 32 && q->n_windows == 12 && q->held_out == 0.25 && q->seed == 3 && q->encode);
+    assert_true(q->methods.gptq && q->methods.refits == 2 && q->methods.strength == 1);
+    assert_string_equal(q->store, store);
+    assert_true(s->recipe && s->recipe->n_pins == 1);
+    assert_string_equal(s->recipe->preset->name, "Q4_K_M");
+    unsigned id = 0;
+    assert_int_equal(qs_workbench_calib_go_on(d.w, false, &id, &e), QS_OK);
+    assert_null(qs_workbench_calib_stopped(d.w));
+    assert_true(qs_file_exists(kept));
+    desk_wait(&d, desk_ended, &id);
+    if (state_of(&d).err.code)
+        fail_msg("%s", state_of(&d).err.msg);
+    assert_false(qs_file_exists(kept));
+    assert_int_equal(qs_workbench_calib_go_on(d.w, false, &id, &e), QS_ENOTFOUND);
+    /* in one go */
+    struct qs_calib_request again = *state_of(&d).request;
+    desk_open(&d, model);
+    assert_null(qs_workbench_calib_stopped(d.w));
+    const size_t t = desk_tensor(&d, "blk.1.attn_output.weight");
+    assert_int_equal(qs_workbench_preset(d.w, "Q4_K_M", &e), QS_OK);
+    desk_open(&d, model);
+    assert_int_equal(qs_workbench_set(d.w, &t, 1, QS_Q5_K, NULL, &e), QS_OK);
+    again.store = whole;
+    again.restart = again.overwrite = true;
+    id = start(&d, &again);
+    desk_wait(&d, desk_ended, &id);
+    desk_same_files(store, whole);
+    desk_end(&d);
+    qs_free(store);
+    qs_free(whole);
+    qs_free(kept);
+}
+
+/* Files that are torn, another's or not to be believed are passed over, each with a line in the log. */
+static void test_hostile(void **unused)
+{
+    (void)unused;
+    static const struct { const char *was, *is; } lies[] = {
+        { "\"windows\": 12", "\"windows\": 1e300" }, { "\"windows\": 12", "\"windows\": -1" },
+        { "\"weight\": 1", "\"weight\": 0" }, { "\"held_out\": 0.25", "\"held_out\": null" },
+        { "\"texts\": [", "\"text\": [" }, { "\"path\": \"/", "\"path\": \"" }, { "\"version\": 1", "\"version\": 2" },
+        { "\"bytes\": ", "\"bytes\": 1" }, { "preset = ", "preset = no" }, { "\"methods\": {", "\"ways\": {" },
+        { "\"sweeps\": 4", "\"sweeps\": 4000000000" }, { "\"gptq\": true", "\"gptq\": \"true\"" },
+    };
+    struct desk d;
+    struct qs_err e = QS_ERR_INIT;
+    const struct qs_calib_request q = request();
+    char *good = NULL, *model = qs_strdup(model_here("hostile.gguf")), *kept = kept_file(model);
+    size_t len = 0;
+    desk_start(&d, "Q4_K_M");
+    desk_open(&d, model);
+    (void)start(&d, &q);
+    desk_end(&d); /* left: what it was asked for stays */
+    assert_int_equal(qs_file_read(kept, 1 << 20, &good, &len, &e), QS_OK);
+    desk_start(&d, "Q4_K_M");
+    desk_open(&d, model);
+    assert_non_null(qs_workbench_calib_stopped(d.w));
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        const char *at = strstr(good, lies[i].was);
+        struct qs_str s = QS_STR_INIT;
+        if (!at)
+            fail_msg("no %s in %s", lies[i].was, good);
+        qs_str_addn(&s, good, (size_t)(at - good));
+        qs_str_addf(&s, "%s%s", lies[i].is, at + strlen(lies[i].was));
+        assert_int_equal(qs_file_write_atomic(kept, s.data, s.len, true, &e), QS_OK);
+        qs_str_free(&s);
+        desk_open(&d, model);
+        if (qs_workbench_calib_stopped(d.w))
+            fail_msg("%s is believed", lies[i].is);
+    }
+    for (size_t n = 0; n + 2 < len; n += 1 + len / 16) {
+        assert_int_equal(qs_file_write_atomic(kept, good, n, true, &e), QS_OK);
+        const size_t lines = qs_log_count(qs_workbench_log(d.w));
+        desk_open(&d, model);
+        assert_null(qs_workbench_calib_stopped(d.w));
+        size_t told = 0;
+        for (size_t i = lines; i < qs_log_count(qs_workbench_log(d.w)); i++)
+            told += strstr(qs_log_at(qs_workbench_log(d.w), i)->text, "is passed over") != NULL;
+        assert_int_equal(told, 1);
+    }
+    assert_int_equal(qs_file_write_atomic(kept, good, len, true, &e), QS_OK);
+    desk_open(&d, model);
+    assert_non_null(qs_workbench_calib_stopped(d.w));
+    desk_end(&d);
+    qs_free(good);
+    qs_free(model);
+    qs_free(kept);
+}
+
 /* Another document while it runs: it goes on, and leaves that one alone. */
 static void test_other_document(void **unused)
 {
@@ -269,12 +441,30 @@ static void test_budget(void **unused)
     assert_int_equal(qs_workbench_fit_apply(d.w, &e), QS_OK);
     qs_workbench_fit_state(d.w, &s);
     assert_true(s.applied);
+    /* What a budget has pinned does not bind the next one; a person's pin does. */
+    const double first = s.fit->predicted;
+    const size_t mine = qs_model_index(doc->model, qs_model_find(doc->model, "blk.1.attn_q.weight"));
+    for (int own = 0; own < 2; own++) {
+        if (own)
+            assert_int_equal(qs_workbench_set(d.w, &mine, 1, QS_Q8_0, NULL, &e), QS_OK);
+        for (int i = 0; i < 2; i++) {
+            const unsigned number = s.number;
+            assert_int_equal(qs_workbench_fit(d.w, i ? "4.6 bpw" : "7 bpw", false, &e), QS_OK);
+            for (qs_workbench_fit_state(d.w, &s); s.number == number && !s.err.code; qs_workbench_fit_state(d.w, &s))
+                qs_workbench_poll(d.w);
+            assert_int_equal(s.err.code, QS_OK);
+        }
+        assert_true(s.fit->choice[mine].pinned == (own == 1));
+        assert_true(own ? s.fit->predicted > first && s.fit->choice[mine].type == QS_Q8_0
+                        : s.fit->predicted <= first && s.fit->predicted >= first);
+    }
     desk_end(&d);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_places), cmocka_unit_test(test_killed), cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_beforehand), cmocka_unit_test(test_leaves), cmocka_unit_test(test_resumed),
         cmocka_unit_test(test_other_document), cmocka_unit_test(test_budget),
     };
