@@ -75,8 +75,8 @@ static void check_model(const char *path)
 {
     struct qs_err e = QS_ERR_INIT;
     struct qs_model *m;
-    struct qs_engine *x;
-    struct qs_inputs *in;
+    struct qs_engine *x = NULL;
+    struct qs_inputs *in = NULL;
     const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 8 };
     if (qs_model_open(path, &m, &e) != QS_OK || qs_engine_new(m, &args, &x, &e) != QS_OK ||
         qs_inputs_new(x, &in, &e) != QS_OK)
@@ -109,7 +109,7 @@ static void test_names(void **state)
 
 static int make(void *ctx, struct qs_err *e)
 {
-    struct qs_inputs *in;
+    struct qs_inputs *in = NULL;
     int rc = qs_inputs_new(ctx, &in, e);
     if (rc == QS_OK)
         qs_inputs_free(in);
@@ -121,7 +121,7 @@ static void test_memory(void **state)
     (void)state;
     struct qs_err e = QS_ERR_INIT;
     struct qs_model *m;
-    struct qs_engine *x;
+    struct qs_engine *x = NULL;
     const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 8 };
     if (qs_model_open(tiny_path("qwen2moe", ""), &m, &e) != QS_OK || qs_engine_new(m, &args, &x, &e) != QS_OK)
         fail_msg("%s", e.msg);
