@@ -120,14 +120,14 @@ static double mean_kld(const struct bench *b, const struct qs_plan_args *args)
 {
     struct qs_err e = QS_ERR_INIT;
     const struct qs_engine_args engine = { .pool = pool[2], .precision = QS_EXACT, .prio = QS_PRIO_JOB };
-    struct qs_engine *made, *base;
-    struct qs_plan *plan;
-    struct qs_candidate *c;
-    struct qs_vocab *vocab;
+    struct qs_engine *made = NULL, *base = NULL;
+    struct qs_plan *plan = NULL;
+    struct qs_candidate *c = NULL;
+    struct qs_vocab *vocab = NULL;
     struct qs_tokens tokens = { 0 };
-    struct qs_lockstep *x;
-    char *text;
-    size_t n;
+    struct qs_lockstep *x = NULL;
+    char *text = NULL;
+    size_t n = 0;
     double number[QS_KLD_NUMBERS];
     if (qs_engine_new(b->model, &engine, &made, &e) || qs_engine_new(b->model, &engine, &base, &e) ||
         qs_plan_make(b->model, b->recipe, args, &plan, &e) || qs_candidate_new(plan, NULL, &c, &e) ||

@@ -33,7 +33,8 @@ static struct qs_stored some(unsigned k, float *value)
                            .after = k ? 0.25 : NAN,
                            .bytes = (3 + k) * 2 * 4 };
     snprintf(t.name, sizeof t.name, "blk.%u.ffn_down.weight", k);
-    snprintf(t.note, sizeof t.note, k % 2 ? "note of %u" : "", k);
+    if (k % 2)
+        snprintf(t.note, sizeof t.note, "note of %u", k);
     for (unsigned i = 0; i < (3 + k) * 2; i++)
         value[i] = (float)(k * 100 + i);
     return t;
