@@ -165,6 +165,8 @@ static double mean_kld(const struct bench *b, const struct qs_plan_args *args)
 static void test_it_gains(void **state)
 {
     (void)state;
+    if (QS_TEST_SANITIZED)
+        skip(); /* minutes there; the rest goes the same ways */
     struct bench *b = bench_of(demo_path, "preset = Q3_K_S\npure = yes\n", "gain.qscal", 20);
     b->args.text.n_ctx = 128;
     struct qs_calibration *c = opened(b);
@@ -472,6 +474,8 @@ static struct qs_store *run_through(struct qs_calibration *c)
 static void test_experts(void **state)
 {
     (void)state;
+    if (QS_TEST_SANITIZED)
+        skip(); /* minutes there; the rest goes the same ways */
     static const struct mm_spec spec = { .arch = "qwen2moe",
                                          .layers = 2,
                                          .embd = 256,

@@ -153,6 +153,8 @@ static void test_beforehand(void **unused)
 static void test_leaves(void **unused)
 {
     (void)unused;
+    if (QS_TEST_SANITIZED)
+        skip(); /* whole calibrations take minutes there; tests/calib covers what they run */
     struct desk d;
     struct qs_err e = QS_ERR_INIT;
     struct qs_made_output o;
@@ -207,6 +209,8 @@ static void test_leaves(void **unused)
 static void test_resumed(void **unused)
 {
     (void)unused;
+    if (QS_TEST_SANITIZED)
+        skip(); /* whole calibrations take minutes there; tests/calib covers what they run */
     struct desk d;
     struct qs_err e = QS_ERR_INIT;
     struct qs_calib_request q = request();
@@ -280,6 +284,8 @@ static char *kept_file(const char *model)
 static void test_killed(void **unused)
 {
     (void)unused;
+    if (QS_TEST_SANITIZED)
+        skip(); /* whole calibrations take minutes there; tests/calib covers what they run */
     struct desk d;
     struct qs_err e = QS_ERR_INIT;
     const char *model = model_here("killed.gguf");
@@ -387,6 +393,8 @@ static void test_hostile(void **unused)
 static void test_other_document(void **unused)
 {
     (void)unused;
+    if (QS_TEST_SANITIZED)
+        skip(); /* whole calibrations take minutes there; tests/calib covers what they run */
     struct desk d;
     const struct qs_calib_request q = request();
     desk_start(&d, "Q4_K_M");
