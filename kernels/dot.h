@@ -5,8 +5,8 @@
  *
  *   QS_ACT_F32  float32 as they are.
  *   QS_ACT_Q8   blocks of 32: int8 q = nearest(x / d), ties to even, d = largest magnitude / 127 as float32. A row of
- *               `cols` values: cols int8; then one float d per block; then one float d * (sum of q) per block. Both float
- *               arrays are padded with zeros to a multiple of 8.
+ *               `cols` values: cols int8; then one float d per block; then one float d * (sum of q) per block; then one
+ *               int32 -(sum of q) per block. The three arrays are padded with zeros to a multiple of 8.
  *               Types: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL MXFP4.
  *   QS_ACT_Q8K  the same with blocks of 256: cols int8; then int16 sums of 16 q; then one float d per block, padded with
  *               zeros to a multiple of 8. Types: Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_XS.
@@ -18,15 +18,14 @@
  * BITS. A product depends on its row and its token alone, and is the same on every level:
  *   F32:  16 partial sums, s[k % 16] = fma(w[k], x[k], s[k % 16]) for ascending k; the last group is filled with zeros.
  *         Then s[i] += s[i + 8] for i < 8, and the sum of eight below.
- *   Q8:   a weight is d * c + m with an integer c. Eight sums; for each block in order
- *         a[l] = fma(d * dx, float(sum of c * q for k % 32 / 4 == l), a[l]); with minima eight more,
- *         b[i % 8] = fma(m, s, b[i % 8]) for block number i, the last eight filled up with zeros. Result: sum of
- *         eight(a) (+ sum of eight(b)).
- *   Q8K:  a weight is d * scale * c - dmin * min, scale and min integers for each 16 weights. As Q8, with the integer
- *         sum of scale * c * q over k % 32 / 4 == l; and one b = fma(dmin * dx, float(sum of min * sum of 16 q), b).
- *         Result: sum of eight(a) (- b).
+ *   Q8:   a weight is d * c + m with an integer c. One sum a, from 0; for each block in order a = fma(d * dx, float(sum of
+ *         c * q), a), and with minima a = fma(m, s, a) after it. dx is the d of the activations, s their d * (sum of q).
+ *   Q8K:  a weight is d * scale * c - dmin * min, scale and min integers for each 16 weights. One sum a, from 0; for each
+ *         block in order a = fma(d * dx, float(sum of scale * c * q), a), and with minima
+ *         a = fma(-(dmin * dx), float(sum of min * sum of 16 q), a) after it.
+ *         So rows can be the lanes of a vector (panel.h), or their integers be added up in any way.
  *   Sum of eight: u[i] = a[i] + a[i + 4] for i < 4; (u[0] + u[2]) + (u[1] + u[3]).
- * Integer sums are exact. Which NaN comes out of several is not promised.
+ * Integer sums are exact and fit 32 bits. Which NaN comes out of several is not promised.
  */
 #ifndef QS_KERNELS_DOT_H
 #define QS_KERNELS_DOT_H
@@ -49,6 +48,10 @@ static inline const float *qs_q8_scales(const void *row, size_t cols) { return (
 static inline const float *qs_q8_sums(const void *row, size_t cols)
 {
     return qs_q8_scales(row, cols) + qs_act_pad8(cols / 32);
+}
+static inline const int32_t *qs_q8_minus(const void *row, size_t cols)
+{
+    return (const int32_t *)(const void *)(qs_q8_sums(row, cols) + qs_act_pad8(cols / 32));
 }
 static inline const int16_t *qs_q8k_sums(const void *row, size_t cols) { return (const int16_t *)((const char *)row + cols); }
 static inline const float *qs_q8k_scales(const void *row, size_t cols)

@@ -42,22 +42,14 @@ UNPACK(mxfp4, qs_e2m1[nibble(b->qs, k)], qs_e8m0_half(b->e), 0)
 
 typedef void unpack_fn(const uint8_t *at, struct codes *u);
 
-struct sums {
-    float a[8], b[8];
-};
-
-static void add_block(const struct codes *u, size_t i, const uint8_t *x, size_t cols, bool minima, struct sums *s)
+static float add_block(const struct codes *u, size_t i, const uint8_t *x, size_t cols, bool minima, float a)
 {
     const int8_t *q = (const int8_t *)x + 32 * i;
-    const float d = u->d * qs_q8_scales(x, cols)[i];
-    for (int l = 0; l < 8; l++) {
-        int sum = 0;
-        for (int k = 4 * l; k < 4 * l + 4; k++)
-            sum += u->c[k] * q[k];
-        s->a[l] = fmaf(d, (float)sum, s->a[l]);
-    }
-    if (minima)
-        s->b[i % 8] = fmaf(u->m, qs_q8_sums(x, cols)[i], s->b[i % 8]);
+    int sum = 0;
+    for (int k = 0; k < 32; k++)
+        sum += u->c[k] * q[k];
+    a = fmaf(u->d * qs_q8_scales(x, cols)[i], (float)sum, a);
+    return minima ? fmaf(u->m, qs_q8_sums(x, cols)[i], a) : a;
 }
 
 struct way { /* of a type */
@@ -69,20 +61,15 @@ struct way { /* of a type */
 static void some_tokens(const struct qs_dot *j, size_t r, size_t t, size_t n, const void *how)
 {
     const struct way *way = how;
-    const bool minima = way->minima;
-    struct sums s[QS_REF_TILE];
+    float a[QS_REF_TILE] = { 0 };
     struct codes u;
-    memset(s, 0, sizeof s);
     for (size_t i = 0; i < j->cols / 32; i++) {
         way->unpack(j->w + r * j->w_stride + i * way->bytes, &u);
         for (size_t k = 0; k < n; k++)
-            add_block(&u, i, j->x + (t + k) * j->x_stride, j->cols, minima, &s[k]);
+            a[k] = add_block(&u, i, j->x + (t + k) * j->x_stride, j->cols, way->minima, a[k]);
     }
-    for (size_t i = j->cols / 32; minima && i % 8 != 0; i++)
-        for (size_t k = 0; k < n; k++)
-            s[k].b[i % 8] = fmaf(0, 0, s[k].b[i % 8]);
     for (size_t k = 0; k < n; k++)
-        j->out[(t + k) * j->out_stride + r] = minima ? qs_sum8(s[k].a) + qs_sum8(s[k].b) : qs_sum8(s[k].a);
+        j->out[(t + k) * j->out_stride + r] = a[k];
 }
 
 #define DOT(name, minima)                                                                                              \
@@ -135,13 +122,18 @@ void qs_ref_quantize_q8(const float *x, size_t cols, void *row)
 {
     const size_t n = cols / 32, room = qs_act_pad8(n);
     float *d = (float *)qs_q8_scales(row, cols), *s = (float *)qs_q8_sums(row, cols);
+    int32_t *minus = (int32_t *)qs_q8_minus(row, cols);
     for (size_t i = 0; i < n; i++) {
         float inv;
         d[i] = scale_of(x + 32 * i, 32, &inv);
-        s[i] = d[i] * (float)quantize(x + 32 * i, 32, inv, (int8_t *)row + 32 * i);
+        const int sum = quantize(x + 32 * i, 32, inv, (int8_t *)row + 32 * i);
+        s[i] = d[i] * (float)sum;
+        minus[i] = -sum;
     }
-    for (size_t i = n; i < room; i++)
+    for (size_t i = n; i < room; i++) {
         d[i] = s[i] = 0;
+        minus[i] = 0;
+    }
 }
 
 void qs_ref_quantize_q8k(const float *x, size_t cols, void *row)
@@ -162,7 +154,7 @@ void qs_ref_quantize_q8k(const float *x, size_t cols, void *row)
 size_t qs_act_bytes(enum qs_act a, size_t cols)
 {
     switch (a) {
-    case QS_ACT_Q8: return cols + 2 * sizeof(float) * qs_act_pad8(cols / 32);
+    case QS_ACT_Q8: return cols + 3 * sizeof(float) * qs_act_pad8(cols / 32);
     case QS_ACT_Q8K: return cols + cols / 16 * sizeof(int16_t) + sizeof(float) * qs_act_pad8(cols / 256);
     default: return cols * sizeof(float);
     }

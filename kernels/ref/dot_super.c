@@ -97,24 +97,18 @@ static void unpack_iq4_xs(const uint8_t *at, struct codes *u)
 
 typedef void unpack_fn(const uint8_t *at, struct codes *u);
 
-struct sums {
-    float a[8], b;
-};
-
-static void add_block(const struct codes *u, size_t i, const uint8_t *x, size_t cols, bool minima, struct sums *s)
+static float add_block(const struct codes *u, size_t i, const uint8_t *x, size_t cols, bool minima, float a)
 {
     const int8_t *q = (const int8_t *)x + QS_SUPER * i;
     const int16_t *sums = qs_q8k_sums(x, cols) + 16 * i;
-    const float dx = qs_q8k_scales(x, cols)[i], d = u->d * dx;
-    int sum[8] = { 0 }, min = 0;
+    const float dx = qs_q8k_scales(x, cols)[i];
+    int sum = 0, min = 0;
     for (int k = 0; k < QS_SUPER; k++)
-        sum[k % 32 / 4] += u->scale[k / 16] * (u->c[k] * q[k]);
-    for (int l = 0; l < 8; l++)
-        s->a[l] = fmaf(d, (float)sum[l], s->a[l]);
+        sum += u->scale[k / 16] * (u->c[k] * q[k]);
+    a = fmaf(u->d * dx, (float)sum, a);
     for (int g = 0; minima && g < 16; g++)
         min += u->min[g] * sums[g];
-    if (minima)
-        s->b = fmaf(u->dmin * dx, (float)min, s->b);
+    return minima ? fmaf(-(u->dmin * dx), (float)min, a) : a;
 }
 
 struct way { /* of a type */
@@ -126,17 +120,15 @@ struct way { /* of a type */
 static void some_tokens(const struct qs_dot *j, size_t r, size_t t, size_t n, const void *how)
 {
     const struct way *way = how;
-    const bool minima = way->minima;
-    struct sums s[QS_REF_TILE];
+    float a[QS_REF_TILE] = { 0 };
     struct codes u;
-    memset(s, 0, sizeof s);
     for (size_t i = 0; i < j->cols / QS_SUPER; i++) {
         way->unpack(j->w + r * j->w_stride + i * way->bytes, &u);
         for (size_t k = 0; k < n; k++)
-            add_block(&u, i, j->x + (t + k) * j->x_stride, j->cols, minima, &s[k]);
+            a[k] = add_block(&u, i, j->x + (t + k) * j->x_stride, j->cols, way->minima, a[k]);
     }
     for (size_t k = 0; k < n; k++)
-        j->out[(t + k) * j->out_stride + r] = minima ? qs_sum8(s[k].a) - s[k].b : qs_sum8(s[k].a);
+        j->out[(t + k) * j->out_stride + r] = a[k];
 }
 
 #define DOT(name, minima)                                                                                              \

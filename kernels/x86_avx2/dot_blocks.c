@@ -1,6 +1,6 @@
 /* dot_blocks.c - products of types in blocks of 32 with Q8 activations (AVX2, FMA).
  *
- * The eight sums of dot.h are the lanes of one vector. A block is unpacked once for up to eight tokens. Bytes are multiplied as
+ * Eight blocks are unpacked at a time for up to eight tokens; their integers are added up together. Bytes are multiplied as
  * |code| (unsigned) times sign(code) * q; neither the pairs nor their sums leave 16 and 32 bits: |code| <= 128, |q| <= 127.
  */
 #include <math.h>
@@ -103,77 +103,75 @@ static_assert(offsetof(struct qs_block_q4_1, m) == 2 && offsetof(struct qs_block
 
 /* ---- one row, some tokens */
 
-/* Sums of four products each, as floats. size: |codes|. */
-QS_INLINE __m256 multiply(bool is_signed, __m256i size, __m256i codes, const uint8_t *q)
-{
-    const __m256i x = _mm256_load_si256((const void *)q);
-    const __m256i pairs = _mm256_maddubs_epi16(size, is_signed ? _mm256_sign_epi8(x, codes) : x);
-    return _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
+enum { GROUP = 8 /* blocks that are unpacked and added up together */ };
 
-#define TOKENS(M) M(0) if (T > 1) { M(1) M(2) M(3) } if (T > 4) { M(4) M(5) M(6) M(7) }
+struct group {
+    __m256i codes[GROUP], size[GROUP]; /* size: |codes| */
+    __m256 d, m;
+    size_t at, count;
+};
 
-/* T is 1, 4 or 8. Eight blocks at a time: their products of scales are made together. */
-QS_INLINE void tile(const int T, const struct kind kind, const uint8_t *w, const uint8_t *const x[8], size_t cols,
-                    float out[8])
+QS_INLINE void unpack(const struct kind kind, const uint8_t *w, size_t at, size_t count, struct group *g)
 {
-    const size_t n = cols / 32;
-    __m256 a0 = _mm256_setzero_ps(), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
-    __m256 b0 = a0, b1 = a0, b2 = a0, b3 = a0, b4 = a0, b5 = a0, b6 = a0, b7 = a0;
-    const uint8_t *const x0 = x[0], *const x1 = x[1], *const x2 = x[2], *const x3 = x[3];
-    const uint8_t *const x4 = x[4], *const x5 = x[5], *const x6 = x[6], *const x7 = x[7];
-    _Alignas(32) float d0[8], d1[8], d2[8], d3[8], d4[8], d5[8], d6[8], d7[8];
-    for (size_t at = 0; at < n; at += 8) {
-        const size_t count = n - at < 8 ? n - at : 8;
-        const __m256 d = count == 8 ? kind.scales(w, kind.bytes, 8) : kind.scales(w, kind.bytes, count);
-#define SCALES(t) _mm256_store_ps(d##t, _mm256_mul_ps(d, _mm256_load_ps(qs_q8_scales(x##t, cols) + at)));
-        TOKENS(SCALES)
-        if (kind.minima) {
-            const __m256 m = count == 8 ? halves(w + 2, kind.bytes, 8) : halves(w + 2, kind.bytes, count);
-#define ADD_MINIMA(t) b##t = _mm256_fmadd_ps(m, _mm256_load_ps(qs_q8_sums(x##t, cols) + at), b##t);
-            TOKENS(ADD_MINIMA)
-        }
-        for (size_t i = 0; i < count; i++, w += kind.bytes) {
-            const __m256i codes = kind.codes(w), size = kind.is_signed ? _mm256_abs_epi8(codes) : codes;
-            const size_t k = 32 * (at + i);
-#define ADD(t)                                                                                                         \
-            a##t = _mm256_fmadd_ps(_mm256_broadcast_ss(d##t + i), multiply(kind.is_signed, size, codes, x##t + k), a##t);
-            TOKENS(ADD)
-        }
+    g->at = at;
+    g->count = count;
+    g->d = count == GROUP ? kind.scales(w, kind.bytes, GROUP) : kind.scales(w, kind.bytes, count);
+    if (kind.minima)
+        g->m = count == GROUP ? halves(w + 2, kind.bytes, GROUP) : halves(w + 2, kind.bytes, count);
+    for (size_t i = 0; i < count; i++) {
+        g->codes[i] = kind.codes(w + i * kind.bytes);
+        g->size[i] = kind.is_signed ? _mm256_abs_epi8(g->codes[i]) : g->codes[i];
     }
-#define FINISH(t) out[t] = kind.minima ? qs_avx2_sum8(a##t) + qs_avx2_sum8(b##t) : qs_avx2_sum8(a##t);
-    TOKENS(FINISH)
+    for (size_t i = count; i < GROUP; i++)
+        g->codes[i] = g->size[i] = _mm256_setzero_si256();
 }
 
-QS_INLINE void one_token(const struct qs_dot *j, const struct kind kind)
+/* Sums of four products each. */
+QS_INLINE __m256i multiply(bool is_signed, const struct group *g, size_t i, const uint8_t *q)
 {
-    const uint8_t *const x[8] = { j->x, j->x, j->x, j->x, j->x, j->x, j->x, j->x };
-    for (size_t r = 0; r < j->rows; r++)
-        tile(1, kind, j->w + r * j->w_stride, x, j->cols, &j->out[r]);
+    const __m256i x = _mm256_load_si256((const void *)(q + (i < g->count ? 32 * i : 0)));
+    const __m256i pairs = _mm256_maddubs_epi16(g->size[i], is_signed ? _mm256_sign_epi8(x, g->codes[i]) : x);
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
+
+/* The steps of dot.h for the blocks of a group. */
+QS_INLINE float add_group(const struct kind kind, const struct group *g, const uint8_t *x, size_t cols, float a)
+{
+    _Alignas(32) float d[GROUP], sum[GROUP], m[GROUP];
+    const uint8_t *q = x + 32 * g->at;
+#define TWO(i) _mm256_hadd_epi32(multiply(kind.is_signed, g, i, q), multiply(kind.is_signed, g, (i) + 1, q))
+    const __m256i low = _mm256_hadd_epi32(TWO(0), TWO(2)), high = _mm256_hadd_epi32(TWO(4), TWO(6));
+#undef TWO
+    const __m256i all = _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
+    _mm256_store_ps(sum, _mm256_cvtepi32_ps(all));
+    _mm256_store_ps(d, _mm256_mul_ps(g->d, _mm256_load_ps(qs_q8_scales(x, cols) + g->at)));
+    if (kind.minima)
+        _mm256_store_ps(m, g->m);
+    for (size_t i = 0; i < g->count; i++) {
+        a = fmaf(d[i], sum[i], a);
+        a = kind.minima ? fmaf(m[i], qs_q8_sums(x, cols)[g->at + i], a) : a;
+    }
+    return a;
+}
+
+enum { TOKENS = 8 /* that share an unpacked group */ };
 
 QS_INLINE void products(const struct qs_dot *j, const struct kind kind)
 {
-    if (j->tokens == 1) {
-        one_token(j, kind);
-        return;
-    }
-    for (size_t r = 0; r < j->rows; r++) {
-        const uint8_t *w = j->w + r * j->w_stride;
-        for (size_t t = 0; t < j->tokens; t += 8) { /* where a tile holds more, the last token is done again */
-            const size_t n = j->tokens - t < 8 ? j->tokens - t : 8;
-            const uint8_t *x[8];
-            float sums[8];
-            for (size_t i = 0; i < 8; i++)
-                x[i] = j->x + (t + (i < n ? i : n - 1)) * j->x_stride;
-            if (n <= 4)
-                tile(4, kind, w, x, j->cols, sums);
-            else
-                tile(8, kind, w, x, j->cols, sums);
-            for (size_t i = 0; i < n; i++)
-                j->out[(t + i) * j->out_stride + r] = sums[i];
+    const size_t n = j->cols / 32;
+    for (size_t r = 0; r < j->rows; r++)
+        for (size_t t = 0; t < j->tokens; t += TOKENS) {
+            const size_t some = j->tokens - t < TOKENS ? j->tokens - t : TOKENS;
+            float a[TOKENS] = { 0 };
+            struct group g;
+            for (size_t at = 0; at < n; at += GROUP) {
+                unpack(kind, j->w + r * j->w_stride + at * kind.bytes, at, n - at < GROUP ? n - at : GROUP, &g);
+                for (size_t i = 0; i < some; i++)
+                    a[i] = add_group(kind, &g, j->x + (t + i) * j->x_stride, j->cols, a[i]);
+            }
+            for (size_t i = 0; i < some; i++)
+                j->out[(t + i) * j->out_stride + r] = a[i];
         }
-    }
 }
 
 #define DOT(name, is_signed, minima, scales)                                                                           \

@@ -1,7 +1,7 @@
 /* dot_super.c - products of types in super-blocks of 256 with Q8K activations (AVX2, FMA).
  *
- * A super-block is unpacked once for one or four tokens: eight vectors of codes, sixteen scales of 16 bits. The eight sums
- * of dot.h are the lanes of one vector. Neither pairs nor sums leave 16 and 32 bits: |code| <= 127, |q| <= 127,
+ * A super-block is unpacked once for one or four tokens: eight vectors of codes, sixteen scales of 16 bits. A token's
+ * integers are added up in the lanes of one vector, then across them. Neither pairs nor sums leave 16 and 32 bits: |code| <= 127, |q| <= 127,
  * |scale| <= 128, and 127 * 127 * 128 * 32 < 2^31.
  */
 #include <math.h>
@@ -183,11 +183,11 @@ QS_INLINE __m256i multiply(bool is_signed, __m256i size, __m256i codes, __m256i 
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, scale));
 }
 
-QS_INLINE int sum_of_ints(__m256i v)
+/* The sums of each of four vectors. */
+QS_INLINE __m128i sums_of_ints(__m256i a, __m256i b, __m256i c, __m256i d)
 {
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+    const __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
 }
 
 struct kind {
@@ -198,12 +198,14 @@ struct kind {
 
 #define TOKENS(M) M(0) if (T > 1) { M(1) M(2) M(3) }
 
+/* One step of dot.h for each token. */
+QS_INLINE __m128 add_sums(__m128 scale, __m128i sums, __m128 a) { return _mm_fmadd_ps(scale, _mm_cvtepi32_ps(sums), a); }
+
 /* T is 1 or 4. */
 QS_INLINE void tile(const int T, const struct kind kind, const uint8_t *w, const uint8_t *const x[4], size_t cols,
                     float out[4])
 {
-    __m256 a0 = _mm256_setzero_ps(), a1 = a0, a2 = a0, a3 = a0;
-    float b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+    __m128 a = _mm_setzero_ps(); /* a lane per token */
     const uint8_t *const x0 = x[0], *const x1 = x[1], *const x2 = x[2], *const x3 = x[3];
     for (size_t i = 0; i < cols / QS_SUPER; i++, w += kind.bytes) {
         struct super u;
@@ -227,18 +229,18 @@ QS_INLINE void tile(const int T, const struct kind kind, const uint8_t *w, const
         PART(5);
         PART(6);
         PART(7);
-#define SCALE(t)                                                                                                       \
-        a##t = _mm256_fmadd_ps(_mm256_set1_ps(u.d * qs_q8k_scales(x##t, cols)[i]), _mm256_cvtepi32_ps(s##t), a##t);
-        TOKENS(SCALE)
-#define ADD_MINIMA(t)                                                                                                  \
-        b##t = fmaf(u.dmin * qs_q8k_scales(x##t, cols)[i],                                                             \
-                    (float)sum_of_ints(_mm256_madd_epi16(u.min, bytes32((const uint8_t *)(qs_q8k_sums(x##t, cols) + 16 * i)))), b##t);
+        const __m128 dx = T == 1 ? _mm_set1_ps(qs_q8k_scales(x0, cols)[i])
+                                 : _mm_setr_ps(qs_q8k_scales(x0, cols)[i], qs_q8k_scales(x1, cols)[i],
+                                               qs_q8k_scales(x2, cols)[i], qs_q8k_scales(x3, cols)[i]);
+        a = add_sums(_mm_mul_ps(_mm_set1_ps(u.d), dx), sums_of_ints(s0, s1, s2, s3), a);
         if (kind.minima) {
-            TOKENS(ADD_MINIMA)
+#define MINIMA(t) s##t = _mm256_madd_epi16(u.min, bytes32((const uint8_t *)(qs_q8k_sums(x##t, cols) + 16 * i)));
+            TOKENS(MINIMA)
+            const __m128 scale = _mm_mul_ps(_mm_set1_ps(u.dmin), dx);
+            a = add_sums(_mm_xor_ps(scale, _mm_set1_ps(-0.0f)), sums_of_ints(s0, s1, s2, s3), a);
         }
     }
-#define FINISH(t) out[t] = kind.minima ? qs_avx2_sum8(a##t) - b##t : qs_avx2_sum8(a##t);
-    TOKENS(FINISH)
+    _mm_storeu_ps(out, a);
 }
 
 QS_INLINE void products(const struct qs_dot *j, const struct kind kind)

@@ -296,16 +296,21 @@ static void quantize_q8(const float *x, size_t cols, void *row)
 {
     const size_t n = cols / 32, room = qs_act_pad8(n);
     float *d = (float *)qs_q8_scales(row, cols), *s = (float *)qs_q8_sums(row, cols);
+    int32_t *minus = (int32_t *)qs_q8_minus(row, cols);
     for (size_t i = 0; i < n; i++) {
         float inv;
         d[i] = scale_of(x + 32 * i, 32, &inv);
         const __m256i fours = store_codes(x + 32 * i, inv, (int8_t *)row + 32 * i);
         __m128i v = _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
         v = _mm_add_epi32(v, _mm_shuffle_epi32(v, 0x4e));
-        s[i] = d[i] * (float)_mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, 0xb1)));
+        const int sum = _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32(v, 0xb1)));
+        s[i] = d[i] * (float)sum;
+        minus[i] = -sum;
     }
-    for (size_t i = n; i < room; i++)
+    for (size_t i = n; i < room; i++) {
         d[i] = s[i] = 0;
+        minus[i] = 0;
+    }
 }
 
 static void quantize_q8k(const float *x, size_t cols, void *row)
