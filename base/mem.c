@@ -5,6 +5,7 @@
  * may call. Sizes are those the C library really set aside (malloc_usable_size), so no header of our own is needed
  * and a pointer from here is a plain malloc pointer.
  */
+#include <sys/mman.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -84,6 +85,19 @@ void *qs_alloc_aligned(size_t align, size_t n)
     if (posix_memalign(&p, align, n ? n : 1) != 0)
         return NULL;
     return account(p);
+}
+
+void *qs_alloc_large(size_t n)
+{
+    const size_t huge = (size_t)2 << 20;
+    if (n < 2 * huge)
+        return qs_alloc_aligned(64, n);
+    void *p = qs_alloc_aligned(huge, n);
+#ifdef MADV_HUGEPAGE
+    if (p)
+        (void)madvise(p, n / huge * huge, MADV_HUGEPAGE); /* a wish: without it everything is as before */
+#endif
+    return p;
 }
 
 void qs_free(void *p)

@@ -16,6 +16,7 @@ void *qs_calloc(size_t count, size_t size);  /* NULL on overflow too */
 void *qs_realloc(void *p, size_t n);         /* on failure `p` stays valid */
 void *qs_realloc_array(void *p, size_t count, size_t size);
 void *qs_alloc_aligned(size_t align, size_t n); /* align: power of two >= 16; release with qs_free */
+void *qs_alloc_large(size_t n);              /* at a multiple of 64, on huge pages where the system grants them; qs_free */
 void  qs_free(void *p);                      /* NULL allowed */
 char *qs_strdup(const char *s);
 char *qs_strndup(const char *s, size_t n);   /* copies exactly n bytes and terminates */

@@ -129,7 +129,7 @@ static double time_linear(struct bench *b, const struct qs_format *f, enum qs_pr
     op.u.linear.precision = p;
     op.u.linear.in = (struct qs_view){ b->in, 0, COLS };
     op.u.linear.n_mats = 1;
-    op.u.linear.mat[0] = (struct qs_mat){ f, { { b->bytes } }, rows, COLS, 1 };
+    op.u.linear.mat[0] = (struct qs_mat){ f, { { b->bytes } }, rows, COLS, 1, NULL };
     op.u.linear.out[0] = (struct qs_view){ b->out, 0, b->rows };
     return time_op(b, &op);
 }

@@ -216,7 +216,7 @@ int main(int argc, char **argv)
     if (qs_model_open_gguf(a.path, &model, &e) || qs_pool_new((unsigned)a.threads, &pool, &e))
         die(e.msg);
     for (int p = 0; p < 2; p++) {
-        const struct qs_engine_args args = { pool, (enum qs_precision)p, QS_PRIO_JOB, 0 };
+        const struct qs_engine_args args = { pool, (enum qs_precision)p, QS_PRIO_JOB, 0, 0 };
         struct qs_engine *x;
         if (qs_engine_new(model, &args, &x, &e))
             die(e.msg);

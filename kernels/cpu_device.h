@@ -54,8 +54,8 @@ void qs_cpu_run(const struct qs_cpu *c, size_t n, size_t grain, double work, qs_
 
 /* The form of activations a matrix wants. */
 enum qs_act qs_cpu_act(const struct qs_format *f, enum qs_precision p);
-/* Floats of local scratch that products with this matrix need. */
-size_t qs_cpu_product_local(const struct qs_mat *m, enum qs_act act);
+/* Bytes of local scratch that products of this matrix with `tokens` need. */
+size_t qs_cpu_product_local(const struct qs_mat *m, enum qs_act act, size_t tokens);
 
 /* Products of rows of one matrix (of a stack) with n tokens in the form `act`, plus bias. */
 struct qs_cpu_product {
@@ -68,7 +68,8 @@ struct qs_cpu_product {
     float *out;
     size_t out_stride;
 };
-void qs_cpu_product(const struct qs_cpu_product *p, size_t begin, size_t end, float *local); /* rows [begin, end) */
+/* Rows [begin, end); both are multiples of QS_PANEL_ROWS, unless end is the last row. */
+void qs_cpu_product(const struct qs_cpu_product *p, size_t begin, size_t end, void *local);
 
 /* A list of products as one region: rows are dealt out in chunks. Ends when all are done. */
 void qs_cpu_products(const struct qs_cpu *c, const struct qs_cpu_product *list, size_t n);

@@ -75,13 +75,13 @@ void qs_cpu_experts_need(const struct qs_op *op, struct qs_cpu_need *need)
 {
     const struct shape s = shape_of(op);
     struct place p;
-    const size_t floats[] = { qs_cpu_product_local(&op->u.experts.router, QS_ACT_F32),
-                              qs_cpu_product_local(&op->u.experts.up, s.act[1]),
-                              qs_cpu_product_local(&op->u.experts.down, s.act_h),
-                              s.fused ? 0 : qs_cpu_product_local(&op->u.experts.gate, s.act[0]) };
+    const size_t bytes[] = { qs_cpu_product_local(&op->u.experts.router, QS_ACT_F32, op->n),
+                             qs_cpu_product_local(&op->u.experts.up, s.act[1], s.slice),
+                             qs_cpu_product_local(&op->u.experts.down, s.act_h, s.slice),
+                             s.fused ? 0 : qs_cpu_product_local(&op->u.experts.gate, s.act[0], s.slice) };
     need->area = carve(op, &s, NULL, &p);
     for (int i = 0; i < 4; i++)
-        need->local = floats[i] * sizeof(float) > need->local ? floats[i] * sizeof(float) : need->local;
+        need->local = bytes[i] > need->local ? bytes[i] : need->local;
 }
 
 /* ---- routing */

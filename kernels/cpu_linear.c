@@ -1,18 +1,23 @@
 /* cpu_linear.c - products of matrices with a batch of tokens, as one region.
  *
  * The tokens are brought into the form that the weights want (once for all matrices of that form), then rows are dealt
- * out in chunks. Rows that have no product of their own are decoded, a few at a time, and multiplied with all tokens.
- * Neither the cut into chunks nor the blocks of tokens below show in the results: every product is by itself (dot.h).
+ * out in chunks. A chunk is multiplied in one of three ways: from panels (panel.h), where the level has them and they were made, or
+ * where so many tokens come that making them by the way pays; from rows as they are stored; or, where a type has no
+ * product of its own, from rows that are decoded, a few at a time. Neither the way, nor the cut into chunks, nor the blocks
+ * of tokens show in the results: every product is by itself (dot.h).
  */
 #include <string.h>
 
 #include "kernels/cpu_device.h"
+#include "kernels/panel.h"
 
 enum {
     DECODE_FLOATS = 16384, /* decoded at a time: they stay in the first caches */
     DECODE_MAX = 32,       /* rows */
     X_BYTES = 128 << 10,   /* of activations that go along with a chunk of rows */
-    CHUNK_MAX = 64         /* rows */
+    CHUNK_MAX = 128,       /* rows */
+    CHUNK_UNIT = 32,       /* rows: two panels share what they load */
+    PACK_FROM = 48         /* tokens that are worth packing rows for */
 };
 
 enum qs_act qs_cpu_act(const struct qs_format *f, enum qs_precision p)
@@ -31,9 +36,23 @@ static bool is_decoded(const struct qs_mat *m, enum qs_act act)
     return act == QS_ACT_F32 && !qs_dot_ops(m->format->id)->f32;
 }
 
-size_t qs_cpu_product_local(const struct qs_mat *m, enum qs_act act)
+/* How panels are multiplied; NULL: this product goes by rows. */
+static const struct qs_panel_ops *panels_of(const struct qs_mat *m, enum qs_act act, size_t tokens)
 {
-    return is_decoded(m, act) ? decoded_rows(m) * m->cols : 0;
+    return act != QS_ACT_F32 && (m->panels || tokens >= PACK_FROM) ? qs_panel_ops(m->format->id) : NULL;
+}
+
+static size_t pack_room(const struct qs_mat *m)
+{
+    return m->panels ? 0 : qs_cpu_round(CHUNK_UNIT / QS_PANEL_ROWS * qs_panel_bytes(m->format, m->cols));
+}
+
+size_t qs_cpu_product_local(const struct qs_mat *m, enum qs_act act, size_t tokens)
+{
+    const struct qs_panel_ops *ops = panels_of(m, act, tokens);
+    if (ops)
+        return pack_room(m) + (ops->local ? ops->local(m->cols) : 0);
+    return is_decoded(m, act) ? decoded_rows(m) * m->cols * sizeof(float) : 0;
 }
 
 /* Where row r (of the whole stack) begins. */
@@ -58,7 +77,26 @@ static void by_blocks(qs_dot_fn *dot, struct qs_dot j, const struct qs_cpu_produ
     }
 }
 
-static void multiply(const struct qs_cpu_product *p, size_t begin, size_t end, float *local)
+/* Rows [begin, end) from panels that were made before, or that are made of two panels' rows at a time. */
+static void by_panels(const struct qs_cpu_product *p, const struct qs_panel_ops *ops, size_t begin, size_t end, uint8_t *local)
+{
+    const struct qs_mat *m = p->mat;
+    const size_t bytes = qs_panel_bytes(m->format, m->cols), step = m->panels ? end - begin : CHUNK_UNIT;
+    const size_t row_bytes = qs_format_row_bytes(m->format, m->cols);
+    struct qs_panel_job j = { .cols = m->cols, .x = p->x, .x_stride = p->x_stride, .tokens = p->n, .out_stride = p->out_stride,
+                              .local = local + pack_room(m) };
+    for (size_t r = begin; r < end; r += step) {
+        j.rows = end - r < step ? end - r : step;
+        j.out = p->out + r;
+        j.panels = m->panels ? m->panels + (p->index * qs_panel_count(m->rows) + r / QS_PANEL_ROWS) * bytes : local;
+        for (size_t k = 0; !m->panels && k < j.rows; k += QS_PANEL_ROWS)
+            ops->pack(row_at(m, p->index * m->rows + r + k).p[0], row_bytes,
+                      j.rows - k < QS_PANEL_ROWS ? j.rows - k : QS_PANEL_ROWS, m->cols, local + k / QS_PANEL_ROWS * bytes);
+        ops->product(&j);
+    }
+}
+
+static void by_rows(const struct qs_cpu_product *p, size_t begin, size_t end, float *local)
 {
     const struct qs_mat *m = p->mat;
     const struct qs_dot_ops *ops = qs_dot_ops(m->format->id);
@@ -84,9 +122,13 @@ static void multiply(const struct qs_cpu_product *p, size_t begin, size_t end, f
     }
 }
 
-void qs_cpu_product(const struct qs_cpu_product *p, size_t begin, size_t end, float *local)
+void qs_cpu_product(const struct qs_cpu_product *p, size_t begin, size_t end, void *local)
 {
-    multiply(p, begin, end, local);
+    const struct qs_panel_ops *ops = panels_of(p->mat, p->act, p->n);
+    if (ops)
+        by_panels(p, ops, begin, end, local);
+    else
+        by_rows(p, begin, end, local);
     for (size_t t = 0; p->bias && t < p->n; t++)
         for (size_t r = begin; r < end; r++)
             p->out[t * p->out_stride + r] += p->bias[r];
@@ -123,8 +165,8 @@ void qs_cpu_products(const struct qs_cpu *c, const struct qs_cpu_product *list, 
         rows += list[i].mat->rows;
         work += 2.0 * (double)list[i].mat->rows * (double)list[i].mat->cols * (double)list[i].n;
     }
-    g.chunk = rows / (c->threads * 8u) / 4 * 4;
-    g.chunk = g.chunk < 4 ? 4 : g.chunk > CHUNK_MAX ? CHUNK_MAX : g.chunk;
+    g.chunk = rows / (c->threads * 8u) / CHUNK_UNIT * CHUNK_UNIT;
+    g.chunk = g.chunk < QS_PANEL_ROWS ? QS_PANEL_ROWS : g.chunk > CHUNK_MAX ? CHUNK_MAX : g.chunk;
     for (size_t i = 0; i < n; i++)
         chunks += (list[i].mat->rows + g.chunk - 1) / g.chunk;
     qs_cpu_run(c, chunks, 1, work, do_chunks, &g);
@@ -157,8 +199,8 @@ void qs_cpu_linear_need(const struct qs_op *op, struct qs_cpu_need *need)
     need->area = forms_of(op).bytes;
     for (size_t i = 0; i < op->u.linear.n_mats; i++) {
         const struct qs_mat *m = &op->u.linear.mat[i];
-        const size_t floats = qs_cpu_product_local(m, qs_cpu_act(m->format, op->u.linear.precision));
-        need->local = floats * sizeof(float) > need->local ? floats * sizeof(float) : need->local;
+        const size_t bytes = qs_cpu_product_local(m, qs_cpu_act(m->format, op->u.linear.precision), op->n);
+        need->local = bytes > need->local ? bytes : need->local;
     }
 }
 

@@ -40,6 +40,7 @@ struct qs_mat {           /* rows x cols as stored; `stack` of them behind each 
     const struct qs_format *format;
     struct qs_const_parts parts;
     size_t rows, cols, stack;
+    const uint8_t *panels; /* the same in panels (panel.h), every matrix of the stack padded to whole ones; NULL: not made */
 };
 
 struct qs_cache {         /* keys or values of one layer: row of position p at byte at + p*row_bytes; a row is n_kv heads */

@@ -45,5 +45,9 @@ struct qs_panel_ops {
 const struct qs_panel_ops *qs_panel_ops(int id);
 
 static inline size_t qs_panel_count(size_t rows) { return (rows + QS_PANEL_ROWS - 1) / QS_PANEL_ROWS; }
+static inline size_t qs_panel_bytes(const struct qs_format *f, size_t cols)
+{
+    return QS_PANEL_ROWS * qs_format_row_bytes(f, cols);
+}
 
 #endif

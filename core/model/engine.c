@@ -9,8 +9,9 @@
 
 #include "base/mem.h"
 #include "core/model/engine_internal.h"
+#include "core/model/need.h"
 
-#define BATCH_DEFAULT 256
+#define BATCH_DEFAULT 512
 #define BATCH_MAX 4096
 
 struct qs_slot_place *qs_engine_place(const struct qs_engine *x, size_t layer, enum qs_slot s)
@@ -99,6 +100,41 @@ static int put(struct qs_slot_place *p, bool matrix, struct qs_weight *w, struct
     return QS_OK;
 }
 
+/* Whether products take this slot's tensor: the embedding's rows are only looked up, unless they are the head too. */
+static bool multiplied(const struct qs_engine *x, int slot)
+{
+    return slot != QS_SLOT_EMBED ? qs_slot_is_matrix(slot) && slot != QS_SLOT_ROUTER
+                                 : !qs_engine_place(x, 0, QS_SLOT_OUTPUT)->weight;
+}
+
+static int pack(struct qs_engine *x, struct qs_weight *w, struct qs_err *e)
+{
+    uint64_t took;
+    int rc = qs_weight_pack(w, x->args.pool, x->args.prio, x->pack_left, &took, e);
+    x->pack_left -= took;
+    return rc;
+}
+
+/* Memory for panels is no condition: without it products go by rows. */
+static void pack_all(struct qs_engine *x, const int *slot)
+{
+    if (x->args.precision != QS_FAST || x->args.pack == QS_PACK_NONE)
+        return;
+    x->pack_left = x->args.pack ? x->args.pack : qs_machine_memory().available / 2;
+    for (size_t i = 0; i < x->model->n_tensors; i++)
+        if (slot[i] >= 0 && multiplied(x, slot[i]) && pack(x, x->of[i]->weight, NULL) != QS_OK)
+            break;
+}
+
+uint64_t qs_engine_packed(const struct qs_engine *x)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < x->model->n_tensors; i++)
+        if (x->of[i] && x->of[i]->weight && x->of[i]->weight->panels)
+            bytes += qs_weight_panel_bytes(x->of[i]->weight);
+    return bytes;
+}
+
 static int load(struct qs_engine *x, const int *slot, struct qs_err *e)
 {
     const struct qs_model *m = x->model;
@@ -145,6 +181,8 @@ int qs_engine_new(const struct qs_model *m, const struct qs_engine_args *args, s
         rc = qs_model_made_room(m, e);
     if (rc == QS_OK)
         rc = load(x, slot, e);
+    if (rc == QS_OK)
+        pack_all(x, slot);
     if (rc == QS_OK)
         rc = qs_engine_intact(x, e);
     qs_free(slot);
@@ -203,6 +241,8 @@ int qs_engine_set(struct qs_engine *x, size_t tensor, struct qs_weight *w, struc
     struct qs_weight *use = w ? qs_weight_ref(w) : NULL;
     int rc = w ? QS_OK : qs_model_weight(m, t, &use, e);
     const bool matrix = p->vec == NULL;
+    if (rc == QS_OK && matrix && x->args.precision == QS_FAST && x->pack_left > 0)
+        (void)pack(x, use, NULL);
     if (rc == QS_OK)
         rc = put(p, matrix, use, e);
     qs_weight_unref(use);

@@ -31,15 +31,19 @@ struct qs_engine_args {
     struct qs_pool *pool;          /* outlives the engine; NULL: the caller's thread alone */
     enum qs_precision precision;
     enum qs_prio prio;
-    size_t batch;                  /* tokens that go through the blocks together; 0: 256 */
+    size_t batch;                  /* tokens that go through the blocks together; 0: 512 */
+    uint64_t pack;                 /* fast precision: bytes that panels of the weights may take (kernels/panel.h); 0: half of what
+                                    * the machine has free; QS_PACK_NONE: none, work from the stored bytes */
 };
+#define QS_PACK_NONE UINT64_MAX
 
 /* Whether the model can be run: QS_EUNSUPPORTED says what is missing (architecture, tokenizer aside), QS_EFORMAT which
  * tensor is missing or has the wrong shape. Reads headers only. */
 int qs_engine_can(const struct qs_model *m, struct qs_err *e);
 
-/* The model outlives the engine. Weights are mapped, norms and biases decoded; nothing is converted or packed, but for
- * what is `made` of a folder's files (QS_ENOSPACE: no room for its scratch files). */
+/* The model outlives the engine. Weights are mapped, norms and biases decoded; nothing is converted, but for what is
+ * `made` of a folder's files (QS_ENOSPACE: no room for its scratch files). In fast precision matrices are packed into
+ * panels, in the order of the file, as long as they fit into args->pack; their values, and all results, are the same. */
 int qs_engine_new(const struct qs_model *m, const struct qs_engine_args *args, struct qs_engine **out, struct qs_err *e);
 void qs_engine_free(struct qs_engine *x); /* after its sessions; NULL allowed */
 
@@ -56,6 +60,8 @@ int qs_engine_set(struct qs_engine *x, size_t tensor, struct qs_weight *w, struc
 /* The weight in use; not a new reference. NULL: the forward pass does not use that tensor. */
 const struct qs_weight *qs_engine_weight(const struct qs_engine *x, size_t tensor);
 uint64_t qs_engine_generation(const struct qs_engine *x); /* grows with every qs_engine_set */
+
+uint64_t qs_engine_packed(const struct qs_engine *x); /* private bytes of panels that the weights in use have */
 
 /* Bytes of stored weights a token passes through (experts: those used), for speeds as a share of bandwidth. */
 uint64_t qs_engine_bytes_per_token(const struct qs_engine *x);

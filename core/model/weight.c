@@ -144,6 +144,7 @@ void qs_weight_unref(struct qs_weight *w)
         qs_weight_cache_forget(w->cache, w);
     qs_map_unref(w->map);
     qs_free(w->heap);
+    qs_free((void *)w->panels);
     qs_free(w);
 }
 

@@ -41,7 +41,7 @@ static float *logits_of(struct model *t)
 static void open_tiny(const char *name, struct model *t)
 {
     struct qs_err e = QS_ERR_INIT;
-    const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 0 };
+    const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 0, 0 };
     tiny_read(name, "golden.bin", &t->g);
     if (qs_model_open(tiny_path(name, ""), &t->m, &e) != QS_OK || qs_engine_new(t->m, &args, &t->x, &e) != QS_OK ||
         qs_inputs_new(t->x, &t->in, &e) != QS_OK)

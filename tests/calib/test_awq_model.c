@@ -42,7 +42,7 @@ static struct bench open_bench(const char *path)
 {
     struct qs_err e = QS_ERR_INIT;
     struct bench b = { 0 };
-    const struct qs_engine_args args = { pool, QS_EXACT, QS_PRIO_JOB, 0 };
+    const struct qs_engine_args args = { pool, QS_EXACT, QS_PRIO_JOB, 0, 0 };
     check(qs_model_open(path, &b.m, &e), &e);
     check(qs_engine_new(b.m, &args, &b.x, &e), &e);
     check(qs_inputs_new(b.x, &b.in, &e), &e);

@@ -77,7 +77,7 @@ static void check_model(const char *path)
     struct qs_model *m;
     struct qs_engine *x = NULL;
     struct qs_inputs *in = NULL;
-    const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 8 };
+    const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 8, 0 };
     if (qs_model_open(path, &m, &e) != QS_OK || qs_engine_new(m, &args, &x, &e) != QS_OK ||
         qs_inputs_new(x, &in, &e) != QS_OK)
         fail_msg("%s", e.msg);
@@ -122,7 +122,7 @@ static void test_memory(void **state)
     struct qs_err e = QS_ERR_INIT;
     struct qs_model *m;
     struct qs_engine *x = NULL;
-    const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 8 };
+    const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 8, 0 };
     if (qs_model_open(tiny_path("qwen2moe", ""), &m, &e) != QS_OK || qs_engine_new(m, &args, &x, &e) != QS_OK)
         fail_msg("%s", e.msg);
     qs_test_each_alloc(make, x);

@@ -25,7 +25,7 @@ static struct bench open_bench(const char *path, bool rows)
 {
     struct qs_err e = QS_ERR_INIT;
     struct bench b = { 0 };
-    const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 8 };
+    const struct qs_engine_args args = { NULL, QS_EXACT, QS_PRIO_JOB, 8, 0 };
     if (qs_model_open(path, &b.m, &e) != QS_OK || qs_engine_new(b.m, &args, &b.x, &e) != QS_OK ||
         qs_inputs_new(b.x, &b.in, &e) != QS_OK || qs_statistics_new(b.in, &b.s, &e) != QS_OK)
         fail_msg("%s", e.msg);

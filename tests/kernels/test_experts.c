@@ -50,7 +50,7 @@ static struct matrix make_matrix(int type, size_t rows, size_t cols, float scale
 
 static struct qs_mat mat_of(const struct matrix *m, int type, size_t rows, size_t cols, size_t stack)
 {
-    return (struct qs_mat){ qs_format_by_id(type), { { m->bytes } }, rows, cols, stack };
+    return (struct qs_mat){ qs_format_by_id(type), { { m->bytes } }, rows, cols, stack, NULL };
 }
 
 static struct mixture make(const struct shape *s)

@@ -44,7 +44,7 @@ static struct matrix make_matrix(int type, size_t rows, size_t cols, size_t stac
     float *x = random_floats(rows * cols * stack, 0.1f, &seed);
     struct matrix a = { .bytes = stored_rows(f, x, rows * stack, cols), .w = x };
     qs_format_ops(type)->decode(&(struct qs_const_parts){ { a.bytes } }, rows * stack, cols, x, cols);
-    a.m = (struct qs_mat){ f, { { a.bytes } }, rows, cols, stack };
+    a.m = (struct qs_mat){ f, { { a.bytes } }, rows, cols, stack, NULL };
     return a;
 }
 

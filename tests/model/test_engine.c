@@ -29,7 +29,7 @@ static struct qs_engine *engine_of(const struct qs_model *m, enum qs_precision p
 {
     struct qs_err e = QS_ERR_INIT;
     struct qs_engine *x;
-    const struct qs_engine_args args = { pool, precision, QS_PRIO_JOB, batch };
+    const struct qs_engine_args args = { pool, precision, QS_PRIO_JOB, batch, 0 };
     if (qs_engine_new(m, &args, &x, &e) != QS_OK)
         fail_msg("%s", e.msg);
     return x;
@@ -85,7 +85,7 @@ static void refused(const char *name, const struct mm_spec *spec, enum qs_code c
     if (!strstr(e.msg, words) || !strstr(e.msg, name))
         fail_msg("the message should name %s and say '%s': %s", name, words, e.msg);
     struct qs_engine *x;
-    const struct qs_engine_args args = { pool, QS_FAST, QS_PRIO_JOB, 0 };
+    const struct qs_engine_args args = { pool, QS_FAST, QS_PRIO_JOB, 0, 0 };
     assert_int_equal(qs_engine_new(m, &args, &x, &e), code);
     assert_null(x);
     qs_model_close(m);
@@ -555,7 +555,7 @@ static int run_once(void *ctx, struct qs_err *e)
     struct qs_engine *x;
     struct qs_session *s = NULL;
     float logits[512];
-    const struct qs_engine_args args = { NULL, QS_FAST, QS_PRIO_JOB, 8 };
+    const struct qs_engine_args args = { NULL, QS_FAST, QS_PRIO_JOB, 8, 0 };
     int rc = qs_engine_new(m, &args, &x, e);
     if (rc == QS_OK)
         rc = qs_session_new(x, &plain, &s, e);

@@ -52,7 +52,7 @@ static struct qs_engine *engine_of(const struct qs_model *m, struct qs_pool *p, 
 {
     struct qs_err e = QS_ERR_INIT;
     struct qs_engine *x;
-    const struct qs_engine_args args = { p, precision, QS_PRIO_JOB, batch };
+    const struct qs_engine_args args = { p, precision, QS_PRIO_JOB, batch, 0 };
     if (qs_engine_new(m, &args, &x, &e) != QS_OK)
         fail_msg("%s", e.msg);
     return x;

@@ -37,7 +37,7 @@ static struct run open_run(const char *name, struct qs_pool *p)
     struct run r = { 0 };
     tiny_read(name, "golden.bin", &r.g);
     assert_true(r.g.n >= N);
-    const struct qs_engine_args args = { p, QS_EXACT, QS_PRIO_JOB, N };
+    const struct qs_engine_args args = { p, QS_EXACT, QS_PRIO_JOB, N, 0 };
     if (qs_model_open(tiny_path(name, ""), &r.m, &e) != QS_OK || qs_engine_new(r.m, &args, &r.x, &e) != QS_OK)
         fail_msg("%s", e.msg);
     r.s = session_of(r.x);

@@ -57,7 +57,7 @@ static struct qs_model *written(const struct qs_plan *plan, const char *name)
 
 static struct qs_engine *engine_of(const struct qs_model *m, enum qs_precision precision)
 {
-    const struct qs_engine_args args = { pool, precision, QS_PRIO_JOB, 0 };
+    const struct qs_engine_args args = { pool, precision, QS_PRIO_JOB, 0, 0 };
     struct qs_engine *x;
     struct qs_err e = QS_ERR_INIT;
     if (qs_engine_new(m, &args, &x, &e))

@@ -282,7 +282,7 @@ static void open_all(struct bench *b, const char *path)
     if (qs_chat_template_new(source, strlen(source), &b->form, &e))
         die(e.msg);
     for (int how = 0; how < 2; how++) {
-        const struct qs_engine_args args = { b->pool, (enum qs_precision)how, QS_PRIO_JOB, 0 };
+        const struct qs_engine_args args = { b->pool, (enum qs_precision)how, QS_PRIO_JOB, 0, 0 };
         const struct qs_session_args sizes = { CONTEXT, QS_F32, QS_F32, false };
         if (qs_engine_new(b->model, &args, &b->engine[how], &e) ||
             qs_session_new(b->engine[how], &sizes, &b->session[how], &e))
