@@ -2,8 +2,14 @@
  *
  * Owns the worker threads and the turn-taking of those who want them. A region's items are dealt out in chunks by an
  * atomic counter; the thread that asked works too, as thread 0 of the region, and returns when every chunk is done and
- * no worker is inside any more. Refuses nothing at run time: where threads cannot be had, fewer do the work. Lock
- * order: one mutex per pool, never held while work runs.
+ * no worker is inside any more. Refuses nothing at run time: where threads cannot be had, fewer do the work.
+ *
+ * WAITING. One word, `state`, says which region there is, whether it may be entered, and how many are inside: a region
+ * is opened, entered, left and closed by one atomic operation each. Who waits for that word to change looks at it for
+ * SPIN_NS, then sleeps on a condition; who changes it looks for sleepers afterwards. (Both in the one order of
+ * memory_order_seq_cst: either the sleeper sees the change or the other sees the sleeper.) Nobody spins where the pool
+ * has more threads than there are cores, nor for REST_NS after somebody lost the core in the middle of a spin, which
+ * says that others want it. Lock order: one mutex per pool, never held while work runs.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -14,8 +20,18 @@
 #include "base/pool.h"
 
 #define PRIOS 3
-#define SPINS 4000             /* a few microseconds: how long the end of a region is awaited without sleeping */
+#define SPIN_NS 50000          /* how long a change is awaited without sleeping: some wakes' worth */
+#define LOST_NS 250000         /* between two looks at the clock while spinning: the core was given to somebody else */
+#define REST_NS 20000000
+#define POLLS 16               /* looks at the word between two looks at the clock */
 #define STACK_SIZE (2u << 20)  /* the system's 8 MiB would count against a limit on private memory, per thread */
+#define LINE 64                /* bytes that caches hand around together */
+
+/* The bits of `state`. */
+#define INSIDE  0xffffu        /* workers in the region */
+#define OPEN    (1u << 16)     /* it may be entered */
+#define CLOSELY (1u << 17)     /* between enter and leave: the next region is near */
+#define REGION  (1u << 18)     /* one region; the bits above count them */
 
 struct region {
     qs_work_fn *fn;
@@ -30,19 +46,24 @@ struct worker {
 };
 
 struct qs_pool {
+    char before[LINE];
+    _Atomic uint64_t state;  /* with the region in one line: who comes in has all it needs */
+    _Atomic size_t next;     /* next chunk */
+    struct region region;    /* written by the lease's holder while nobody is inside */
+    char behind[LINE];
+
+    _Atomic unsigned sleepers;   /* workers on `work`, or about to be */
+    _Atomic bool owner_sleeps;   /* the region's owner is on `done`, or about to be */
+    _Atomic uint64_t rest_until; /* nobody spins before */
+    bool may_spin;
+
     pthread_mutex_t lock;
     pthread_cond_t work;     /* workers sleep here between regions */
     pthread_cond_t done;     /* the region's owner, until the last worker is out */
     pthread_cond_t lease;    /* who waits for a turn */
     struct worker *workers;  /* threads - 1 of them, `started` alive */
     unsigned threads, started;
-    bool tried, stop, may_spin;
-
-    bool leased, open;       /* open: workers may still enter the region */
-    uint64_t generation;
-    struct region region;
-    _Atomic size_t next;     /* next chunk */
-    _Atomic unsigned inside; /* workers in the region */
+    bool tried, stop, leased;
 
     uint64_t ticket[PRIOS], serving[PRIOS]; /* turns within a priority */
     _Atomic unsigned waiting[PRIOS];
@@ -56,6 +77,7 @@ struct frame {
 };
 
 static _Thread_local const struct frame *current;
+static _Thread_local const struct qs_pool *entered; /* whose lease the calling thread keeps between regions */
 
 double qs_now(void)
 {
@@ -72,6 +94,127 @@ static void relax(void)
     __asm__ volatile("yield");
 #endif
 }
+
+/* ---- waiting */
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* What is waited for: by a worker that was last in region `seen`, and by the owner of a region. */
+static inline bool can_enter(uint64_t state, uint64_t seen) { return (state & OPEN) && state / REGION != seen; }
+static inline bool goes_on(uint64_t state, uint64_t seen) { return can_enter(state, seen) || !(state & CLOSELY); }
+static inline bool nobody_inside(uint64_t state, uint64_t unused) { (void)unused; return (state & INSIDE) == 0; }
+
+/* Looks at the state until it is as wished for, but not for long. */
+static inline void spin(struct qs_pool *p, bool (*met)(uint64_t state, uint64_t arg), uint64_t arg)
+{
+    uint64_t start = 0, last = 0;
+    const uint64_t rest = atomic_load_explicit(&p->rest_until, memory_order_relaxed);
+    if (!p->may_spin || (rest && now_ns() < rest))
+        return;
+    for (;;) {
+        for (int i = 0; i < POLLS; i++) {
+            if (met(atomic_load_explicit(&p->state, memory_order_acquire), arg))
+                return;
+            relax();
+        }
+        const uint64_t now = now_ns();
+        if (last && now - last > LOST_NS)
+            atomic_store_explicit(&p->rest_until, now + REST_NS, memory_order_relaxed);
+        if (!start)
+            start = now;
+        else if (now - start > SPIN_NS)
+            return;
+        last = now;
+    }
+}
+
+/* Goes into the open region, unless it is the one that was seen. */
+static bool try_enter(struct qs_pool *p, uint64_t *seen)
+{
+    uint64_t state = atomic_load(&p->state);
+    while (can_enter(state, *seen))
+        if (atomic_compare_exchange_weak(&p->state, &state, state + 1)) {
+            *seen = state / REGION;
+            return true;
+        }
+    return false;
+}
+
+/* Sleeps until woken, unless a region can be entered now; false: the pool ends. */
+static bool sleep_or_enter(struct qs_pool *p, uint64_t *seen, bool *in)
+{
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add(&p->sleepers, 1);
+    if (!p->stop && !(*in = try_enter(p, seen)))
+        pthread_cond_wait(&p->work, &p->lock);
+    atomic_fetch_sub(&p->sleepers, 1);
+    const bool goes_on = !p->stop;
+    pthread_mutex_unlock(&p->lock);
+    return goes_on;
+}
+
+/* Waits for a region and goes into it; false: the pool ends. */
+static bool await_region(struct qs_pool *p, uint64_t *seen)
+{
+    for (bool in = false; !in;) {
+        spin(p, goes_on, *seen);
+        in = try_enter(p, seen);
+        if (!in && !sleep_or_enter(p, seen, &in))
+            return false;
+    }
+    return true;
+}
+
+static void leave_region(struct qs_pool *p)
+{
+    const uint64_t before = atomic_fetch_sub(&p->state, 1);
+    if ((before & INSIDE) != 1 || (before & OPEN) || !atomic_load(&p->owner_sleeps))
+        return;
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_signal(&p->done);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* The lease's holder lets workers in, and wakes as many sleepers as there is work for beyond those awake. */
+static void open_region(struct qs_pool *p)
+{
+    const uint64_t state = atomic_load_explicit(&p->state, memory_order_relaxed);
+    atomic_store(&p->state, (state + REGION) | OPEN);
+    const unsigned sleepers = atomic_load(&p->sleepers), awake = p->started - sleepers;
+    const size_t wanted = p->region.chunks - 1;
+    if (sleepers == 0 || wanted <= awake)
+        return;
+    pthread_mutex_lock(&p->lock);
+    if (wanted >= p->started)
+        pthread_cond_broadcast(&p->work);
+    else
+        for (size_t i = awake; i < wanted; i++)
+            pthread_cond_signal(&p->work);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Lets nobody in any more (there is nothing left to do) and waits for those inside. */
+static void close_region(struct qs_pool *p)
+{
+    if (((atomic_fetch_and(&p->state, ~(uint64_t)OPEN)) & INSIDE) == 0)
+        return;
+    spin(p, nobody_inside, 0);
+    if (nobody_inside(atomic_load(&p->state), 0))
+        return;
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&p->owner_sleeps, true);
+    while (!nobody_inside(atomic_load(&p->state), 0))
+        pthread_cond_wait(&p->done, &p->lock);
+    atomic_store(&p->owner_sleeps, false);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- workers */
 
 /* Takes chunks until none is left. */
 static void work_on(struct qs_pool *p, const struct region *r, unsigned index)
@@ -94,22 +237,11 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     struct qs_pool *p = w->pool;
     uint64_t seen = 0;
-    pthread_mutex_lock(&p->lock);
-    for (;;) {
-        while (!p->stop && (!p->open || p->generation == seen))
-            pthread_cond_wait(&p->work, &p->lock);
-        if (p->stop)
-            break;
-        seen = p->generation;
-        struct region r = p->region;
-        atomic_fetch_add_explicit(&p->inside, 1, memory_order_relaxed);
-        pthread_mutex_unlock(&p->lock);
+    while (await_region(p, &seen)) {
+        const struct region r = p->region;
         work_on(p, &r, w->index);
-        pthread_mutex_lock(&p->lock);
-        if (atomic_fetch_sub_explicit(&p->inside, 1, memory_order_release) == 1 && !p->open)
-            pthread_cond_signal(&p->done);
+        leave_region(p);
     }
-    pthread_mutex_unlock(&p->lock);
     return NULL;
 }
 
@@ -232,6 +364,62 @@ static void run_inline(const struct region *r, unsigned index)
     }
 }
 
+static void give_lease(struct qs_pool *p)
+{
+    p->leased = false;
+    if (anybody_waits(p))
+        pthread_cond_broadcast(&p->lease);
+}
+
+/* Between two regions of one who has entered: somebody of this importance or more goes first. */
+static void hand_on(struct qs_pool *p, enum qs_prio prio)
+{
+    if (!qs_pool_wanted(p, prio) && !atomic_load_explicit(&p->waiting[prio], memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_and(&p->state, ~(uint64_t)CLOSELY);
+    give_lease(p);
+    take_lease(p, prio);
+    atomic_fetch_or(&p->state, CLOSELY);
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool qs_pool_enter(struct qs_pool *p, enum qs_prio prio)
+{
+    if (!p || p->threads < 2 || entered || frame_of(p))
+        return false;
+    pthread_mutex_lock(&p->lock);
+    take_lease(p, prio);
+    atomic_fetch_or(&p->state, CLOSELY);
+    pthread_mutex_unlock(&p->lock);
+    entered = p;
+    return true;
+}
+
+void qs_pool_leave(struct qs_pool *p, bool was_entered)
+{
+    if (!was_entered)
+        return;
+    entered = NULL;
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_and(&p->state, ~(uint64_t)CLOSELY);
+    give_lease(p);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* One region of the lease's holder. */
+static void run_region(struct qs_pool *p, const struct region *r)
+{
+    p->region = *r;
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    const bool shared = r->chunks > 1 && p->started > 0;
+    if (shared)
+        open_region(p);
+    work_on(p, r, 0);
+    if (shared)
+        close_region(p);
+}
+
 void qs_pool_run(struct qs_pool *p, enum qs_prio prio, size_t n, size_t grain, qs_work_fn *fn, void *ctx)
 {
     if (n == 0)
@@ -243,33 +431,23 @@ void qs_pool_run(struct qs_pool *p, enum qs_prio prio, size_t n, size_t grain, q
         run_inline(&r, nested ? nested->index : 0);
         return;
     }
-    pthread_mutex_lock(&p->lock);
-    take_lease(p, prio);
-    if (!p->tried && r.chunks > 1)
-        start_workers(p);
-    bool shared = r.chunks > 1 && p->started > 0;
-    p->region = r;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    if (shared) {
-        p->generation++;
-        p->open = true;
-        if (r.chunks > p->started)
-            pthread_cond_broadcast(&p->work);
-        else
-            for (size_t i = 1; i < r.chunks; i++)
-                pthread_cond_signal(&p->work);
+    const bool kept = entered == p;
+    if (kept) {
+        hand_on(p, prio);
+    } else {
+        pthread_mutex_lock(&p->lock);
+        take_lease(p, prio);
+        pthread_mutex_unlock(&p->lock);
     }
-    pthread_mutex_unlock(&p->lock);
-    work_on(p, &r, 0);
-    if (shared && p->may_spin)
-        for (int i = 0; i < SPINS && atomic_load_explicit(&p->inside, memory_order_acquire) != 0; i++)
-            relax();
-    pthread_mutex_lock(&p->lock);
-    p->open = false; /* who wakes only now finds nothing to do and sleeps on */
-    while (atomic_load_explicit(&p->inside, memory_order_acquire) != 0)
-        pthread_cond_wait(&p->done, &p->lock);
-    p->leased = false;
-    if (anybody_waits(p))
-        pthread_cond_broadcast(&p->lease);
-    pthread_mutex_unlock(&p->lock);
+    if (!p->tried && r.chunks > 1) {
+        pthread_mutex_lock(&p->lock);
+        start_workers(p);
+        pthread_mutex_unlock(&p->lock);
+    }
+    run_region(p, &r);
+    if (!kept) {
+        pthread_mutex_lock(&p->lock);
+        give_lease(p);
+        pthread_mutex_unlock(&p->lock);
+    }
 }

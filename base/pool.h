@@ -30,6 +30,13 @@ typedef void qs_work_fn(void *ctx, size_t begin, size_t end, unsigned thread); /
  * of it on the caller's thread, as thread 0. */
 void qs_pool_run(struct qs_pool *p, enum qs_prio prio, size_t n, size_t grain, qs_work_fn *fn, void *ctx);
 
+/* The calling thread has a run of regions to come and only short work between them (it must not wait for another user
+ * of the pool before it leaves). Other users of its priority or above get their turn between two regions, others after
+ * the end. False, and nothing changed: no pool, one thread, within a region or already entered. leave takes what enter
+ * gave back. */
+bool qs_pool_enter(struct qs_pool *p, enum qs_prio prio);
+void qs_pool_leave(struct qs_pool *p, bool was_entered);
+
 /* True when somebody with a higher priority than `prio` waits for the lease: end your region soon. */
 bool qs_pool_wanted(const struct qs_pool *p, enum qs_prio prio);
 

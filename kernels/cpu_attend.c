@@ -1,14 +1,17 @@
-/* cpu_attend.c - attention over the cache, in tiles of QS_ATTEND_TILE keys.
+/* cpu_attend.c - attention over the cache, in tiles of QS_ATTEND_TILE keys (attend.h) and runs of RUN tiles.
  *
- * DEFINITION. For a token and a head, each tile that holds keys it may see gives, for those keys in order: logits
- * cap(scale * q k) (products as QS_F32's of dot.h), m = the largest, p = exp(logit - m), l = the sum of p (k % 8 apart),
- * y = sum of p * v by fma in key order. Tiles are merged in key order into (M, L, Y), from (-inf, 0, 0): with
- * N = max(M, m), a = exp(M - N), b = exp(m - N): L = L * a + l * b, Y = Y * a + y * b, M = N. A sink is one more tile with
- * l = 1, y = 0 at the end. out = Y / L. So nothing depends on which tokens, heads or tiles are worked on together.
+ * DEFINITION. Queries are multiplied by the scale; where keys are quantized they then take the activation form that pairs with
+ * the keys' type (dot.h), on every level and in both precisions. For a token and a head, a run of tiles that holds keys it may
+ * see starts from (M, L, Y) = (-inf, 0, 0); each of its tiles that holds some changes that, over those keys in order: logits
+ * cap(q k), one sum each (attend.h; dot.h where quantized), N = the largest of M and all, a = exp(M - N), p = exp(logit - N):
+ * L = L * a + sum of p, Y = Y * a, then Y = fma(p, v, Y) key by key, M = N. Runs are merged in key order into such a state,
+ * from (-inf, 0, 0): with N = max(M, m), a = exp(M - N), b = exp(m - N): L = L * a + l * b, Y = Y * a + y * b, M = N. A sink is
+ * one more run with l = 1, y = 0 at the end. out = Y / L. Runs are counted from position 0, so nothing depends on which
+ * tokens, heads, tiles or runs are worked on together.
  *
- * WORK. An item is a KV head with a few tokens: its tiles are decoded once for all their queries (F32, and F16 where there are
- * few queries, are used as they lie). Where few tokens leave threads idle, an item is instead a run of tiles, whose
- * (m, l, y) are kept and merged afterwards.
+ * WORK. An item is a KV head with some tokens: what a tile needs (keys turned so that they are columns, values decoded) is made
+ * once for all their queries. Where few tokens leave threads idle, an item is instead one run for all tokens, whose
+ * states are kept and merged afterwards.
  */
 #include <math.h>
 #include <string.h>
@@ -18,9 +21,10 @@
 
 enum {
     TILE = QS_ATTEND_TILE,
-    QUERIES = 48,            /* about so many share a decoded tile */
-    DECODED_FROM = 6,        /* so many queries are worth decoding F16 */
-    PARTS_FLOATS = 2 << 20,  /* limit of what is kept per tile */
+    RUN = 4,                 /* tiles of a run */
+    QUERIES = 96,            /* about so many share a tile */
+    DECODED_FROM = 16,       /* so many queries are worth decoding values for */
+    PARTS_FLOATS = 2 << 20,  /* limit of what is kept of all runs */
 };
 
 /* What both ways of working share. */
@@ -30,68 +34,57 @@ struct job {
     size_t group;        /* heads that share a KV head */
     size_t step;         /* tokens of an item */
     size_t items;        /* token steps times KV heads */
-    size_t tiles, runs, run_tiles; /* tiles up to the last key; > 1 runs: cut by tiles */
-    float *parts;        /* for each item and tile and query: m, l, y */
+    size_t first, runs;  /* run with the first key that is seen, and how many there are from it on */
+    float *parts;        /* for each KV head, run and query: y, max, sum */
+};
+
+/* States of some queries: one of each for each query, y `stride` floats apart. */
+struct states {
+    float *max, *sum, *y;
 };
 
 /* Local memory of one item. */
 struct place {
-    float *q, *k, *v, *score, *state, *y;
+    float *q;                 /* queries times the scale */
+    uint8_t *act;             /* the same as activations */
+    float *turned, *values, *score, *scale;
+    struct states run, all;
 };
 
+static enum qs_kv_kind kv_of(int type)
+{
+    return type == QS_F32 ? QS_KV_F32 : type == QS_F16 ? QS_KV_F16 : type == QS_Q8_0 ? QS_KV_Q8_0 : QS_KV_Q4_0;
+}
+
+static size_t group_of(const struct qs_op *op) { return op->u.attend.n_head / op->u.attend.n_kv; }
+static size_t y_stride(const struct qs_op *op) { return (op->u.attend.dv + 15) / 16 * 16; }
+static size_t part_floats(const struct qs_op *op) { return y_stride(op) + 2; }
+
+/* The most tokens an item may have. */
 static size_t tokens_of_item(const struct qs_op *op)
 {
-    const size_t group = op->u.attend.n_head / op->u.attend.n_kv, n = group < QUERIES ? QUERIES / group : 1;
+    const size_t group = group_of(op), n = group < QUERIES ? QUERIES / group : 1;
     return n < op->n ? n : op->n;
 }
 
-static size_t part_floats(const struct qs_op *op) { return op->u.attend.dv + 2; }
-
-static size_t carve(const struct qs_op *op, float *base, struct place *p)
+static size_t carve(const struct qs_op *op, uint8_t *base, struct place *p)
 {
-    const size_t queries = tokens_of_item(op) * (op->u.attend.n_head / op->u.attend.n_kv), unit = QS_CPU_ALIGN / sizeof(float);
-    const size_t need[6] = { queries * op->u.attend.dk, TILE * op->u.attend.dk, TILE * op->u.attend.dv, queries * TILE,
-                             queries * part_floats(op), op->u.attend.dv };
-    float *at[6];
-    size_t floats = 0;
-    for (int i = 0; i < 6; i++) {
-        at[i] = base ? base + floats : NULL;
-        floats += (need[i] + unit - 1) / unit * unit;
+    const size_t queries = tokens_of_item(op) * group_of(op), dk = op->u.attend.dk, dv = op->u.attend.dv;
+    const enum qs_kv_kind k = kv_of(op->u.attend.kc.type);
+    const size_t need[] = {
+        queries * dk * sizeof(float), k > QS_KV_F16 ? queries * qs_act_bytes(QS_ACT_Q8, dk) : 0,
+        k > QS_KV_F16 ? 0 : TILE * dk * sizeof(float), TILE * dv * sizeof(float), queries * TILE * sizeof(float),
+        queries * sizeof(float), queries * sizeof(float), queries * sizeof(float), queries * y_stride(op) * sizeof(float),
+        queries * sizeof(float), queries * sizeof(float), queries * y_stride(op) * sizeof(float),
+    };
+    void *at[sizeof need / sizeof *need];
+    size_t bytes = 0;
+    for (size_t i = 0; i < sizeof need / sizeof *need; i++) {
+        at[i] = base ? base + bytes : NULL;
+        bytes += qs_cpu_round(need[i]);
     }
-    *p = (struct place){ at[0], at[1], at[2], at[3], at[4], at[5] };
-    return floats;
-}
-
-/* One tile of one head of a cache: where, as F32 or F16, and how many values apart. */
-struct tile {
-    const uint8_t *at;
-    size_t stride;
-    int type;
-};
-
-/* Keys from `keys` on are not there. room: what decoding needs. */
-static struct tile tile_of(const struct qs_cache *c, size_t head, size_t dim, size_t tile, size_t keys, size_t queries,
-                           float *room)
-{
-    const struct qs_format *f = qs_format_by_id(c->type);
-    const uint8_t *at = c->buf->p + c->at + tile * TILE * c->row_bytes + head * qs_format_row_bytes(f, dim);
-    if (c->type == QS_F32 || (c->type == QS_F16 && queries < DECODED_FROM))
-        return (struct tile){ at, c->row_bytes / qs_format_row_bytes(f, 1), c->type };
-    qs_decode_fn *decode = qs_format_ops(c->type)->decode;
-    for (size_t k = 0; k < keys; k++, at += c->row_bytes) {
-        const struct qs_const_parts src = { { at } };
-        decode(&src, 1, dim, room + k * dim, dim);
-    }
-    return (struct tile){ (const uint8_t *)room, dim, QS_F32 };
-}
-
-/* y = sum of p[k] * value k, from value `from` of the tile on. */
-static void mix(const struct tile *v, size_t from, const float *p, size_t keys, size_t dv, float *y)
-{
-    if (v->type == QS_F32)
-        qs_row_ops()->mix(p, keys, (const float *)v->at + from * v->stride, v->stride, dv, y);
-    else
-        qs_row_ops()->mix_f16(p, keys, (const uint16_t *)v->at + from * v->stride, v->stride, dv, y);
+    *p = (struct place){ at[0], at[1], at[2], at[3], at[4], at[5], { at[6], at[7], at[8] }, { at[9], at[10], at[11] } };
+    return bytes;
 }
 
 /* Keys token t may see: [from, to). */
@@ -101,96 +94,174 @@ static void seen(const struct qs_op *op, size_t t, size_t *from, size_t *to)
     *from = op->u.attend.window && *to > op->u.attend.window ? *to - op->u.attend.window : 0;
 }
 
-static void merge(float *state, float m, float l, const float *y, size_t dv)
+/* The same within one tile: [0, TILE) at most; false: none. */
+static bool seen_of(const struct qs_op *op, size_t t, size_t tile, size_t *from, size_t *to)
 {
-    const float n = m > state[0] ? m : state[0];
-    const float a = qs_exp(state[0] - n), b = qs_exp(m - n);
-    state[0] = n;
-    state[1] = state[1] * a + l * b;
-    if (y)
-        qs_row_ops()->merge(state + 2, a, y, b, dv);
+    seen(op, t, from, to);
+    *from = *from > tile * TILE ? *from - tile * TILE : 0;
+    *to = *to > tile * TILE ? *to - tile * TILE : 0;
+    *to = *to < TILE ? *to : TILE;
+    return *from < *to;
 }
 
-/* What one tile gives for one query whose logits are in `score`: m, l, y. False: the token sees none of its keys. */
-static bool one_query(const struct qs_op *op, size_t t, size_t tile, float *score, const struct tile *v, float *m, float *l,
-                      float *y)
-{
-    size_t from, to;
-    seen(op, t, &from, &to);
-    from = from > tile * TILE ? from - tile * TILE : 0;
-    to = to > tile * TILE ? to - tile * TILE : 0;
-    to = to < TILE ? to : TILE;
-    if (from >= to)
-        return false;
-    const struct qs_row_ops *rows = qs_row_ops();
-    rows->softcap(score + from, to - from, op->u.attend.softcap, op->u.attend.scale);
-    rows->softmax_tile(score + from, to - from, m, l);
-    mix(v, from, score + from, to - from, op->u.attend.dv, y);
-    return true;
-}
-
-/* Tiles [first, last) for tokens [t0, t1) of one KV head: merged into the states, or kept in parts. */
-static void do_tiles(const struct job *j, const struct place *p, size_t kv, size_t t0, size_t t1, size_t first, size_t last,
-                     float *parts)
-{
-    const struct qs_op *op = j->op;
-    const size_t end = op->u.attend.pos + t1, queries = (t1 - t0) * j->group, dk = op->u.attend.dk, dv = op->u.attend.dv;
-    for (size_t tile = first; tile < last; tile++) {
-        const size_t keys = end - tile * TILE < TILE ? end - tile * TILE : TILE;
-        const struct tile k = tile_of(&op->u.attend.kc, kv, dk, tile, keys, queries, p->k);
-        const struct tile v = tile_of(&op->u.attend.vc, kv, dv, tile, keys, queries, p->v);
-        const struct qs_dot dot = { k.at, k.stride * qs_format_row_bytes(qs_format_by_id(k.type), 1), keys, dk,
-                                    (const uint8_t *)p->q, dk * sizeof *p->q, queries, p->score, TILE };
-        qs_dot_ops(k.type)->f32(&dot);
-        for (size_t i = 0; i < queries; i++) {
-            float m = 0, l = 0, *part = parts ? parts + (tile * queries + i) * part_floats(op) : NULL;
-            const bool some = one_query(op, t0 + i / j->group, tile, p->score + i * TILE, &v, part ? part : &m,
-                                        part ? part + 1 : &l, part ? part + 2 : p->y);
-            if (some && !part)
-                merge(p->state + i * part_floats(op), m, l, p->y, dv);
-        }
-    }
-}
-
-static void reset_state(float *state, size_t dv)
-{
-    memset(state, 0, (dv + 2) * sizeof *state);
-    state[0] = -INFINITY;
-}
-
-static void finish(const struct qs_op *op, size_t t, size_t head, float *state)
-{
-    float *out = qs_cpu_row(&op->u.attend.out, t) + head * op->u.attend.dv;
-    const size_t dv = op->u.attend.dv;
-    if (op->u.attend.sinks) {
-        const float before = state[0];
-        merge(state, op->u.attend.sinks[head], 1, NULL, dv);
-        const float a = qs_exp(before - state[0]);
-        for (size_t i = 0; i < dv; i++)
-            state[2 + i] *= a;
-    }
-    for (size_t i = 0; i < dv; i++)
-        out[i] = state[2 + i] / state[1];
-}
-
-static void load_queries(const struct job *j, size_t kv, size_t t0, size_t t1, float *q)
-{
-    const size_t floats = j->group * j->op->u.attend.dk;
-    for (size_t t = t0; t < t1; t++)
-        memcpy(q + (t - t0) * floats, qs_cpu_row(&j->op->u.attend.q, t) + kv * floats, floats * sizeof *q);
-}
-
-/* Tiles that tokens [t0, t1) may see. */
-static void tiles_of(const struct qs_op *op, size_t t0, size_t t1, size_t *first, size_t *last)
+/* Units of so many keys that tokens [t0, t1) may see. */
+static void range_of(const struct qs_op *op, size_t t0, size_t t1, size_t keys, size_t *first, size_t *last)
 {
     size_t from, to, unused;
     seen(op, t0, &from, &unused);
     seen(op, t1 - 1, &unused, &to);
-    *first = from / TILE;
-    *last = (to - 1) / TILE + 1;
+    *first = from / keys;
+    *last = (to - 1) / keys + 1;
+}
+
+static void reset(const struct qs_op *op, const struct states *s, size_t queries)
+{
+    for (size_t i = 0; i < queries; i++) {
+        s->max[i] = -INFINITY;
+        s->sum[i] = 0;
+    }
+    memset(s->y, 0, queries * y_stride(op) * sizeof *s->y);
+}
+
+/* Merges one run into a state; y NULL: zeros. */
+static void merge(float *to_max, float *to_sum, float *to_y, float max, float sum, const float *y, size_t dv)
+{
+    const float n = max > *to_max ? max : *to_max;
+    const float a = qs_exp(*to_max - n), b = qs_exp(max - n);
+    *to_max = n;
+    *to_sum = *to_sum * a + sum * b;
+    if (y)
+        qs_row_ops()->merge(to_y, a, y, b, dv);
+    else
+        for (size_t i = 0; i < dv; i++)
+            to_y[i] *= a;
+}
+
+static void finish(const struct qs_op *op, size_t t, size_t head, float *max, float *sum, float *y)
+{
+    const size_t dv = op->u.attend.dv;
+    float *out = qs_cpu_row(&op->u.attend.out, t) + head * dv;
+    if (op->u.attend.sinks)
+        merge(max, sum, y, op->u.attend.sinks[head], 1, NULL, dv);
+    for (size_t i = 0; i < dv; i++)
+        out[i] = y[i] / *sum;
+}
+
+/* ---- a tile */
+
+/* Tokens [t0, t1) of one KV head. */
+struct item {
+    const struct job *j;
+    const struct place *p;
+    size_t kv, t0, t1;
+};
+
+static void load_queries(const struct item *it)
+{
+    const struct qs_op *op = it->j->op;
+    const size_t dk = op->u.attend.dk, n = it->j->group * dk, bytes = qs_act_bytes(QS_ACT_Q8, dk);
+    float *q = it->p->q;
+    for (size_t t = it->t0; t < it->t1; t++, q += n) {
+        memcpy(q, qs_cpu_row(&op->u.attend.q, t) + it->kv * n, n * sizeof *q);
+        qs_row_ops()->softcap(q, n, 0, op->u.attend.scale);
+    }
+    for (size_t i = 0; kv_of(op->u.attend.kc.type) > QS_KV_F16 && i < (it->t1 - it->t0) * it->j->group; i++)
+        qs_row_ops()->quantize[QS_ACT_Q8](it->p->q + i * dk, dk, it->p->act + i * bytes);
+}
+
+static const uint8_t *tile_at(const struct qs_cache *c, size_t head, size_t dim, size_t tile)
+{
+    return c->buf->p + c->at + tile * TILE * c->row_bytes + head * qs_format_row_bytes(qs_format_by_id(c->type), dim);
+}
+
+static void tile_logits(const struct item *it, size_t tile, size_t keys)
+{
+    const struct qs_cache *c = &it->j->op->u.attend.kc;
+    const size_t queries = (it->t1 - it->t0) * it->j->group, dk = it->j->op->u.attend.dk;
+    const uint8_t *k = tile_at(c, it->kv, dk, tile);
+    const enum qs_kv_kind kind = kv_of(c->type);
+    if (kind <= QS_KV_F16)
+        qs_row_ops()->attend.logits[kind](&(struct qs_logits){ k, c->row_bytes, keys, it->p->q, queries, dk, it->p->score,
+                                                               it->p->turned });
+    else
+        qs_dot_ops(c->type)->quant(&(struct qs_dot){ k, c->row_bytes, keys, dk, it->p->act, qs_act_bytes(QS_ACT_Q8, dk),
+                                                     queries, it->p->score, TILE });
+}
+
+/* Values of a tile, as stored, or decoded where that serves many queries. */
+static void tile_values(const struct item *it, size_t tile, size_t keys, struct qs_mix *mix, enum qs_kv_kind *kind)
+{
+    const struct qs_cache *c = &it->j->op->u.attend.vc;
+    const size_t dv = it->j->op->u.attend.dv;
+    mix->v = tile_at(c, it->kv, dv, tile);
+    mix->stride = c->row_bytes;
+    *kind = kv_of(c->type);
+    if (*kind == QS_KV_F32 || (it->t1 - it->t0) * it->j->group < DECODED_FROM)
+        return;
+    qs_decode_fn *decode = qs_format_ops(c->type)->decode;
+    for (size_t k = 0; k < keys; k++)
+        decode(&(struct qs_const_parts){ { mix->v + k * mix->stride } }, 1, dv, it->p->values + k * dv, dv);
+    mix->v = (const uint8_t *)it->p->values;
+    mix->stride = dv * sizeof(float);
+    *kind = QS_KV_F32;
+}
+
+/* Tokens that see the same keys of the tile go together. */
+static void do_tile(const struct item *it, size_t tile)
+{
+    const struct qs_op *op = it->j->op;
+    const size_t end = op->u.attend.pos + it->t1, keys = end - tile * TILE < TILE ? end - tile * TILE : TILE;
+    const size_t group = it->j->group;
+    const struct place *p = it->p;
+    struct qs_mix mix = { .n = op->u.attend.dv, .y_stride = y_stride(op) };
+    enum qs_kv_kind kind;
+    tile_logits(it, tile, keys);
+    tile_values(it, tile, keys, &mix, &kind);
+    for (size_t t = it->t0, n, from, to, f, e; t < it->t1; t += n) {
+        const bool some = seen_of(op, t, tile, &from, &to);
+        for (n = 1; t + n < it->t1 && seen_of(op, t + n, tile, &f, &e) == some && f == from && e == to;)
+            n++;
+        if (!some)
+            continue;
+        const size_t at = (t - it->t0) * group;
+        float *score = p->score + at * TILE;
+        if (op->u.attend.softcap != 0)
+            for (size_t i = 0; i < n * group; i++)
+                qs_row_ops()->softcap(score + i * TILE + from, to - from, op->u.attend.softcap, 1);
+        qs_row_ops()->attend.softmax(&(struct qs_softmax){ score, n * group, from, to, p->run.max + at, p->run.sum + at,
+                                                           p->scale + at });
+        mix.p = score;
+        mix.queries = n * group;
+        mix.from = from;
+        mix.to = to;
+        mix.scale = p->scale + at;
+        mix.y = p->run.y + at * mix.y_stride;
+        qs_row_ops()->attend.mix[kind](&mix);
+    }
+}
+
+static void do_run(const struct item *it, size_t run)
+{
+    size_t first, last;
+    range_of(it->j->op, it->t0, it->t1, TILE, &first, &last);
+    first = first > run * RUN ? first : run * RUN;
+    last = last < run * RUN + RUN ? last : run * RUN + RUN;
+    reset(it->j->op, &it->p->run, (it->t1 - it->t0) * it->j->group);
+    for (size_t tile = first; tile < last; tile++)
+        do_tile(it, tile);
 }
 
 /* ---- items of whole tokens */
+
+static void merge_run(const struct item *it)
+{
+    const struct states *r = &it->p->run, *all = &it->p->all;
+    const size_t stride = y_stride(it->j->op);
+    for (size_t i = 0; i < (it->t1 - it->t0) * it->j->group; i++)
+        if (r->sum[i] != 0) /* 0: the token sees none of the run */
+            merge(&all->max[i], &all->sum[i], all->y + i * stride, r->max[i], r->sum[i], r->y + i * stride,
+                  it->j->op->u.attend.dv);
+}
 
 static void whole(void *ctx, size_t begin, size_t end, unsigned thread)
 {
@@ -199,42 +270,47 @@ static void whole(void *ctx, size_t begin, size_t end, unsigned thread)
     struct place p;
     (void)carve(op, qs_cpu_local(j->c, thread), &p);
     for (size_t i = begin; i < end; i++) {
-        const size_t kv = i % op->u.attend.n_kv, t0 = i / op->u.attend.n_kv * j->step;
-        const size_t t1 = op->n - t0 < j->step ? op->n : t0 + j->step;
+        const size_t t0 = i / op->u.attend.n_kv * j->step, t1 = op->n - t0 < j->step ? op->n : t0 + j->step;
+        const struct item it = { j, &p, i % op->u.attend.n_kv, t0, t1 };
+        const struct states *s = &p.all;
         size_t first, last;
-        load_queries(j, kv, t0, t1, p.q);
+        load_queries(&it);
+        reset(op, s, (t1 - t0) * j->group);
+        range_of(op, t0, t1, TILE * RUN, &first, &last);
+        for (size_t run = first; run < last; run++) {
+            do_run(&it, run);
+            merge_run(&it);
+        }
         for (size_t k = 0; k < (t1 - t0) * j->group; k++)
-            reset_state(p.state + k * part_floats(op), op->u.attend.dv);
-        tiles_of(op, t0, t1, &first, &last);
-        do_tiles(j, &p, kv, t0, t1, first, last, NULL);
-        for (size_t k = 0; k < (t1 - t0) * j->group; k++)
-            finish(op, t0 + k / j->group, kv * j->group + k % j->group, p.state + k * part_floats(op));
+            finish(op, t0 + k / j->group, it.kv * j->group + k % j->group, &s->max[k], &s->sum[k], s->y + k * y_stride(op));
     }
 }
 
-/* ---- items of runs of tiles: one step of tokens holds the whole batch */
+/* ---- items of one run: one step of tokens holds the whole batch */
 
-static float *parts_of(const struct job *j, size_t kv)
+static float *part_of(const struct job *j, size_t kv, size_t run, size_t query)
 {
-    return j->parts + kv * j->tiles * j->op->n * j->group * part_floats(j->op);
+    return j->parts + ((kv * j->runs + run - j->first) * j->op->n * j->group + query) * part_floats(j->op);
 }
 
-static void some_tiles(void *ctx, size_t begin, size_t end, unsigned thread)
+static void some_runs(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct job *j = ctx;
     const struct qs_op *op = j->op;
+    const size_t stride = y_stride(op);
     struct place p;
     (void)carve(op, qs_cpu_local(j->c, thread), &p);
     for (size_t i = begin; i < end; i++) {
-        const size_t kv = i % op->u.attend.n_kv, from = i / op->u.attend.n_kv * j->run_tiles;
-        size_t first, last;
-        tiles_of(op, 0, op->n, &first, &last);
-        first = first > from ? first : from;
-        last = last < from + j->run_tiles ? last : from + j->run_tiles;
-        if (first >= last)
-            continue;
-        load_queries(j, kv, 0, op->n, p.q);
-        do_tiles(j, &p, kv, 0, op->n, first, last, parts_of(j, kv));
+        const size_t run = j->first + i / op->u.attend.n_kv;
+        const struct item it = { j, &p, i % op->u.attend.n_kv, 0, op->n };
+        load_queries(&it);
+        do_run(&it, run);
+        for (size_t k = 0; k < op->n * j->group; k++) {
+            float *part = part_of(j, it.kv, run, k);
+            memcpy(part, p.run.y + k * stride, stride * sizeof *part);
+            part[stride] = p.run.max[k];
+            part[stride + 1] = p.run.sum[k];
+        }
     }
 }
 
@@ -242,56 +318,61 @@ static void merge_parts(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct job *j = ctx;
     const struct qs_op *op = j->op;
+    const size_t stride = y_stride(op);
     struct place p;
     (void)carve(op, qs_cpu_local(j->c, thread), &p);
     for (size_t i = begin; i < end; i++) {
-        const size_t head = i % op->u.attend.n_head, t = i / op->u.attend.n_head, kv = head / j->group;
-        const size_t query = t * j->group + head % j->group, queries = op->n * j->group;
+        const size_t head = i % op->u.attend.n_head, t = i / op->u.attend.n_head;
+        const struct states *s = &p.all;
         size_t first, last;
-        tiles_of(op, t, t + 1, &first, &last);
-        reset_state(p.state, op->u.attend.dv);
-        for (size_t tile = first; tile < last; tile++) {
-            const float *part = parts_of(j, kv) + (tile * queries + query) * part_floats(op);
-            merge(p.state, part[0], part[1], part + 2, op->u.attend.dv);
+        range_of(op, t, t + 1, TILE * RUN, &first, &last);
+        reset(op, s, 1);
+        for (size_t run = first; run < last; run++) {
+            const float *part = part_of(j, head / j->group, run, t * j->group + head % j->group);
+            merge(s->max, s->sum, s->y, part[stride], part[stride + 1], part, op->u.attend.dv);
         }
-        finish(op, t, head, p.state);
+        finish(op, t, head, s->max, s->sum, s->y);
     }
 }
 
 /* ---- the operation */
 
+/* 0: runs are not worked on apart. */
 static size_t parts_floats(const struct qs_op *op)
 {
-    const size_t tiles = (op->u.attend.pos + op->n - 1) / TILE + 1, each = op->n * op->u.attend.n_head * part_floats(op);
-    return tokens_of_item(op) == op->n && tiles > 1 && each <= PARTS_FLOATS / tiles ? tiles * each : 0;
+    size_t first, last;
+    range_of(op, 0, op->n, TILE * RUN, &first, &last);
+    const size_t runs = last - first, each = op->n * op->u.attend.n_head * part_floats(op);
+    return tokens_of_item(op) == op->n && runs > 1 && each <= PARTS_FLOATS / runs ? runs * each : 0;
 }
 
 void qs_cpu_attend_need(const struct qs_op *op, struct qs_cpu_need *need)
 {
     struct place p;
-    need->local = carve(op, NULL, &p) * sizeof(float);
+    need->local = carve(op, NULL, &p);
     need->area = parts_floats(op) * sizeof(float);
 }
 
 void qs_cpu_attend(const struct qs_cpu *c, const struct qs_op *op)
 {
-    struct job j = { .c = c, .op = op, .group = op->u.attend.n_head / op->u.attend.n_kv, .step = tokens_of_item(op) };
-    size_t first, last;
-    tiles_of(op, 0, op->n, &first, &last);
-    const size_t keys = (last - first) * TILE;
-    const double work = (double)op->n * (double)op->u.attend.n_head * (double)keys *
-                        (double)(op->u.attend.dk + op->u.attend.dv + 4);
-    j.items = (op->n + j.step - 1) / j.step * op->u.attend.n_kv;
-    if (c->threads > 1 && j.items < 4u * c->threads && last - first > 1 && work > 1e6 && parts_floats(op) > 0) {
-        const size_t runs = 4u * c->threads / j.items + 1;
-        j.tiles = last;
+    struct job j = { .c = c, .op = op, .group = group_of(op), .step = tokens_of_item(op) };
+    const size_t n_kv = op->u.attend.n_kv, wanted = c->threads > 1 ? 4u * c->threads : 1;
+    size_t last;
+    range_of(op, 0, op->n, TILE * RUN, &j.first, &last);
+    j.runs = last - j.first;
+    const double keys = (double)((op->u.attend.pos + op->n) - j.first * TILE * RUN);
+    const double work = (double)op->n * (double)op->u.attend.n_head * keys * (double)(op->u.attend.dk + op->u.attend.dv + 4);
+    j.items = (op->n + j.step - 1) / j.step * n_kv;
+    if (j.items < wanted && work > 1e6 && parts_floats(op) > 0) {
         j.parts = (float *)c->area;
-        j.run_tiles = (last - first + runs - 1) / runs;
-        j.runs = (last + j.run_tiles - 1) / j.run_tiles;
-        qs_cpu_run(c, j.runs * op->u.attend.n_kv, 1, work, some_tiles, &j);
-        qs_cpu_run(c, op->n * op->u.attend.n_head, 1, 2.0 * (double)((last - first) * op->n) * (double)op->u.attend.n_head *
-                   (double)op->u.attend.dv, merge_parts, &j);
+        qs_cpu_run(c, j.runs * n_kv, 1, work, some_runs, &j);
+        qs_cpu_run(c, op->n * op->u.attend.n_head, 1, 4.0 * (double)(j.runs * op->n * op->u.attend.n_head * op->u.attend.dv),
+                   merge_parts, &j);
         return;
+    }
+    if (j.items < wanted) { /* smaller steps */
+        j.step = op->n * n_kv / wanted > 1 ? op->n * n_kv / wanted : 1;
+        j.items = (op->n + j.step - 1) / j.step * n_kv;
     }
     qs_cpu_run(c, j.items, 1, work, whole, &j);
 }

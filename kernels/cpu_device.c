@@ -141,8 +141,10 @@ static int submit(struct qs_device *d, enum qs_prio prio, struct qs_err *e)
     struct qs_cpu *c = cpu_of(d);
     (void)e;
     c->prio = prio;
+    const bool entered = qs_pool_enter(c->pool, prio);
     for (size_t i = 0; i < c->n_ops; i++)
         runners[c->op[i].kind].run(c, &c->op[i]);
+    qs_pool_leave(c->pool, entered);
     c->n_ops = 0;
     return QS_OK;
 }

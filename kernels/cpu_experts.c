@@ -50,24 +50,27 @@ static struct shape shape_of(const struct qs_op *op)
     return s;
 }
 
+static void *piece(uint8_t *base, size_t *used, size_t bytes)
+{
+    uint8_t *at = base ? base + *used : NULL;
+    *used += qs_cpu_round(bytes);
+    return at;
+}
+
 static size_t carve(const struct qs_op *op, const struct shape *s, uint8_t *base, struct place *p)
 {
     const size_t n = op->n, experts = op->u.experts.n_expert;
-    const size_t need[] = { n * experts * sizeof *p->logits, n * op->u.experts.n_used * sizeof *p->all,
-                            (experts + 1) * sizeof *p->begin, 2 * s->slice * sizeof *p->list,
-                            s->slice * s->x_bytes[0], s->slice * s->x_bytes[1], s->slice * s->x_bytes[2],
-                            s->slice * s->h_bytes, s->slice * s->gate_stride * sizeof(float),
-                            s->fused ? 0 : s->slice * op->u.experts.ff * sizeof(float),
-                            s->slice * op->u.experts.cols * sizeof(float) };
-    enum { PIECES = sizeof need / sizeof *need };
-    uint8_t *at[PIECES];
     size_t bytes = 0;
-    for (int i = 0; i < PIECES; i++) {
-        at[i] = base ? base + bytes : NULL;
-        bytes += qs_cpu_round(need[i]);
-    }
-    *p = (struct place){ (void *)at[0], (void *)at[1], (void *)at[2], (void *)at[3], { at[4], at[5], at[6] }, at[7],
-                         (void *)at[8], (void *)at[9], (void *)at[10] };
+    p->logits = piece(base, &bytes, n * experts * sizeof *p->logits);
+    p->all = piece(base, &bytes, n * op->u.experts.n_used * sizeof *p->all);
+    p->begin = piece(base, &bytes, (experts + 1) * sizeof *p->begin);
+    p->list = piece(base, &bytes, 2 * s->slice * sizeof *p->list);
+    for (int a = 0; a < QS_ACT_COUNT; a++)
+        p->x[a] = piece(base, &bytes, s->slice * s->x_bytes[a]);
+    p->h = piece(base, &bytes, s->slice * s->h_bytes);
+    p->gate = piece(base, &bytes, s->slice * s->gate_stride * sizeof(float));
+    p->up = piece(base, &bytes, s->fused ? 0 : s->slice * op->u.experts.ff * sizeof(float));
+    p->y = piece(base, &bytes, s->slice * op->u.experts.cols * sizeof(float));
     return bytes;
 }
 

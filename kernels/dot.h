@@ -1,6 +1,6 @@
 /* dot.h - products of stored rows with activations: what a linear layer is made of.
  *
- * ACTIVATIONS. A row of activations (one token) has one of three forms. Which one a type of weights pairs with in fast
+ * ACTIVATIONS. A row of activations (one token) has one of four forms. Which one a type of weights pairs with in fast
  * precision belongs to the type and is the same on every level; in exact precision it is always F32.
  *
  *   QS_ACT_F32  float32 as they are.
@@ -10,7 +10,10 @@
  *               Types: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL MXFP4.
  *   QS_ACT_Q8K  the same with blocks of 256: cols int8; then int16 sums of 16 q; then one float d per block, padded with
  *               zeros to a multiple of 8. Types: Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_XS.
- *   All other types pair with F32 (in both precisions their rows are decoded).
+ *   QS_ACT_BF16 bfloat16, nearest, ties to even; float32 subnormals become zeros of their sign, NaN stays one. A row is padded
+ *               with zeros to a multiple of 32 values, then to an odd number of these groups, so that rows of a batch do not fall
+ *               on the same sets of a cache. Type: BF16.
+ *   All other types pair with F32 (in both precisions; where they have no product of their own, their rows are decoded).
  *   A block whose largest magnitude is below 2^-100 is zero. One that holds a NaN or an infinity has d = NaN and q = 0, so
  *   that results show it. (llama.cpp's activations differ: float16 scales for blocks of 32, ties away from zero; for 256
  *   the value of largest magnitude maps to -127.)
@@ -18,6 +21,10 @@
  * BITS. A product depends on its row and its token alone, and is the same on every level:
  *   F32:  16 partial sums, s[k % 16] = fma(w[k], x[k], s[k % 16]) for ascending k; the last group is filled with zeros.
  *         Then s[i] += s[i + 8] for i < 8, and the sum of eight below.
+ *   BF16: 16 partial sums from 0. For each group of 32 columns in order, the last one filled with zeros: s[l] = f(w[2l + 1],
+ *         x[2l + 1], s[l]), then s[l] = f(w[2l], x[2l], s[l]), where f is fma with subnormals of either bfloat16 read as zeros of
+ *         their sign, and a result that is subnormal when rounded to 24 bits with unbounded exponent replaced by a zero of its
+ *         sign: what vdpbf16ps does. Then the sum of sixteen as for F32.
  *   Q8:   a weight is d * c + m with an integer c. One sum a, from 0; for each block in order a = fma(d * dx, float(sum of
  *         c * q), a), and with minima a = fma(m, s, a) after it. dx is the d of the activations, s their d * (sum of q).
  *   Q8K:  a weight is d * scale * c - dmin * min, scale and min integers for each 16 weights. One sum a, from 0; for each
@@ -35,12 +42,15 @@
 
 #include "kernels/format.h"
 
-enum qs_act { QS_ACT_F32, QS_ACT_Q8, QS_ACT_Q8K, QS_ACT_COUNT };
+enum qs_act { QS_ACT_F32, QS_ACT_Q8, QS_ACT_Q8K, QS_ACT_BF16, QS_ACT_COUNT };
 
 enum { QS_ACT_ALIGN = 32 }; /* alignment of quantized activation rows */
 
-/* Bytes of a row of activations; cols a multiple of 32 (Q8) or 256 (Q8K). Quantized rows are a multiple of QS_ACT_ALIGN. */
+/* Bytes of a row of activations; cols a multiple of 32 (Q8) or 256 (Q8K), or any (F32, BF16). Quantized rows are a multiple of QS_ACT_ALIGN. */
 size_t qs_act_bytes(enum qs_act a, size_t cols);
+
+/* Bfloat16 values of a row of activations, with the zeros behind them. */
+static inline size_t qs_bf16_padded(size_t cols) { return ((cols + 31) / 32 | 1) * 32; }
 
 /* Where the parts of a quantized row lie. */
 static inline size_t qs_act_pad8(size_t n) { return (n + 7) / 8 * 8; }

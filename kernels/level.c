@@ -141,6 +141,7 @@ bool qs_level_available(enum qs_level l)
 /* The highest available level not above `most`. */
 static enum qs_level highest(int most)
 {
+    pthread_once(&once, build);
     while (most > QS_LEVEL_REF && !qs_level_available((enum qs_level)most))
         most--;
     return (enum qs_level)most;

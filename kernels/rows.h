@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 
+#include "kernels/attend.h"
 #include "kernels/dot.h"
 
 struct qs_row_ops {
@@ -33,16 +34,12 @@ struct qs_row_ops {
     void (*add)(float *x, const float *y, size_t n, float scale);        /* x = fma(scale, y, x) */
     void (*softcap)(float *x, size_t n, float cap, float scale);         /* cap * tanh(x * scale / cap); cap 0: x * scale */
 
-    /* n <= 64 logits of a tile: max gets the largest, s becomes exp(s - max), sum their sum (k % 8 apart). */
-    void (*softmax_tile)(float *s, size_t n, float *max, float *sum);
-    /* y[i] = sum over k of p[k] * v[k * stride + i], each by fma from 0 in ascending k. */
-    void (*mix)(const float *p, size_t keys, const float *v, size_t stride, size_t n, float *y);
-    /* The same with values in float16; stride in values. */
-    void (*mix_f16)(const float *p, size_t keys, const uint16_t *v, size_t stride, size_t n, float *y);
     void (*merge)(float *x, float a, const float *y, float b, size_t n); /* x = x * a + y * b */
 
     /* g[j] = fma(x[t * stride + i], x[t * stride + j], g[j]) for j in [i, cols), rows t in order: row i of a Gram matrix. */
     void (*gram)(const float *x, size_t stride, size_t rows, size_t i, size_t cols, float *g);
+
+    struct qs_attend_ops attend;
 };
 
 const struct qs_row_ops *qs_row_ops(void); /* those in force */

@@ -140,7 +140,7 @@ int qs_chat_line_print(struct qs_chat_line *l)
     const struct qs_chat_report view = { .data = is_data(l) };
     struct qs_str text = QS_STR_INIT;
     int exit_code = QS_EXIT_DONE;
-    if (streams(l) && l->n_sides < 2)
+    if (streams(l) && l->n_sides < 2 && !l->stats)
         return QS_EXIT_DONE;
     if (!streams(l) && !view.data) {
         qs_chat_text(l->answer, qs_cli_width(), !qs_locale_utf8(), &text);

@@ -205,7 +205,7 @@ const struct command qs_chat_commands[] = {
     { "save!", "FILE", "the same over a file that is there", run_save_over },
     { "load", "FILE", "go on with a kept conversation, or a list of messages", run_load },
     { "set", "NAME VALUE", "change a setting; without NAME list all", run_set },
-    { "stats", "", "speed, context and memory of the last answer", run_stats },
+    { "stats", "", "speed, guesses, context and memory of the last answer", run_stats },
     { "quit", "", "end", run_quit },
     { NULL, NULL, NULL, NULL }
 };

@@ -10,7 +10,7 @@ struct qs_chat_line {
     struct qs_talk *talk;
     struct qs_side *side[QS_ANSWER_SIDES];
     size_t n_sides;
-    bool follow;
+    bool follow, stats;       /* stats: speeds behind the answer of one model too */
     struct qs_chat *chat;
     struct qs_answer *answer; /* a copy of the last one */
 };

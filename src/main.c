@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "core/model/engine.h"
 #include "kernels/level.h"
 #include "src/verb.h"
 #include "ui/ui.h"
@@ -26,6 +27,8 @@ static int apply_common(struct qs_cli *cli)
     cli->csv = qs_cli_has(cli, "csv");
     cli->quiet = qs_cli_has(cli, "quiet");
     cli->threads = (unsigned)qs_cli_num(cli, "threads", 0);
+    if (qs_cli_has(cli, "pack"))
+        qs_engine_pack_limit(qs_cli_num(cli, "pack", 0) ? qs_cli_num(cli, "pack", 0) : QS_PACK_NONE);
     if (cli->json && cli->csv)
         return qs_cli_usage(cli, "--json and --csv exclude each other");
     enum qs_level l;

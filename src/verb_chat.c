@@ -54,6 +54,12 @@ static const struct qs_opt options[] = {
       .help = "keys in the cache: F32, F16, Q8_0, Q4_0 (default: F16)" },
     { .name = "cache-type-v", .kind = QS_OPT_STR, .arg = "TYPE", .help = "values in the cache, likewise" },
     { .name = "rotate-cache", .help = "rotate keys and values before they are stored: less error in Q8_0 and Q4_0" },
+    { .name = "speculate", .kind = QS_OPT_CHOICE, .arg = "HOW", .choices = "auto off ngram draft",
+      .help = "guess tokens ahead and verify them together, for the very same answer: ngram (what followed before in the "
+              "text), draft (by the model of --draft), off; auto: draft or ngram, off where two models are compared" },
+    { .name = "draft", .letter = 'd', .kind = QS_OPT_FILE, .arg = "MODEL",
+      .help = "a small model with the same vocabulary that guesses tokens ahead" },
+    { .name = "stats", .help = "print speeds, guesses, context and memory behind the answer" },
     { .name = "precision", .kind = QS_OPT_CHOICE, .arg = "WHICH", .choices = "fast exact",
       .help = "fast: integer products where the types have them; exact: float32 activations" },
     { .name = "template", .kind = QS_OPT_STR, .arg = "NAME", .words = qs_chat_builtin_name,
@@ -73,6 +79,7 @@ static const struct qs_opt options[] = {
 struct work {
     struct qs_chat_line line;
     struct qs_pool *pool;
+    struct qs_side *draft;
     /* the candidate */
     struct qs_recipe *recipe;
     struct qs_imatrix *imatrix;
@@ -87,6 +94,7 @@ static void work_free(struct work *w)
 {
     struct qs_chat_line *l = &w->line;
     qs_chat_free(l->chat);
+    qs_side_free(w->draft);
     qs_side_free(l->side[1]);
     qs_engine_free(w->engine);
     qs_candidate_unref(w->candidate);
@@ -132,7 +140,7 @@ static int apply_settings(struct qs_cli *cli, struct qs_talk *t)
         { "repeat-penalty", "repeat-penalty" }, { "presence-penalty", "presence-penalty" },
         { "frequency-penalty", "frequency-penalty" }, { "repeat-last-n", "repeat-last-n" }, { "seed", "seed" },
         { "max-tokens", "max-tokens" }, { "ctx", "ctx" }, { "cache-type-k", "cache-type-k" },
-        { "cache-type-v", "cache-type-v" },
+        { "cache-type-v", "cache-type-v" }, { "speculate", "speculate" },
     };
     struct qs_err e = QS_ERR_INIT;
     const char *load = qs_cli_str(cli, "load", NULL), *system = qs_cli_str(cli, "system", NULL);
@@ -144,6 +152,8 @@ static int apply_settings(struct qs_cli *cli, struct qs_talk *t)
             return qs_cli_usage(cli, "--%s: %s", row[i].option, e.msg);
     }
     if (qs_cli_has(cli, "rotate-cache") && qs_talk_set(t, "rotate-cache", "on", &e))
+        return qs_cli_fail(cli, &e);
+    if (qs_cli_has(cli, "draft") && qs_talk_set(t, "speculate", "draft", &e))
         return qs_cli_fail(cli, &e);
     if (system && qs_talk_system(t, system, strlen(system), &e))
         return qs_cli_usage(cli, "--system: %s", e.msg);
@@ -270,6 +280,26 @@ static void warn(struct qs_cli *cli, const struct work *w)
     }
 }
 
+/* The model that guesses, and what it takes. */
+static int open_draft(struct qs_cli *cli, struct work *w, struct qs_err *e)
+{
+    const char *path = qs_cli_str(cli, "draft", NULL);
+    const struct qs_side_args args = { .pool = w->pool, .precision = QS_FAST, .beside = w->line.side[0] };
+    struct qs_chat_need need;
+    char size[24], files[24];
+    int rc = path ? qs_side_open(path, &args, &w->draft, e) : QS_OK;
+    if (!rc && path)
+        rc = qs_side_can_draft(w->draft, w->line.side[0], e);
+    if (!rc && path)
+        rc = qs_chat_need(&w->draft, 1, &w->line.talk->settings, &need, e);
+    if (rc || !path)
+        return rc;
+    qs_cli_note(cli, "the model that guesses takes up to %s of memory and %s of files",
+                qs_fmt_bytes(size, sizeof size, need.private_bytes),
+                qs_fmt_bytes(files, sizeof files, need.total - need.private_bytes));
+    return qs_chat_draft(w->line.chat, w->draft, e);
+}
+
 static int open_sides(struct qs_cli *cli, struct work *w, struct qs_err *e)
 {
     struct qs_chat_line *l = &w->line;
@@ -290,6 +320,9 @@ static int open_sides(struct qs_cli *cli, struct work *w, struct qs_err *e)
             rc = qs_sides_comparable(l->side[0], l->side[1], e);
     }
     l->follow = qs_cli_has(cli, "follow");
+    l->stats = qs_cli_has(cli, "stats");
+    if (!rc)
+        rc = open_draft(cli, w, e);
     if (!rc)
         warn(cli, w);
     return rc;
@@ -345,6 +378,7 @@ static int replay(struct qs_cli *cli, struct work *w)
     if (!rc) {
         w->line.n_sides = tape->n_sides;
         w->line.follow = tape->follow;
+        w->line.stats = qs_cli_has(cli, "stats");
         rc = qs_chat_replay(w->line.chat, tape, speed, -1, &e);
     }
     if (!rc)
@@ -357,12 +391,26 @@ static int replay(struct qs_cli *cli, struct work *w)
 
 static int check_replay(struct qs_cli *cli)
 {
-    static const char *const without[] = { "prompt", "compare", "type", "recipe", "follow", "load", "save" };
+    static const char *const without[] = { "prompt", "compare", "type", "recipe", "follow", "load", "save",
+                                          "draft", "speculate" };
     if (qs_cli_args(cli) > 0)
         return qs_cli_usage(cli, "--replay shows a file and takes no model");
     for (size_t i = 0; i < sizeof without / sizeof *without; i++)
         if (qs_cli_has(cli, without[i]))
             return qs_cli_usage(cli, "--replay and --%s exclude each other", without[i]);
+    return QS_EXIT_DONE;
+}
+
+static int check_guesses(struct qs_cli *cli, bool two)
+{
+    const char *how = qs_cli_str(cli, "speculate", NULL);
+    if (qs_cli_has(cli, "draft") && how && strcmp(how, "draft") != 0 && strcmp(how, "auto") != 0)
+        return qs_cli_usage(cli, "--draft names a model that guesses, and --speculate %s does not ask it", how);
+    if (how && strcmp(how, "draft") == 0 && !qs_cli_has(cli, "draft"))
+        return qs_cli_usage(cli, "--speculate draft takes a small model: --draft MODEL");
+    if (qs_cli_has(cli, "stats") && (two || cli->json || cli->csv))
+        return qs_cli_usage(cli, "--stats goes with the plain answer of one model: %s them in any case",
+                            two ? "two models come with" : "data has");
     return QS_EXIT_DONE;
 }
 
@@ -386,7 +434,7 @@ static int check_options(struct qs_cli *cli)
     if ((qs_cli_has(cli, "imatrix") || qs_cli_has(cli, "calibrated") || qs_cli_has(cli, "allow-requantize")) &&
         !wants_candidate(cli))
         return qs_cli_usage(cli, "--imatrix, --calibrated and --allow-requantize go with --type or --recipe");
-    return QS_EXIT_DONE;
+    return check_guesses(cli, two);
 }
 
 static int check_output(struct qs_cli *cli, const struct qs_model *m)
@@ -395,6 +443,7 @@ static int check_output(struct qs_cli *cli, const struct qs_model *m)
     struct qs_err e = QS_ERR_INIT;
     const struct qs_file_input in[] = { { qs_cli_str(cli, "load", NULL), "the conversation" },
                                         { qs_cli_str(cli, "compare", NULL), "the second model" },
+                                        { qs_cli_str(cli, "draft", NULL), "the model that guesses" },
                                         { qs_cli_str(cli, "recipe", NULL), "the recipe" },
                                         { qs_cli_str(cli, "imatrix", NULL), "the importance matrix" },
                                         { qs_cli_str(cli, "calibrated", NULL), "the calibrated tensors" } };
@@ -465,6 +514,9 @@ static const struct qs_key_doc keys[] = {
     { "sides[].tokens", "tokens of the answer, the one that ends it included" },
     { "sides[].prefill_rate", "tokens of the prompt per second of this side's own steps" },
     { "sides[].decode_rate", "tokens of the answer per second of this side's own steps" },
+    { "sides[].drafted", "tokens that were guessed ahead and fed along (--speculate)" },
+    { "sides[].accepted", "of those: chosen then" },
+    { "sides[].acceptance", "share of them; null: nothing was guessed" },
     { "sides[].used", "tokens in the cache" },
     { "sides[].context", "how many fit" },
     { "sides[].mapped_bytes", "weights used in files" },
@@ -505,12 +557,18 @@ const struct qs_verb qs_verb_chat = {
         "where they part is marked; with --follow the second is fed the first one's tokens, and marks below the text "
         "tell how far it disagrees: '.' from a KL divergence of 0.001, ':' 0.01, '*' 0.1, '#' 1, '!' where its "
         "likeliest token is another. The models must have the same vocabulary. Speeds are by each model's own steps.\n\n"
+        "Tokens are guessed ahead and verified together in one pass, from what followed before in the text (--speculate "
+        "ngram, the default for one model), or by a small model with the same vocabulary (--draft). The answer is the "
+        "same, token for token, with any sampler. It pays where reading the weights takes the time: large models, and "
+        "texts that repeat themselves or are predictable; a pass over several tokens costs more arithmetic, so what "
+        "passes take is measured, and where guesses do not pay none are made. --stats tells how many came true.\n\n"
         "A context that is full ends the answer: nothing that was said is ever dropped silently. Results do not "
         "depend on the number of threads, nor on what was in the cache before.",
     .examples = "quantscape chat model.gguf\ttalk, line after line\n"
                 "quantscape chat model.gguf -p 'Why is the sky blue?' --temp 0\tone answer, always the same\n"
                 "quantscape chat model-f16.gguf -t Q2_K --follow -p 'Tell me a story.'\twhat Q2_K would change\n"
                 "quantscape chat a.gguf --compare b.gguf -p 'Hello' --json\tprobabilities of every token\n"
+                "quantscape chat big.gguf --draft small.gguf --stats -p 'Hello'\tthe same answer, sooner\n"
                 "quantscape chat --replay story.json --speed 1\tshow a kept comparison\n",
     .opts = options,
     .keys = keys,

@@ -17,6 +17,7 @@ extern const struct qs_verb qs_verb_quantize;
 extern const struct qs_verb qs_verb_diff;
 extern const struct qs_verb qs_verb_calibrate;
 extern const struct qs_verb qs_verb_eval;
+extern const struct qs_verb qs_verb_bench;
 extern const struct qs_verb qs_verb_chat;
 extern const struct qs_verb qs_verb_imatrix;
 extern const struct qs_verb qs_verb_config;
@@ -40,6 +41,7 @@ const struct qs_verb *const qs_verbs[] = {
     &qs_verb_calibrate,
     &qs_verb_imatrix,
     &qs_verb_eval,
+    &qs_verb_bench,
     &qs_verb_chat,
     &qs_verb_config,
     NULL
@@ -52,8 +54,10 @@ const struct qs_opt qs_common_options[] = {
     { .name = "threads", .letter = 'j', .kind = QS_OPT_NUM, .arg = "N", .min = 1, .max = 1024,
       .help = "compute with N threads instead of one per core" },
     /* gen_docs compares the words with the levels there are (kernels/level.h). */
-    { .name = "level", .kind = QS_OPT_CHOICE, .arg = "NAME", .choices = "ref avx2",
+    { .name = "level", .kind = QS_OPT_CHOICE, .arg = "NAME", .choices = "ref avx2 avxvnni avx512 avx512bf16 neon",
       .help = "use no CPU level above NAME; results are the same" },
+    { .name = "pack", .kind = QS_OPT_SIZE, .arg = "SIZE",
+      .help = "let weights that are laid out anew for speed take SIZE; 0: run from the file (default: half of the free memory)" },
     { .name = "help", .letter = 'h', .help = "show this help" },
     { .name = "version", .letter = 'V', .help = "show the version" },
     { .name = NULL }

@@ -63,6 +63,7 @@ struct chat {
     struct chat_seat seat[CHAT_SEATS];
     struct chat_seat *retired; size_t n_retired, cap_retired; /* freed when nothing runs */
     int at[QS_ANSWER_SIDES];          /* who answers: a seat, or nobody on the right */
+    int draft;                        /* seat of the file that guesses ahead; 0: none */
     bool follow, wanted;              /* wanted: an answer, as soon as those who answer are there */
     bool preparing;                   /* models that were chosen are loaded before anything is said */
     bool asked;                       /* a question is open about what they take */
@@ -93,6 +94,9 @@ struct chat *chat_of(struct qs_app *a);
 /* Everybody who is to answer is there and is what the recipe says: 1; not yet, work is under way or a question open: 0;
  * cannot be: -1, and it was said why. */
 int chat_seats_ready(struct qs_app *a);
+/* The same of one seat; the reason was said, and stays its own. */
+int chat_seat_ready(struct qs_app *a, int seat);
+void chat_seat_leave(struct qs_app *a, int seat); /* a file's: empty again */
 bool chat_seats_poll(struct qs_app *a);          /* takes in what was loaded; true: something changed */
 void chat_seats_sweep(struct qs_app *a);         /* frees what nobody uses any more */
 void chat_seats_document(struct qs_app *a);      /* another document */
@@ -131,6 +135,12 @@ void chat_offer_values(const char *setting, const char *typed, struct qs_candida
 void chat_context_remark(struct qs_app *a, const struct qs_talk_settings *s, struct qs_str *out);
 /* An answer of these takes more memory than there is: QS_ENOMEM, with both in words and what helps. */
 int chat_too_much(struct qs_app *a, struct qs_side *const *side, size_t n, struct qs_err *e);
+
+/* ---- guesses (chat_guess.c) ---- */
+
+void chat_draft(struct qs_app *a, const char *arg); /* who guesses ahead: a file, or none; NULL: it is told */
+int chat_draft_ready(struct qs_app *a);             /* as chat_seats_ready; nobody is asked: 1 */
+void chat_guesses(const struct qs_answer_side *s, struct qs_str *out); /* how many came true; nothing where none were made */
 
 /* ---- rows (chat_rows.c) ---- */
 

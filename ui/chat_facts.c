@@ -39,6 +39,7 @@ static void speeds(const struct qs_answer_side *s, struct qs_str *out)
         qs_str_addf(out, "%s %zu of %zu tokens, %s t/s", state_of(s), s->reused + s->prefilled, s->prompt, prefill);
     else
         qs_str_addf(out, "%s; prefill %s, decode %s t/s", state_of(s), prefill, decode);
+    chat_guesses(s, out);
 }
 
 static void room(const struct qs_answer_side *s, bool full, struct qs_str *out)

@@ -270,7 +270,7 @@ int chat_seat_next(struct qs_app *a, int seat)
     const int from = seat == CHAT_NOBODY ? CHAT_SEATS - 1 : seat;
     for (int k = 1; k <= CHAT_SEATS; k++) {
         const int i = (from + k) % CHAT_SEATS;
-        if (i != c->at[0] && i != seat && (i < CHAT_FILES ? qs_app_doc(a) != NULL : c->seat[i].path != NULL))
+        if (i != c->at[0] && i != seat && (i != c->draft || !i) && (i < CHAT_FILES ? qs_app_doc(a) != NULL : c->seat[i].path != NULL))
             return i;
     }
     return CHAT_NOBODY;
@@ -430,7 +430,7 @@ static int candidate_ready(struct qs_app *a)
     return 1;
 }
 
-static int seat_ready(struct qs_app *a, int seat)
+int chat_seat_ready(struct qs_app *a, int seat)
 {
     struct chat *c = chat_of(a);
     struct chat_seat *s = &c->seat[seat];
@@ -454,21 +454,25 @@ static int seat_ready(struct qs_app *a, int seat)
         return -1;
     }
     start_load(a, seat);
-    return s->load ? 0 : seat_ready(a, seat);
+    return s->load ? 0 : chat_seat_ready(a, seat);
+}
+
+void chat_seat_leave(struct qs_app *a, int seat)
+{
+    struct chat_seat *s = &chat_of(a)->seat[seat];
+    chat_seat_retire(a, seat);
+    qs_free(s->path);
+    s->path = NULL;
+    s->agreed = s->warned = false;
 }
 
 /* Who cannot answer leaves the place; a file leaves its seat too. */
 static int give_up(struct qs_app *a, int side)
 {
     struct chat *c = chat_of(a);
-    struct chat_seat *s = &c->seat[c->at[side]];
     unask(a);
-    if (c->at[side] >= CHAT_FILES) {
-        chat_seat_retire(a, c->at[side]);
-        qs_free(s->path);
-        s->path = NULL;
-        s->agreed = s->warned = false;
-    }
+    if (c->at[side] >= CHAT_FILES)
+        chat_seat_leave(a, c->at[side]);
     c->at[side] = side ? CHAT_NOBODY : CHAT_ORIGINAL;
     if (c->at[0] == c->at[1])
         c->at[1] = CHAT_NOBODY;
@@ -480,7 +484,7 @@ static int right_ready(struct qs_app *a)
 {
     struct chat *c = chat_of(a);
     struct qs_err e = QS_ERR_INIT;
-    const int rc = seat_ready(a, c->at[1]);
+    const int rc = chat_seat_ready(a, c->at[1]);
     if (rc < 1)
         return rc < 0 ? give_up(a, 1) : rc;
     if (qs_sides_comparable(c->seat[c->at[0]].side, c->seat[c->at[1]].side, &e)) {
@@ -493,11 +497,11 @@ static int right_ready(struct qs_app *a)
 int chat_seats_ready(struct qs_app *a)
 {
     struct chat *c = chat_of(a);
-    const int left = seat_ready(a, c->at[0]);
+    const int left = chat_seat_ready(a, c->at[0]);
     if (left < 0)
         return give_up(a, 0);
     if (left < 1 || !chat_two(c))
-        return left;
+        return left < 1 ? left : chat_draft_ready(a);
     /* What both take is known before the candidate is made, and when the headers of a file have been read. */
     const bool document = c->at[0] == CHAT_ORIGINAL && c->at[1] == CHAT_CANDIDATE;
     const int right = document ? 1 : right_ready(a);
@@ -508,7 +512,8 @@ int chat_seats_ready(struct qs_app *a)
         return qs_app_over(a) ? 0 : cancelled(a);
     if (!agreed_to)
         return ask(a) < 0 ? give_up(a, 1) : 0;
-    return document ? right_ready(a) : 1;
+    const int both = document ? right_ready(a) : 1;
+    return both < 1 ? both : chat_draft_ready(a);
 }
 
 void chat_seats_state(struct qs_app *a, char *buf, size_t n)

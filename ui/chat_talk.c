@@ -84,7 +84,8 @@ static void start(struct qs_app *a)
         return;
     }
     chat_job_leaves(a);
-    if (qs_chat_start(c->run, c->talk, side, chat_two(c) ? 2 : 1, chat_two(c) && c->follow, qs_app_wake_fd(a), &e)) {
+    if (qs_chat_draft(c->run, c->draft ? c->seat[c->draft].side : NULL, &e) ||
+        qs_chat_start(c->run, c->talk, side, chat_two(c) ? 2 : 1, chat_two(c) && c->follow, qs_app_wake_fd(a), &e)) {
         qs_app_fail(a, &e);
         return;
     }

@@ -444,6 +444,8 @@ static const struct qs_action actions[] = {
       .help = "who answers beside: a file, candidate, original or none", .refuse = running, .run = beside },
     { .name = "instead", .arg = QS_ARG_FILE,
       .help = "who answers: a file, original or candidate", .refuse = running, .run = instead },
+    { .name = "draft", .arg = QS_ARG_FILE, .arg_optional = true,
+      .help = "who guesses tokens ahead: a small model, or none", .refuse = running, .run = chat_draft },
     { .name = "swap", .keys = "t", .brief = "third", .rank = 8,
       .help = "the next model takes the place beside", .refuse = running, .run = swap },
     { .name = "token-left", .keys = "h Left",

@@ -229,6 +229,11 @@ double qs_answer_decode_rate(const struct qs_answer_side *s)
     return rate(s->decoded, s->decode_seconds);
 }
 
+double qs_answer_acceptance(const struct qs_answer_side *s)
+{
+    return s->drafted ? (double)s->accepted / (double)s->drafted : (double)NAN;
+}
+
 /* ---- divergence ---------------------------------------------------------------------------------------------- */
 
 static const double class_from[QS_DIVERGENCE_CLASSES] = { 0, 0.001, 0.01, 0.1, 1 };

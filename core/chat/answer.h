@@ -72,6 +72,7 @@ struct qs_answer_side {
     size_t text_len, text_cap;
     size_t prompt, reused, prefilled; /* tokens of the prompt; already in the cache; of the rest, done so far */
     size_t decoded;        /* steps that took decode_seconds */
+    size_t drafted, accepted; /* tokens guessed ahead; those of them that came true (speculate.h) */
     double prefill_seconds, decode_seconds; /* this side's own steps alone */
     size_t used, context;  /* tokens in the cache, and how many fit */
     struct qs_answer_memory memory;
@@ -117,6 +118,7 @@ size_t qs_answer_at(const struct qs_answer_side *s, size_t at);
 /* Tokens per second by this side's own step time; NaN: nothing was done. */
 double qs_answer_prefill_rate(const struct qs_answer_side *s);
 double qs_answer_decode_rate(const struct qs_answer_side *s);
+double qs_answer_acceptance(const struct qs_answer_side *s); /* accepted of drafted; NaN: nothing was guessed */
 
 /* Classes of divergence, for marks and colours: 0 below 0.001, 1 below 0.01, 2 below 0.1, 3 below 1, 4; -1: unknown. */
 #define QS_DIVERGENCE_CLASSES 5

@@ -53,7 +53,9 @@ static bool add_side(struct qs_json *list, const struct qs_answer *a, const stru
               qs_json_add_str(o, "stop", qs_answer_stop_name(s->stop)) &&
               qs_json_add_uint(o, "prompt_tokens", s->prompt) &&
               qs_json_add_uint(o, "reused_tokens", s->reused) && qs_json_add_uint(o, "prefilled", s->prefilled) &&
-              qs_json_add_uint(o, "decoded", s->decoded) && qs_json_add_num(o, "prefill_seconds", s->prefill_seconds) &&
+              qs_json_add_uint(o, "decoded", s->decoded) && qs_json_add_uint(o, "drafted", s->drafted) &&
+              qs_json_add_uint(o, "accepted", s->accepted) &&
+              qs_json_add_num(o, "prefill_seconds", s->prefill_seconds) &&
               qs_json_add_num(o, "decode_seconds", s->decode_seconds) && qs_json_add_uint(o, "used", s->used) &&
               qs_json_add_uint(o, "context", s->context) && add_memory(o, "memory", &s->memory);
     struct qs_json *tokens = ok ? qs_json_add_array(o, "tokens") : NULL;
@@ -241,6 +243,12 @@ static int read_numbers(struct qs_answer_side *s, const struct qs_json *o, const
         rc = read_label(o, where, "precision", s->precision, sizeof s->precision, e);
     for (size_t i = 0; !rc && i < sizeof count / sizeof *count; i++)
         rc = read_count(o, where, count[i].key, count[i].to, e);
+    if (!rc && qs_json_get(o, "drafted")) /* files of before do not have it */
+        rc = read_count(o, where, "drafted", &s->drafted, e);
+    if (!rc && qs_json_get(o, "accepted"))
+        rc = read_count(o, where, "accepted", &s->accepted, e);
+    if (!rc && s->accepted > s->drafted)
+        rc = bad(e, where, "accepted", "more than was drafted");
     if (!rc)
         rc = read_num(o, where, "prefill_seconds", HUGE_VAL, &s->prefill_seconds, e);
     if (!rc)

@@ -54,10 +54,15 @@ struct qs_chat {
     struct qs_side *side[QS_ANSWER_SIDES];
     size_t n;
     bool follow;
+    struct qs_side *draft;       /* NULL: none */
     struct qs_answer *tape;      /* what is replayed; NULL: an answer is made */
     double speed;
     double began;                /* qs_now() */
 };
+
+/* How tokens of that side are guessed with these settings. */
+enum qs_talk_speculate qs_chat_speculates(const struct qs_chat *c, const struct qs_talk_settings *t, size_t n_sides,
+                                          size_t k);
 
 qs_job_fn qs_chat_generate, qs_chat_play; /* ctx: the chat */
 

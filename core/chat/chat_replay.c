@@ -87,6 +87,8 @@ static int show(struct play *p, size_t k, size_t i, struct qs_err *e)
     s->prefill_seconds = from->prefill_seconds;
     s->decoded = (size_t)((double)from->decoded * share);
     s->decode_seconds = from->decode_seconds * share;
+    s->drafted = (size_t)((double)from->drafted * share);
+    s->accepted = (size_t)((double)from->accepted * share);
     s->used = from->prompt + i < from->used ? from->prompt + i : from->used;
     a->seconds = t.seconds;
     qs_chat_unlock(p->c);
@@ -108,6 +110,8 @@ static void end(struct play *p)
         s->decoded = t->decoded;
         s->decode_seconds = t->decode_seconds;
         s->used = t->used;
+        s->drafted = t->drafted;
+        s->accepted = t->accepted;
     }
     a->seconds = tape->seconds;
     snprintf(a->message, sizeof a->message, "%s", tape->message);

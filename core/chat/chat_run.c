@@ -87,6 +87,40 @@ static int launch(struct qs_chat *c, const char *title, qs_job_fn *fn, int wake_
     return QS_OK;
 }
 
+int qs_chat_draft(struct qs_chat *c, struct qs_side *draft, struct qs_err *e)
+{
+    if (qs_chat_running(c))
+        return qs_fail(e, QS_EBUSY, "an answer is being written: stop it first");
+    c->draft = draft;
+    return QS_OK;
+}
+
+enum qs_talk_speculate qs_chat_speculates(const struct qs_chat *c, const struct qs_talk_settings *t, size_t n_sides,
+                                          size_t k)
+{
+    switch (t->speculate) {
+    case QS_SPECULATE_AUTO:
+        return n_sides > 1 ? QS_SPECULATE_OFF : c->draft ? QS_SPECULATE_DRAFT : QS_SPECULATE_NGRAM;
+    case QS_SPECULATE_DRAFT:
+        return k == 0 ? QS_SPECULATE_DRAFT : QS_SPECULATE_OFF; /* its one session goes one way */
+    default:
+        return t->speculate;
+    }
+}
+
+static int check_draft(const struct qs_chat *c, const struct qs_talk_settings *t, struct qs_side *const *side, size_t n,
+                       struct qs_err *e)
+{
+    if (qs_chat_speculates(c, t, n, 0) != QS_SPECULATE_DRAFT)
+        return QS_OK;
+    if (!c->draft)
+        return qs_fail(e, QS_EINVAL, "speculate is 'draft', and there is no draft model: name one, or take 'ngram'");
+    for (size_t i = 0; i < n; i++)
+        if (c->draft == side[i])
+            return qs_fail(e, QS_EINVAL, "a side cannot guess for itself: it has one cache. Open the model twice");
+    return qs_side_can_draft(c->draft, side[0], e);
+}
+
 static int check_start(struct qs_chat *c, const struct qs_talk *t, struct qs_side *const *side, size_t n, bool follow,
                        struct qs_err *e)
 {
@@ -98,6 +132,9 @@ static int check_start(struct qs_chat *c, const struct qs_talk *t, struct qs_sid
         return qs_fail(e, QS_EINVAL, "there is no message that waits for an answer");
     if (n == 2 && side[0] == side[1])
         return qs_fail(e, QS_EINVAL, "a side cannot be compared with itself: it has one cache. Open the model twice");
+    const int rc = check_draft(c, &t->settings, side, n, e);
+    if (rc)
+        return rc;
     if (n == 2 && qs_side_engine(side[0]) == qs_side_engine(side[1]))
         return QS_OK;
     return n == 2 ? qs_sides_comparable(side[0], side[1], e) : QS_OK;

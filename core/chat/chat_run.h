@@ -90,6 +90,12 @@ int qs_chat_start(struct qs_chat *c, const struct qs_talk *t, struct qs_side *co
 /* Shows a kept answer instead, at `speed` times its own pace (0: at once); `a` is copied. */
 int qs_chat_replay(struct qs_chat *c, const struct qs_answer *a, double speed, int wake_fd, struct qs_err *e);
 
+/* A small model that guesses ahead for side 0 of the answers to come (settings.speculate), and outlives them; NULL:
+ * none. QS_EBUSY: an answer runs. Its vocabulary is compared when an answer starts: QS_EINVAL names the first difference. */
+int qs_chat_draft(struct qs_chat *c, struct qs_side *draft, struct qs_err *e);
+/* QS_EINVAL: it cannot guess for that model, and why. */
+int qs_side_can_draft(const struct qs_side *draft, const struct qs_side *side, struct qs_err *e);
+
 void qs_chat_stop(struct qs_chat *c);          /* at the next token; returns at once; any thread */
 void qs_chat_pause(struct qs_chat *c, bool paused);
 bool qs_chat_running(struct qs_chat *c);

@@ -10,47 +10,12 @@
 
 #include "base/mem.h"
 #include "base/unicode.h"
-#include "core/chat/chat_internal.h"
+#include "core/chat/chat_steps.h"
 #include "core/eval/kld.h"
-
-#define PREFILL_FIRST 32      /* tokens of the first piece of a prefill */
-#define PREFILL_SECONDS 0.25  /* pieces grow while they take less than half of this: a stop is never far */
-
-struct lane {                 /* one side at work */
-    struct qs_side *side;
-    struct qs_tokens prompt;
-    struct qs_sampler *sampler;
-    struct qs_detok detok;
-    float *logits;            /* of the next token: n_vocab of the engine */
-    double lse;
-    int32_t stop;             /* one more token that ends an answer, or QS_NO_TOKEN */
-    bool done;
-    size_t n;                 /* tokens of the answer so far */
-    int32_t next;             /* chosen, not fed yet */
-};
-
-struct run {
-    struct qs_chat *c;
-    struct qs_job *job;
-    struct lane lane[QS_ANSWER_SIDES];
-    size_t n_vocab;           /* tokens that count, in all sides */
-    bool together;            /* all sides have seen the same tokens so far */
-    struct qs_err bad;        /* the first side that failed by itself (NaN) */
-};
 
 /* ---- getting ready ------------------------------------------------------------------------------------------- */
 
-static size_t common_prefix(const struct qs_session *s, const struct qs_tokens *t)
-{
-    const size_t have = qs_session_length(s), n = have < t->n ? have : t->n;
-    const int32_t *old = qs_session_tokens(s);
-    size_t i = 0;
-    while (i < n && old[i] == t->id[i])
-        i++;
-    return i;
-}
-
-static int too_long(const struct lane *l, const struct qs_talk *talk, size_t n_ctx, struct qs_err *e)
+static int too_long(const struct qs_chat_lane *l, const struct qs_talk *talk, size_t n_ctx, struct qs_err *e)
 {
     const size_t trained = qs_engine_config(l->side->engine)->n_ctx_train, n = l->prompt.n;
     const bool longer = n_ctx < trained && n < trained, earlier = talk->n > 1;
@@ -74,9 +39,9 @@ static int copy_tokens(const struct qs_tokens *from, struct qs_tokens *to, struc
 }
 
 /* Who follows is given the very tokens of side 0, prompt and all. */
-static int prepare_lane(struct run *r, size_t k, size_t n_ctx, struct qs_err *e)
+static int prepare_lane(struct qs_chat_steps *r, size_t k, size_t n_ctx, struct qs_err *e)
 {
-    struct lane *l = &r->lane[k];
+    struct qs_chat_lane *l = &r->lane[k];
     struct qs_chat *c = r->c;
     bool no_template = false;
     struct qs_sampler_settings sampler = c->talk->settings.sampler;
@@ -103,7 +68,7 @@ static int prepare_lane(struct run *r, size_t k, size_t n_ctx, struct qs_err *e)
     return rc;
 }
 
-static void publish_ready(struct run *r, const struct qs_chat_need *need)
+static void publish_ready(struct qs_chat_steps *r, const struct qs_chat_need *need)
 {
     struct qs_answer *a = qs_chat_lock(r->c);
     a->state = QS_ANSWER_PREFILL;
@@ -121,7 +86,7 @@ static void publish_ready(struct run *r, const struct qs_chat_need *need)
     qs_chat_unlock(r->c);
 }
 
-static int prepare(struct run *r, struct qs_err *e)
+static int prepare(struct qs_chat_steps *r, struct qs_err *e)
 {
     struct qs_chat *c = r->c;
     struct qs_chat_need need = { 0 };
@@ -148,84 +113,11 @@ static int prepare(struct run *r, struct qs_err *e)
     return QS_OK;
 }
 
-/* ---- feeding ------------------------------------------------------------------------------------------------- */
-
-/* Feeds n tokens, the last one's logits kept, and counts the time for this side. */
-static int feed(struct run *r, size_t k, const int32_t *token, size_t n, bool prefill, bool logits, struct qs_err *e)
-{
-    struct lane *l = &r->lane[k];
-    const double from = qs_now();
-    const int rc = qs_session_feed(l->side->session, token, n, logits ? n - 1 : n, logits ? l->logits : NULL, e);
-    const double took = qs_now() - from;
-    if (rc) {
-        qs_err_prefix(e, "%s", l->side->label);
-        return rc;
-    }
-    struct qs_answer_side *s = &qs_chat_lock(r->c)->side[k];
-    if (prefill) {
-        s->prefilled += n;
-        s->prefill_seconds += took;
-    } else {
-        s->decoded += n;
-        s->decode_seconds += took;
-    }
-    s->used = qs_session_length(l->side->session);
-    qs_chat_unlock(r->c);
-    return QS_OK;
-}
-
-static int prefill_lane(struct run *r, size_t k, struct qs_err *e)
-{
-    struct lane *l = &r->lane[k];
-    struct qs_session *session = l->side->session;
-    size_t at = common_prefix(session, &l->prompt), piece = PREFILL_FIRST;
-    const size_t batch = qs_engine_batch(l->side->engine);
-    at = at < l->prompt.n ? at : l->prompt.n - 1; /* the last token's logits are needed */
-    qs_session_keep(session, at);
-    struct qs_answer_side *s = &qs_chat_lock(r->c)->side[k];
-    s->state = QS_ANSWER_PREFILL;
-    s->reused = s->used = at;
-    qs_chat_unlock(r->c);
-    qs_job_item(r->job, "%s", l->side->label);
-    qs_job_skip(r->job, at);
-    int rc = qs_job_step(r->job, 0, e);
-    while (!rc && at < l->prompt.n) {
-        const size_t left = l->prompt.n - at, n = left < piece ? left : piece;
-        const double from = qs_now();
-        rc = feed(r, k, l->prompt.id + at, n, true, n == left, e);
-        at += n;
-        if (qs_now() - from < PREFILL_SECONDS / 2 && piece < batch)
-            piece = 2 * piece < batch ? 2 * piece : batch;
-        if (!rc)
-            rc = qs_job_step(r->job, n, e);
-    }
-    return rc;
-}
-
-static int prefill(struct run *r, struct qs_err *e)
-{
-    uint64_t total = 0;
-    int rc = QS_OK;
-    for (size_t k = 0; k < r->c->n; k++)
-        total += r->lane[k].prompt.n;
-    qs_job_phase(r->job, "prefill", "tokens", total);
-    for (size_t k = 0; !rc && k < r->c->n; k++)
-        rc = prefill_lane(r, k, e);
-    if (rc)
-        return rc;
-    struct qs_answer *a = qs_chat_lock(r->c);
-    a->state = QS_ANSWER_DECODING;
-    for (size_t k = 0; k < r->c->n; k++)
-        a->side[k].state = QS_ANSWER_DECODING;
-    qs_chat_unlock(r->c);
-    return QS_OK;
-}
-
 /* ---- one token ----------------------------------------------------------------------------------------------- */
 
-static void end_lane(struct run *r, size_t k, enum qs_answer_stop why)
+static void end_lane(struct qs_chat_steps *r, size_t k, enum qs_answer_stop why)
 {
-    struct lane *l = &r->lane[k];
+    struct qs_chat_lane *l = &r->lane[k];
     struct qs_str rest = QS_STR_INIT;
     l->done = true;
     qs_detok_end(&l->detok, &rest);
@@ -240,9 +132,9 @@ static void end_lane(struct run *r, size_t k, enum qs_answer_stop why)
 }
 
 /* Logits that no sampler can use end this side; false then. */
-static bool check_logits(struct run *r, size_t k)
+static bool check_logits(struct qs_chat_steps *r, size_t k)
 {
-    struct lane *l = &r->lane[k];
+    struct qs_chat_lane *l = &r->lane[k];
     l->lse = qs_logsumexp(l->logits, r->n_vocab);
     if (isfinite(l->lse))
         return true;
@@ -252,7 +144,7 @@ static bool check_logits(struct run *r, size_t k)
     struct qs_err why = QS_ERR_INIT;
     qs_fail(&why, QS_EFORMAT, "%s computes %s after %zu tokens (the logit of token %zu): its weights are damaged, or "
             "too large for a type that they were given", l->side->label, isnan(l->logits[i]) ? "NaN" : "infinities",
-            qs_session_length(l->side->session), i);
+            qs_speculate_length(l->ahead), i);
     if (!r->bad.code)
         r->bad = why;
     end_lane(r, k, QS_STOP_NAN);
@@ -288,7 +180,7 @@ static int add_piece(struct qs_answer *a, const struct qs_vocab *v, int32_t id, 
 }
 
 /* What side 1 thinks of a place that both came to by the same tokens; nothing is known of others. */
-static void compare(const struct run *r, size_t k, struct qs_answer_token *t)
+static void compare(const struct qs_chat_steps *r, size_t k, struct qs_answer_token *t)
 {
     struct qs_kld_row row;
     t->kld = (double)NAN;
@@ -300,9 +192,9 @@ static void compare(const struct run *r, size_t k, struct qs_answer_token *t)
 }
 
 /* Everything there is to say of token `id` at this place, by side k. */
-static int record(struct run *r, size_t k, int32_t id, bool ends, struct qs_err *e)
+static int record(struct qs_chat_steps *r, size_t k, int32_t id, bool ends, struct qs_err *e)
 {
-    struct lane *l = &r->lane[k];
+    struct qs_chat_lane *l = &r->lane[k];
     const struct qs_vocab *v = qs_side_vocab(l->side);
     struct qs_token_chance best[QS_ANSWER_BEST];
     struct qs_answer_token t = { .token = id, .p = exp((double)l->logits[id] - l->lse) };
@@ -339,34 +231,34 @@ static int record(struct run *r, size_t k, int32_t id, bool ends, struct qs_err 
     return rc;
 }
 
-static bool ends(const struct lane *l, int32_t id)
+static bool ends(const struct qs_chat_lane *l, int32_t id)
 {
     return qs_vocab_is_eog(qs_side_vocab(l->side), id) || id == l->stop;
 }
 
-static int choose(struct run *r, size_t k, int32_t *id, struct qs_err *e)
+static int choose(struct qs_chat_steps *r, size_t k, int32_t *id, struct qs_err *e)
 {
-    struct lane *l = &r->lane[k];
-    struct qs_session *s = l->side->session;
-    *id = qs_sampler_pick(l->sampler, l->logits, r->n_vocab, qs_session_tokens(s), qs_session_length(s), e);
+    struct qs_chat_lane *l = &r->lane[k];
+    *id = qs_sampler_pick(l->sampler, l->logits, r->n_vocab, qs_session_tokens(l->side->session),
+                          qs_speculate_length(l->ahead), e);
     return *id >= 0 ? QS_OK : e ? (int)e->code : QS_EFORMAT;
 }
 
 /* Why this side ends after the token it has just been given; QS_STOP_NONE: it goes on. */
-static enum qs_answer_stop reason(const struct run *r, const struct lane *l)
+static enum qs_answer_stop reason(const struct qs_chat_steps *r, const struct qs_chat_lane *l)
 {
     const size_t limit = r->c->talk->settings.max_tokens;
     if (ends(l, l->next))
         return QS_STOP_END;
     if (limit && l->n >= limit)
         return QS_STOP_LIMIT;
-    return qs_session_length(l->side->session) >= qs_session_context(l->side->session) ? QS_STOP_CONTEXT : QS_STOP_NONE;
+    return qs_speculate_length(l->ahead) >= qs_session_context(l->side->session) ? QS_STOP_CONTEXT : QS_STOP_NONE;
 }
 
 /* Of two that write for themselves: whose. */
-static void say_context_full(struct run *r, size_t k)
+static void say_context_full(struct qs_chat_steps *r, size_t k)
 {
-    const struct lane *l = &r->lane[k];
+    const struct qs_chat_lane *l = &r->lane[k];
     struct qs_answer *a = qs_chat_lock(r->c);
     const bool one_of_two = r->c->n == 2 && !r->c->follow;
     const char *whose = a->side[!k].stop == QS_STOP_CONTEXT ? "both models" : l->side->label;
@@ -376,9 +268,9 @@ static void say_context_full(struct run *r, size_t k)
     qs_chat_unlock(r->c);
 }
 
-static void end_where_due(struct run *r, size_t k)
+static void end_where_due(struct qs_chat_steps *r, size_t k)
 {
-    const struct lane *l = &r->lane[k];
+    const struct qs_chat_lane *l = &r->lane[k];
     const enum qs_answer_stop why = reason(r, l);
     if (why == QS_STOP_NONE)
         return;
@@ -388,12 +280,12 @@ static void end_where_due(struct run *r, size_t k)
 }
 
 /* Free: each chooses by itself. */
-static int step_free(struct run *r, struct qs_err *e)
+static int step_free(struct qs_chat_steps *r, struct qs_err *e)
 {
     const bool both = r->c->n == 2 && !r->lane[0].done && !r->lane[1].done;
     int rc = QS_OK;
     for (size_t k = 0; !rc && k < r->c->n; k++) {
-        struct lane *l = &r->lane[k];
+        struct qs_chat_lane *l = &r->lane[k];
         int32_t id = QS_NO_TOKEN;
         if (l->done)
             continue;
@@ -413,9 +305,9 @@ static int step_free(struct run *r, struct qs_err *e)
 }
 
 /* Follow: side 0 chooses for both. Side 1 drops out alone when it computes NaN. */
-static int step_follow(struct run *r, struct qs_err *e)
+static int step_follow(struct qs_chat_steps *r, struct qs_err *e)
 {
-    struct lane *l = r->lane;
+    struct qs_chat_lane *l = r->lane;
     int32_t id = QS_NO_TOKEN;
     if (!check_logits(r, 0)) {
         if (!l[1].done)
@@ -436,7 +328,7 @@ static int step_follow(struct run *r, struct qs_err *e)
     return rc;
 }
 
-static int decode(struct run *r, struct qs_err *e)
+static int decode(struct qs_chat_steps *r, struct qs_err *e)
 {
     const size_t limit = r->c->talk->settings.max_tokens;
     int rc = QS_OK;
@@ -445,7 +337,7 @@ static int decode(struct run *r, struct qs_err *e)
         rc = r->c->follow ? step_follow(r, e) : step_free(r, e);
         for (size_t k = 0; !rc && k < r->c->n; k++)
             if (!r->lane[k].done)
-                rc = feed(r, k, &r->lane[k].next, 1, false, true, e);
+                rc = qs_chat_feed(r, k, e);
         if (!rc)
             rc = qs_job_step(r->job, 1, e);
     }
@@ -456,12 +348,12 @@ static int decode(struct run *r, struct qs_err *e)
 
 int qs_chat_generate(struct qs_job *job, void *ctx, struct qs_err *e)
 {
-    struct run r = { .c = ctx, .job = job };
+    struct qs_chat_steps r = { .c = ctx, .job = job };
     for (size_t k = 0; k < QS_ANSWER_SIDES; k++)
         r.lane[k].next = r.lane[k].stop = QS_NO_TOKEN;
     int rc = prepare(&r, e);
     if (!rc)
-        rc = prefill(&r, e);
+        rc = qs_chat_prefill(&r, e);
     if (!rc)
         rc = decode(&r, e);
     for (size_t k = 0; rc && k < r.c->n; k++) /* what was held back of a character belongs to what was written */
@@ -474,6 +366,7 @@ int qs_chat_generate(struct qs_job *job, void *ctx, struct qs_err *e)
     for (size_t k = 0; k < QS_ANSWER_SIDES; k++) {
         qs_tokens_free(&r.lane[k].prompt);
         qs_sampler_free(r.lane[k].sampler);
+        qs_speculate_free(r.lane[k].ahead);
         qs_free(r.lane[k].logits);
     }
     if (!rc && r.bad.code) {

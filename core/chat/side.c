@@ -195,6 +195,17 @@ int qs_sides_comparable(const struct qs_side *a, const struct qs_side *b, struct
     return rc;
 }
 
+int qs_side_can_draft(const struct qs_side *draft, const struct qs_side *side, struct qs_err *e)
+{
+    struct qs_str where = QS_STR_INIT;
+    int rc = QS_OK;
+    if (draft->source != side->source && !qs_vocab_same(side->source->vocab, draft->source->vocab, &where))
+        rc = qs_fail(e, QS_EINVAL, "%s cannot guess the tokens of %s: their vocabularies differ (%s). Take a small "
+                     "model of the same family", draft->label, side->label, where.data);
+    qs_str_free(&where);
+    return rc;
+}
+
 /* ---- sessions ------------------------------------------------------------------------------------------------ */
 
 static size_t context_of(size_t trained, const struct qs_talk_settings *t)
@@ -245,6 +256,7 @@ static void add_weights(const struct qs_side *s, struct qs_answer_memory *m)
         else if (w)
             m->heap += w->bytes;
     }
+    m->heap += qs_engine_packed(s->engine);
 }
 
 /* Weights that are the same bytes in both: possible where both are of one model. */

@@ -31,12 +31,19 @@ struct qs_talk_message {
     char *other;                        /* the second side's own answer; NULL: the same */
 };
 
+/* Several tokens per pass, the same answer (speculate.h). */
+enum qs_talk_speculate {
+    QS_SPECULATE_AUTO,  /* by a draft model where there is one, else by the text; off where two models are compared */
+    QS_SPECULATE_OFF, QS_SPECULATE_NGRAM, QS_SPECULATE_DRAFT
+};
+
 struct qs_talk_settings {
     struct qs_sampler_settings sampler;
     size_t max_tokens;                  /* of an answer; 0: until the context is full */
     size_t n_ctx;                       /* tokens; 0: the model's own, at most 4096 */
     int type_k, type_v;                 /* of the cache: QS_F32, QS_F16, QS_Q8_0, QS_Q4_0 */
     bool rotate;                        /* rotate keys and values before they are stored */
+    enum qs_talk_speculate speculate;
     char form[QS_TALK_TEMPLATE_NAME];   /* "": the model's own template; "none": raw text, no template at all; "file":
                                          * that of qs_talk_set_template; else a built-in form (core/text/chat.h) */
 };

@@ -15,7 +15,7 @@
 
 #define COUNT_MAX (1ul << 30) /* tokens: more than any model's context */
 
-enum { MAX_TOKENS, CONTEXT, CACHE_K, CACHE_V, ROTATE, TEMPLATE, OWN };
+enum { MAX_TOKENS, CONTEXT, CACHE_K, CACHE_V, ROTATE, SPECULATE, TEMPLATE, OWN };
 
 static const struct qs_talk_setting own[OWN] = {
     [MAX_TOKENS] = { "max-tokens", "max_tokens", "tokens of an answer; 0: until the context is full" },
@@ -23,6 +23,7 @@ static const struct qs_talk_setting own[OWN] = {
     [CACHE_K] = { "cache-type-k", "cache_type_k", "keys in the cache: F32, F16, Q8_0, Q4_0" },
     [CACHE_V] = { "cache-type-v", "cache_type_v", "values in the cache: F32, F16, Q8_0, Q4_0" },
     [ROTATE] = { "rotate-cache", "rotate_cache", "rotate keys and values before they are stored: on, off" },
+    [SPECULATE] = { "speculate", "speculate", "guess tokens ahead, same answer: auto, off, ngram, draft" },
     [TEMPLATE] = { "template", "template", "model: the model's own; none: raw text; or a built-in form" },
 };
 
@@ -93,6 +94,21 @@ static int set_bool(const char *name, const char *value, bool *out, struct qs_er
     return qs_fail(e, QS_EINVAL, "%s is on or off, not '%.40s'", name, value);
 }
 
+static const char *const speculate[] = {
+    [QS_SPECULATE_AUTO] = "auto", [QS_SPECULATE_OFF] = "off", [QS_SPECULATE_NGRAM] = "ngram",
+    [QS_SPECULATE_DRAFT] = "draft",
+};
+
+static int set_speculate(const char *name, const char *value, enum qs_talk_speculate *out, struct qs_err *e)
+{
+    for (size_t i = 0; i < sizeof speculate / sizeof *speculate; i++)
+        if (strcasecmp(value, speculate[i]) == 0) {
+            *out = (enum qs_talk_speculate)i;
+            return QS_OK;
+        }
+    return qs_fail(e, QS_EINVAL, "%s is auto, off, ngram or draft, not '%.40s'", name, value);
+}
+
 static int set_form(struct qs_talk *t, const char *value, struct qs_err *e)
 {
     const char *form = strcmp(value, QS_TALK_FORM_MODEL) == 0 ? "" : value;
@@ -127,6 +143,7 @@ static int set_own(struct qs_talk *t, size_t row, const char *value, struct qs_e
     case CACHE_K:    return set_type(name, value, &s->type_k, e);
     case CACHE_V:    return set_type(name, value, &s->type_v, e);
     case ROTATE:     return set_bool(name, value, &s->rotate, e);
+    case SPECULATE:  return set_speculate(name, value, &s->speculate, e);
     default:         return set_form(t, value, e);
     }
 }
@@ -167,6 +184,7 @@ void qs_talk_show(const struct qs_talk *t, const char *name, struct qs_str *out)
     case CACHE_K:    qs_str_add(out, qs_type_name(s->type_k)); break;
     case CACHE_V:    qs_str_add(out, qs_type_name(s->type_v)); break;
     case ROTATE:     qs_str_add(out, s->rotate ? "on" : "off"); break;
+    case SPECULATE:  qs_str_add(out, speculate[s->speculate]); break;
     case TEMPLATE:   qs_str_add(out, *s->form ? s->form : QS_TALK_FORM_MODEL); break;
     default: break;
     }

@@ -5,6 +5,7 @@
  * is forward.c, timelines are session.c.
  */
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -115,12 +116,17 @@ static int pack(struct qs_engine *x, struct qs_weight *w, struct qs_err *e)
     return rc;
 }
 
+static _Atomic uint64_t pack_limit;
+
+void qs_engine_pack_limit(uint64_t bytes) { atomic_store(&pack_limit, bytes); }
+
 /* Memory for panels is no condition: without it products go by rows. */
 static void pack_all(struct qs_engine *x, const int *slot)
 {
-    if (x->args.precision != QS_FAST || x->args.pack == QS_PACK_NONE)
+    const uint64_t most = x->args.pack ? x->args.pack : atomic_load(&pack_limit);
+    if (x->args.precision != QS_FAST || most == QS_PACK_NONE)
         return;
-    x->pack_left = x->args.pack ? x->args.pack : qs_machine_memory().available / 2;
+    x->pack_left = most ? most : qs_machine_memory().available / 2;
     for (size_t i = 0; i < x->model->n_tensors; i++)
         if (slot[i] >= 0 && multiplied(x, slot[i]) && pack(x, x->of[i]->weight, NULL) != QS_OK)
             break;

@@ -32,8 +32,8 @@ struct qs_engine_args {
     enum qs_precision precision;
     enum qs_prio prio;
     size_t batch;                  /* tokens that go through the blocks together; 0: 512 */
-    uint64_t pack;                 /* fast precision: bytes that panels of the weights may take (kernels/panel.h); 0: half of what
-                                    * the machine has free; QS_PACK_NONE: none, work from the stored bytes */
+    uint64_t pack;                 /* fast precision: bytes that panels of the weights may take (kernels/panel.h); 0: what
+                                    * qs_engine_pack_limit said; QS_PACK_NONE: none, work from the stored bytes */
 };
 #define QS_PACK_NONE UINT64_MAX
 
@@ -61,6 +61,8 @@ int qs_engine_set(struct qs_engine *x, size_t tensor, struct qs_weight *w, struc
 const struct qs_weight *qs_engine_weight(const struct qs_engine *x, size_t tensor);
 uint64_t qs_engine_generation(const struct qs_engine *x); /* grows with every qs_engine_set */
 
+/* For engines that are made with pack 0 from now on; 0, as at the start: half of what the machine has free just then. */
+void qs_engine_pack_limit(uint64_t bytes);
 uint64_t qs_engine_packed(const struct qs_engine *x); /* private bytes of panels that the weights in use have */
 
 /* Bytes of stored weights a token passes through (experts: those used), for speeds as a share of bandwidth. */
@@ -96,6 +98,10 @@ void qs_session_keep(struct qs_session *s, size_t n);
  * call; NULL with from == n: none. Token ids are checked (QS_EINVAL). After a failure the session holds the tokens it
  * held before. QS_EIO: a file, or a scratch file under a weight, was cut short meanwhile. */
 int qs_session_feed(struct qs_session *s, const int32_t *token, size_t n, size_t from, float *logits, struct qs_err *e);
+
+/* For measuring speed alone: appends n tokens (id 0) that are not computed, with made-up keys and values. What is fed
+ * behind them takes as long as behind real ones and means nothing. Refuses as qs_session_feed. */
+int qs_session_fill(struct qs_session *s, size_t n, struct qs_err *e);
 
 /* ---- looking inside ---- */
 

@@ -8,28 +8,10 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "core/model/forward.h"
+#include "core/model/session_internal.h"
 
 #define CONTEXT_DEFAULT_MAX 4096
 #define HEAD_ROWS 32 /* logits computed together */
-
-struct qs_session {
-    struct qs_engine *x;
-    struct qs_session_args args;
-    struct qs_forward_buffers b;
-    struct qs_cache *kc, *vc;       /* n_layer each */
-    size_t rotate_k, rotate_v;
-    int32_t *token;                 /* n_ctx */
-    size_t length;
-    float *angles;                  /* host: batch * n_rot */
-    const float *factor[2];         /* RoPE factors of the two sets, NULL: none */
-    float *hidden;                  /* host: batch * n_embd, for the watcher; made when somebody looks */
-    qs_hidden_fn *watch;
-    void *watch_ctx;
-    struct qs_tap_point *tap;
-    size_t n_taps;
-    uint64_t bytes;
-};
 
 /* ---- sizes ---- */
 

@@ -60,6 +60,9 @@ static void add_sides(struct qs_report *r, const struct qs_answer *a, bool data)
         { .key = "tokens", .title = "answer", .unit = QS_UNIT_COUNT },
         { .key = "prefill_rate", .title = "prefill tokens/s" },
         { .key = "decode_rate", .title = "decode tokens/s" },
+        { .key = "drafted", .title = "guessed", .unit = QS_UNIT_COUNT, .optional = true },
+        { .key = "accepted", .title = "came true", .unit = QS_UNIT_COUNT, .optional = true },
+        { .key = "acceptance", .title = "guesses right", .unit = QS_UNIT_PERCENT },
         { .key = "used", .title = "context used", .unit = QS_UNIT_COUNT },
         { .key = "context", .title = "of", .unit = QS_UNIT_COUNT },
         { .key = "mapped_bytes", .title = "weights in files", .unit = QS_UNIT_BYTES, .optional = true },
@@ -80,13 +83,16 @@ static void add_sides(struct qs_report *r, const struct qs_answer *a, bool data)
         qs_cell_int(t, 5, (int64_t)s->n);
         qs_cell_num(t, 6, qs_answer_prefill_rate(s));
         qs_cell_num(t, 7, qs_answer_decode_rate(s));
-        qs_cell_int(t, 8, (int64_t)s->used);
-        qs_cell_int(t, 9, (int64_t)s->context);
-        qs_cell_int(t, 10, (int64_t)s->memory.mapped);
-        qs_cell_int(t, 11, (int64_t)s->memory.heap);
-        qs_cell_int(t, 12, (int64_t)s->memory.cache);
+        qs_cell_int(t, 8, (int64_t)s->drafted);
+        qs_cell_int(t, 9, (int64_t)s->accepted);
+        qs_cell_num(t, 10, qs_answer_acceptance(s));
+        qs_cell_int(t, 11, (int64_t)s->used);
+        qs_cell_int(t, 12, (int64_t)s->context);
+        qs_cell_int(t, 13, (int64_t)s->memory.mapped);
+        qs_cell_int(t, 14, (int64_t)s->memory.heap);
+        qs_cell_int(t, 15, (int64_t)s->memory.cache);
         if (data)
-            qs_cell_str(t, 13, s->text);
+            qs_cell_str(t, 16, s->text);
     }
 }
 

@@ -156,6 +156,7 @@ size_t qs_act_bytes(enum qs_act a, size_t cols)
     switch (a) {
     case QS_ACT_Q8: return cols + 3 * sizeof(float) * qs_act_pad8(cols / 32);
     case QS_ACT_Q8K: return cols + cols / 16 * sizeof(int16_t) + sizeof(float) * qs_act_pad8(cols / 256);
+    case QS_ACT_BF16: return qs_bf16_padded(cols) * sizeof(uint16_t);
     default: return cols * sizeof(float);
     }
 }

@@ -29,12 +29,13 @@ static inline void qs_ref_tiles(const struct qs_dot *j, qs_ref_tile_fn *fn, cons
 /* Magnitudes below count as zero when activations are quantized. */
 #define QS_ACT_TINY 0x1p-100f
 
-qs_dot_fn qs_ref_dot_f32, qs_ref_dot_f16, qs_ref_dot_bf16;
+qs_dot_fn qs_ref_dot_f32, qs_ref_dot_f16, qs_ref_dot_bf16, qs_ref_dot_bf16_bf16;
 qs_dot_fn qs_ref_dot_q4_0, qs_ref_dot_q4_1, qs_ref_dot_q5_0, qs_ref_dot_q5_1, qs_ref_dot_q8_0, qs_ref_dot_iq4_nl;
 qs_dot_fn qs_ref_dot_mxfp4;
 qs_dot_fn qs_ref_dot_q2_k, qs_ref_dot_q3_k, qs_ref_dot_q4_k, qs_ref_dot_q5_k, qs_ref_dot_q6_k, qs_ref_dot_iq4_xs;
 
 void qs_ref_quantize_q8(const float *x, size_t cols, void *row);
 void qs_ref_quantize_q8k(const float *x, size_t cols, void *row);
+void qs_ref_quantize_bf16(const float *x, size_t cols, void *row);
 
 #endif

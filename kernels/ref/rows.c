@@ -121,40 +121,6 @@ void qs_ref_softcap(float *x, size_t n, float cap, float scale)
         x[k] = cap != 0 ? cap * qs_tanh(x[k] * scale / cap) : x[k] * scale;
 }
 
-void qs_ref_softmax_tile(float *s, size_t n, float *max, float *sum)
-{
-    float most = -INFINITY, part[8] = { 0 };
-    for (size_t k = 0; k < n; k++)
-        most = s[k] > most ? s[k] : most;
-    most += 0.0f; /* one zero of the two */
-    for (size_t k = 0; k < n; k++) {
-        s[k] = qs_exp(s[k] - most);
-        part[k % 8] += s[k];
-    }
-    *max = most;
-    *sum = qs_sum8(part);
-}
-
-void qs_ref_mix(const float *p, size_t keys, const float *v, size_t stride, size_t n, float *y)
-{
-    for (size_t i = 0; i < n; i++) {
-        float s = 0;
-        for (size_t k = 0; k < keys; k++)
-            s = fmaf(p[k], v[k * stride + i], s);
-        y[i] = s;
-    }
-}
-
-void qs_ref_mix_f16(const float *p, size_t keys, const uint16_t *v, size_t stride, size_t n, float *y)
-{
-    for (size_t i = 0; i < n; i++) {
-        float s = 0;
-        for (size_t k = 0; k < keys; k++)
-            s = fmaf(p[k], qs_f16_to_f32(v[k * stride + i]), s);
-        y[i] = s;
-    }
-}
-
 void qs_ref_merge(float *x, float a, const float *y, float b, size_t n)
 {
     for (size_t k = 0; k < n; k++)
@@ -171,7 +137,8 @@ static void gram(const float *x, size_t stride, size_t rows, size_t i, size_t co
 void qs_ref_rows(struct qs_row_ops *ops)
 {
     *ops = (struct qs_row_ops){
-        .quantize = { [QS_ACT_Q8] = qs_ref_quantize_q8, [QS_ACT_Q8K] = qs_ref_quantize_q8k },
+        .quantize = { [QS_ACT_Q8] = qs_ref_quantize_q8, [QS_ACT_Q8K] = qs_ref_quantize_q8k,
+                      [QS_ACT_BF16] = qs_ref_quantize_bf16 },
         .norm_rms = norm_rms,
         .norm_layer = qs_ref_norm_layer,
         .rope_norm = qs_ref_rope_norm,
@@ -180,10 +147,8 @@ void qs_ref_rows(struct qs_row_ops *ops)
         .glu = { qs_ref_glu_silu, qs_ref_glu_gelu, qs_ref_glu_gelu_erf, qs_ref_glu_oai },
         .add = qs_ref_add,
         .softcap = qs_ref_softcap,
-        .softmax_tile = qs_ref_softmax_tile,
-        .mix = qs_ref_mix,
-        .mix_f16 = qs_ref_mix_f16,
         .merge = qs_ref_merge,
         .gram = gram,
     };
+    qs_ref_attend(&ops->attend);
 }

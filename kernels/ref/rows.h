@@ -17,9 +17,6 @@ void qs_ref_glu_gelu_erf(const float *gate, const float *up, size_t n, float alp
 void qs_ref_glu_oai(const float *gate, const float *up, size_t n, float alpha, float limit, float *out);
 void qs_ref_add(float *x, const float *y, size_t n, float scale);
 void qs_ref_softcap(float *x, size_t n, float cap, float scale);
-void qs_ref_softmax_tile(float *s, size_t n, float *max, float *sum);
-void qs_ref_mix(const float *p, size_t keys, const float *v, size_t stride, size_t n, float *y);
-void qs_ref_mix_f16(const float *p, size_t keys, const uint16_t *v, size_t stride, size_t n, float *y);
 void qs_ref_merge(float *x, float a, const float *y, float b, size_t n);
 
 #endif

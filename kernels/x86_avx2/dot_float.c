@@ -176,4 +176,5 @@ void qs_avx2_dots(struct qs_dot_ops *ops)
     qs_avx2_dot_entry(ops, QS_BF16)->f32 = dot_bf16;
     qs_avx2_dots_of_blocks(ops);
     qs_avx2_dots_of_super_blocks(ops);
+    qs_avx2_dots_of_bf16(ops);
 }

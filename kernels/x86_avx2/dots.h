@@ -7,6 +7,7 @@
 #include "kernels/dot.h"
 
 #define QS_INLINE static inline __attribute__((always_inline))
+#define QS_X86_FLUSH 0x8040u /* in MXCSR: subnormals are read and written as zeros */
 
 /* The sum of eight of dot.h. */
 QS_INLINE float qs_avx2_sum8(__m256 v)
@@ -18,6 +19,8 @@ QS_INLINE float qs_avx2_sum8(__m256 v)
 
 void qs_avx2_dots_of_blocks(struct qs_dot_ops *ops);
 void qs_avx2_dots_of_super_blocks(struct qs_dot_ops *ops);
+void qs_avx2_dots_of_bf16(struct qs_dot_ops *ops);
+void qs_avx2_quantize_bf16(const float *x, size_t cols, void *row);
 
 /* The entry of one type in a table that is indexed like qs_format_at(). */
 static inline struct qs_dot_ops *qs_avx2_dot_entry(struct qs_dot_ops *ops, int id)

@@ -9,51 +9,7 @@
 #include "kernels/ref/dots.h"
 #include "kernels/ref/funcs.h"
 #include "kernels/ref/rows.h"
-#include "kernels/x86_avx2/dots.h"
-
-QS_INLINE __m256 set(float x) { return _mm256_set1_ps(x); }
-QS_INLINE __m256 negate(__m256 x) { return _mm256_xor_ps(x, set(-0.0f)); }
-
-/* ---- exp, tanh: as funcs.h */
-
-/* Where x is NaN, min and max hand out their second operand. */
-QS_INLINE __m256 at_most(__m256 x, float top) { return _mm256_min_ps(set(top), x); }
-QS_INLINE __m256 at_least(__m256 x, float bottom) { return _mm256_max_ps(set(bottom), x); }
-
-QS_INLINE __m256 step(__m256 p, __m256 r, float c) { return _mm256_add_ps(_mm256_mul_ps(p, r), set(c)); }
-
-QS_INLINE __m256 exp8(__m256 x)
-{
-    x = at_least(at_most(x, QS_EXP_TOP), QS_EXP_BOTTOM);
-    const __m256 z = step(x, set(QS_LOG2E), QS_ROUNDER), n = _mm256_sub_ps(z, set(QS_ROUNDER));
-    __m256 r = _mm256_sub_ps(x, _mm256_mul_ps(n, set(QS_LN2_HIGH)));
-    r = _mm256_sub_ps(r, _mm256_mul_ps(n, set(QS_LN2_LOW)));
-    __m256 p = step(set(QS_EXP_P0), r, QS_EXP_P1);
-    p = step(p, r, QS_EXP_P2);
-    p = step(p, r, QS_EXP_P3);
-    p = step(p, r, QS_EXP_P4);
-    p = step(p, r, QS_EXP_P5);
-    p = _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(p, _mm256_mul_ps(r, r)), r), set(1));
-    const __m256i m = _mm256_add_epi32(_mm256_sub_epi32(_mm256_castps_si256(z), _mm256_castps_si256(set(QS_ROUNDER))),
-                                       _mm256_set1_epi32(256));
-    const __m256i a = _mm256_srli_epi32(m, 1), b = _mm256_sub_epi32(m, a), one = _mm256_set1_epi32(1);
-    p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_sub_epi32(a, one), 23)));
-    return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_sub_epi32(b, one), 23)));
-}
-
-QS_INLINE __m256 tanh8(__m256 x)
-{
-    const __m256 sign = set(-0.0f), a = _mm256_andnot_ps(sign, x), z = _mm256_mul_ps(x, x);
-    __m256 p = step(set(QS_TANH_P0), z, QS_TANH_P1);
-    p = step(p, z, QS_TANH_P2);
-    p = step(p, z, QS_TANH_P3);
-    p = step(p, z, QS_TANH_P4);
-    p = _mm256_add_ps(_mm256_mul_ps(_mm256_mul_ps(p, z), x), x);
-    const __m256 e = _mm256_add_ps(exp8(_mm256_add_ps(a, a)), set(1));
-    const __m256 far = _mm256_sub_ps(set(1), _mm256_div_ps(set(2), e));
-    const __m256 signed_far = _mm256_or_ps(_mm256_andnot_ps(sign, far), _mm256_and_ps(sign, x));
-    return _mm256_blendv_ps(signed_far, p, _mm256_cmp_ps(a, set(QS_TANH_NEAR), _CMP_LT_OQ));
-}
+#include "kernels/x86_avx2/funcs8.h"
 
 /* ---- norms */
 
@@ -131,85 +87,6 @@ static void softcap(float *x, size_t n, float cap, float scale)
         _mm256_storeu_ps(x + k, cap != 0 ? _mm256_mul_ps(set(cap), tanh8(_mm256_div_ps(v, set(cap)))) : v);
     }
     qs_ref_softcap(x + k, n - k, cap, scale);
-}
-
-/* ---- attention */
-
-static void softmax_tile(float *s, size_t n, float *max, float *sum)
-{
-    float most = -INFINITY;
-    size_t k = 0;
-    if (n >= 8) {
-        __m256 v = set(-INFINITY); /* max hands out its second operand where the first is NaN */
-        for (; k + 8 <= n; k += 8)
-            v = _mm256_max_ps(_mm256_loadu_ps(s + k), v);
-        __m128 h = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-        h = _mm_max_ps(h, _mm_movehl_ps(h, h));
-        most = _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
-    }
-    for (; k < n; k++)
-        most = s[k] > most ? s[k] : most;
-    most += 0.0f;
-    __m256 part = _mm256_setzero_ps();
-    float parts[8];
-    for (k = 0; k + 8 <= n; k += 8) {
-        const __m256 p = exp8(_mm256_sub_ps(_mm256_loadu_ps(s + k), set(most)));
-        _mm256_storeu_ps(s + k, p);
-        part = _mm256_add_ps(part, p);
-    }
-    _mm256_storeu_ps(parts, part);
-    for (; k < n; k++) {
-        s[k] = qs_exp(s[k] - most);
-        parts[k % 8] += s[k];
-    }
-    *max = most;
-    *sum = qs_sum8(parts);
-}
-
-QS_INLINE __m256 load_f32(const void *v, size_t i) { return _mm256_loadu_ps((const float *)v + i); }
-QS_INLINE __m256 load_f16(const void *v, size_t i)
-{
-    return _mm256_cvtph_ps(_mm_loadu_si128((const void *)((const uint16_t *)v + i)));
-}
-
-/* Values [0, n / 8 * 8); returns how many. */
-QS_INLINE size_t mix_by(__m256 (*load)(const void *, size_t), const float *p, size_t keys, const void *v, size_t stride,
-                        size_t n, float *y)
-{
-    size_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-        __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
-        for (size_t k = 0, at = i; k < keys; k++, at += stride) {
-            const __m256 w = _mm256_broadcast_ss(p + k);
-            a = _mm256_fmadd_ps(w, load(v, at), a);
-            b = _mm256_fmadd_ps(w, load(v, at + 8), b);
-            c = _mm256_fmadd_ps(w, load(v, at + 16), c);
-            d = _mm256_fmadd_ps(w, load(v, at + 24), d);
-        }
-        _mm256_storeu_ps(y + i, a);
-        _mm256_storeu_ps(y + i + 8, b);
-        _mm256_storeu_ps(y + i + 16, c);
-        _mm256_storeu_ps(y + i + 24, d);
-    }
-    for (; i + 8 <= n; i += 8) {
-        __m256 a = _mm256_setzero_ps();
-        for (size_t k = 0; k < keys; k++)
-            a = _mm256_fmadd_ps(_mm256_broadcast_ss(p + k), load(v, k * stride + i), a);
-        _mm256_storeu_ps(y + i, a);
-    }
-    return i;
-}
-
-static void mix(const float *p, size_t keys, const float *v, size_t stride, size_t n, float *y)
-{
-    const size_t i = mix_by(load_f32, p, keys, v, stride, n, y);
-    qs_ref_mix(p, keys, v + i, stride, n - i, y + i);
-}
-
-static void mix_f16(const float *p, size_t keys, const uint16_t *v, size_t stride, size_t n, float *y)
-{
-    const size_t i = mix_by(load_f16, p, keys, v, stride, n, y);
-    qs_ref_mix_f16(p, keys, v + i, stride, n - i, y + i);
 }
 
 static void merge(float *x, float a, const float *y, float b, size_t n)
@@ -337,15 +214,14 @@ void qs_avx2_rows(struct qs_row_ops *ops)
 {
     ops->quantize[QS_ACT_Q8] = quantize_q8;
     ops->quantize[QS_ACT_Q8K] = quantize_q8k;
+    ops->quantize[QS_ACT_BF16] = qs_avx2_quantize_bf16;
     ops->norm_rms = norm_rms;
     ops->glu[0] = glu_silu;
     ops->glu[1] = glu_gelu;
     ops->glu[3] = glu_oai;
     ops->add = add;
     ops->softcap = softcap;
-    ops->softmax_tile = softmax_tile;
-    ops->mix = mix;
-    ops->mix_f16 = mix_f16;
     ops->merge = merge;
     ops->gram = gram;
+    qs_avx2_attend(&ops->attend);
 }

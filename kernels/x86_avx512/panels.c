@@ -7,6 +7,3 @@ void qs_avx512_panels(struct qs_panel_ops *ops)
     qs_avx512_panels_of_super_blocks(ops);
     qs_avx512_panels_of_blocks(ops);
 }
-
-void qs_avx512_panels_of_super_blocks(struct qs_panel_ops *ops) { (void)ops; }
-void qs_avx512_panels_of_blocks(struct qs_panel_ops *ops) { (void)ops; }

@@ -163,6 +163,115 @@ static void several_jobs_share_it(void **state)
     qs_pool_free(p);
 }
 
+/* --- regions in a row --------------------------------------------------------------------------------------------- */
+
+static void enters_once(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    (void)begin;
+    (void)end;
+    (void)thread;
+    struct nest *n = ctx;
+    if (qs_pool_enter(n->pool, QS_PRIO_INTERACTIVE))
+        atomic_fetch_add(&n->wrong, 1);
+    atomic_fetch_add(&n->items, 1);
+}
+
+static void one_enters_and_leaves(void **state)
+{
+    (void)state;
+    struct nest n = { 0 };
+    struct qs_pool *one;
+    assert_int_equal(qs_pool_new(1, &one, NULL), QS_OK);
+    assert_int_equal(qs_pool_new(3, &n.pool, NULL), QS_OK);
+    assert_false(qs_pool_enter(NULL, QS_PRIO_JOB));
+    assert_false(qs_pool_enter(one, QS_PRIO_JOB));
+    qs_pool_leave(NULL, false);
+    for (int i = 0; i < 20; i++) {
+        assert_true(qs_pool_enter(n.pool, QS_PRIO_JOB));
+        assert_false(qs_pool_enter(n.pool, QS_PRIO_JOB));
+        qs_pool_leave(n.pool, false);
+        qs_pool_run(n.pool, QS_PRIO_JOB, 30, 1, enters_once, &n);
+        assert_int_equal(run_and_check(n.pool, (size_t)i, 2), 0);
+        assert_int_equal(run_and_check(one, 5, 1), 0);
+        qs_pool_leave(n.pool, true);
+        assert_int_equal(run_and_check(n.pool, 40, 1), 0);
+    }
+    qs_pool_run(n.pool, QS_PRIO_JOB, 30, 1, enters_once, &n);
+    assert_int_equal(atomic_load(&n.items), 21 * 30);
+    assert_int_equal(atomic_load(&n.wrong), 0);
+    qs_pool_free(n.pool);
+    qs_pool_free(one);
+}
+
+struct row_user {
+    struct qs_pool *pool;
+    enum qs_prio prio;
+    unsigned rows;
+    _Atomic bool *go; /* waits for it in the middle of its first row; NULL: not */
+};
+
+static void *use_in_rows(void *arg)
+{
+    struct row_user *u = arg;
+    unsigned wrong = 0;
+    for (size_t i = 0; i < u->rows; i++) {
+        const bool entered = qs_pool_enter(u->pool, u->prio);
+        for (size_t k = 0; k < 40 || (u->go && !atomic_load(u->go)); k++)
+            wrong += run_and_check(u->pool, 1 + (i + k) % 9, 1 + k % 2);
+        qs_pool_leave(u->pool, entered);
+    }
+    return (void *)(uintptr_t)wrong;
+}
+
+static void several_work_in_rows(void **state)
+{
+    (void)state;
+    static const unsigned threads[] = { 2, 3, 8 };
+    for (size_t t = 0; t < sizeof threads / sizeof threads[0]; t++) {
+        struct row_user user[4];
+        pthread_t thread[4];
+        struct qs_pool *p;
+        assert_int_equal(qs_pool_new(threads[t], &p, NULL), QS_OK);
+        for (int i = 0; i < 4; i++) {
+            user[i] = (struct row_user){ p, (enum qs_prio)(i % 3), 20, NULL };
+            assert_int_equal(pthread_create(&thread[i], NULL, i == 3 ? use_pool : use_in_rows,
+                                            i == 3 ? (void *)p : (void *)&user[i]), 0);
+        }
+        for (int i = 0; i < 4; i++) {
+            void *wrong;
+            pthread_join(thread[i], &wrong);
+            assert_null(wrong);
+        }
+        qs_pool_free(p);
+    }
+}
+
+static void raise_flag(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    (void)begin;
+    (void)end;
+    (void)thread;
+    atomic_store((_Atomic bool *)ctx, true);
+}
+
+/* Who is in the middle of a row gives way to the more important, and to one's equal. */
+static void the_others_get_in_between(void **state)
+{
+    (void)state;
+    for (int prio = QS_PRIO_JOB; prio <= QS_PRIO_INTERACTIVE; prio++) {
+        _Atomic bool go = false;
+        struct row_user user = { NULL, QS_PRIO_JOB, 1, &go };
+        pthread_t t;
+        void *wrong;
+        assert_int_equal(qs_pool_new(2, &user.pool, NULL), QS_OK);
+        assert_int_equal(pthread_create(&t, NULL, use_in_rows, &user), 0);
+        qs_pool_run(user.pool, (enum qs_prio)prio, 2, 1, raise_flag, &go);
+        pthread_join(t, &wrong);
+        assert_null(wrong);
+        qs_pool_free(user.pool);
+    }
+}
+
 /* --- priorities: a region holds the lease until the others have queued up ----------------------------------------- */
 
 struct queue {
@@ -392,6 +501,8 @@ int main(void)
         cmocka_unit_test(every_item_once), cmocka_unit_test(without_a_pool), cmocka_unit_test(counts_near_the_largest),
         cmocka_unit_test(nested_regions_run_inline), cmocka_unit_test(several_jobs_share_it),
         cmocka_unit_test(the_more_important_goes_first), cmocka_unit_test(freed_unused_and_used),
+        cmocka_unit_test(one_enters_and_leaves), cmocka_unit_test(several_work_in_rows),
+        cmocka_unit_test(the_others_get_in_between),
         cmocka_unit_test(works_without_threads),    cmocka_unit_test(memory_runs_out),
         cmocka_unit_test(siblings_count_once),      cmocka_unit_test(quotas_are_honoured),
         cmocka_unit_test(affinity_is_honoured),     cmocka_unit_test(the_clock_runs_forward),

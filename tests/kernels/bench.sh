@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench/codecs, bench/ops and bench/run work: a line for a type at every level or for each precision, JSON, wrong words
-# refused. Their figures are not judged.
+# bench/codecs, bench/ops, bench/pool and bench/run work: a line for a type at every level, for each precision or piece
+# of work, JSON, wrong words refused. Their figures are not judged.
 bench=${QS_BUILDDIR:?run by make check}/bench/codecs ops=$QS_BUILDDIR/bench/ops failed=0
 check() { if eval "$1"; then echo "ok: $1"; else echo "FAIL: $1"; failed=$((failed + 1)); fi; }
 text=$("$bench" --million 1 Q4_K Q8_0) || failed=1
@@ -23,6 +23,11 @@ check 'grep -q "\"attend\": \"Q4_0\", \"keys\": 4096" <<< "$json"'
 "$ops" Q9_K > /dev/null 2> /dev/null
 check "[ $? = 2 ]"
 "$ops" --threads 0 > /dev/null 2> /dev/null
+check "[ $? = 2 ]"
+text=$("$QS_BUILDDIR/bench/pool" --threads 2 --pieces 3) || failed=1
+check 'grep -q "^2 threads, [0-9]* cores, 3 pieces a region$" <<< "$text"'
+check '[ "$(grep -cE "^( +[0-9.]+){3} \( *-?[0-9.]+\) +[0-9.]+ \( *-?[0-9.]+\)$" <<< "$text")" = 3 ]'
+"$QS_BUILDDIR/bench/pool" --pieces > /dev/null 2> /dev/null
 check "[ $? = 2 ]"
 
 bench=$QS_BUILDDIR/bench/run model=${QS_SRCDIR:?}/demo/storyteller-9m-f16.gguf

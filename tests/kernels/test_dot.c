@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kernels/dot.h"
+#include "kernels/half.h"
 #include "kernels/level.h"
 #include "kernels/rows.h"
 #include "tests/kernels/dot_data.h"
@@ -59,8 +60,18 @@ static uint8_t *quantized(const struct data *d, enum qs_act a, size_t tokens)
 
 static float act_value(const uint8_t *row, enum qs_act a, size_t cols, size_t k)
 {
+    if (a == QS_ACT_BF16)
+        return qs_bf16_to_f32(((const uint16_t *)(const void *)row)[k]);
     return a == QS_ACT_Q8 ? qs_q8_scales(row, cols)[k / 32] * (float)(int8_t)row[k]
                           : qs_q8k_scales(row, cols)[k / 256] * (float)(int8_t)row[k];
+}
+
+/* Twice the most that quantizing may change a value. */
+static double act_step(const uint8_t *row, enum qs_act a, size_t cols, size_t k)
+{
+    if (a == QS_ACT_BF16)
+        return fabs(act_value(row, a, cols, k)) / 128 + 0x1p-126;
+    return a == QS_ACT_Q8 ? qs_q8_scales(row, cols)[k / 32] : qs_q8k_scales(row, cols)[k / 256];
 }
 
 static void run_dot(const struct data *d, qs_dot_fn *dot, const void *x, size_t x_stride, size_t tokens, float *out)
@@ -97,8 +108,7 @@ static void check_quant(const struct data *d, enum qs_act a, const uint8_t *q, f
         double sum = 0, size = 0;
         for (size_t k = 0; k < d->cols; k++) {
             const double x = d->x[i / ROWS * d->cols + k], y = act_value(q + i / ROWS * bytes, a, d->cols, k);
-            const double step = a == QS_ACT_Q8 ? qs_q8_scales(q + i / ROWS * bytes, d->cols)[k / 32]
-                                               : qs_q8k_scales(q + i / ROWS * bytes, d->cols)[k / 256];
+            const double step = act_step(q + i / ROWS * bytes, a, d->cols, k);
             const double w = d->decoded[i % ROWS * d->cols + k];
             assert_true(fabs(x - y) <= step * 0.5001);
             sum += w * y;
@@ -124,17 +134,16 @@ static void check_same(const struct data *d, qs_dot_fn *dot, const void *x, size
 
 static void every_level(const struct data *d)
 {
-    float want[MAX_TOKENS * ROWS];
+    float want[MAX_TOKENS * ROWS], plain[MAX_TOKENS * ROWS];
     const struct qs_dot_ops *ops = qs_dot_ops(d->f->id);
     const enum qs_act a = ops->act;
     assert_true((a == QS_ACT_F32) == (ops->quant == NULL));
     qs_level_limit(QS_LEVEL_REF);
     uint8_t *q = a != QS_ACT_F32 ? quantized(d, a, MAX_TOKENS) : NULL;
-    if (q) {
+    if (q)
         check_quant(d, a, q, want);
-    } else if (qs_dot_ops(d->f->id)->f32) {
-        check_f32(d, want);
-    }
+    if (qs_dot_ops(d->f->id)->f32)
+        check_f32(d, plain);
     for (int l = 0; l < QS_LEVEL_COUNT; l++) {
         if (!qs_level_available((enum qs_level)l))
             continue;
@@ -146,9 +155,9 @@ static void every_level(const struct data *d)
             assert_memory_equal(again, q, MAX_TOKENS * qs_act_bytes(a, d->cols));
             check_same(d, ops->quant, q, qs_act_bytes(a, d->cols), want);
             free(again);
-        } else if (ops->f32) {
-            check_same(d, ops->f32, d->x, d->cols * 4, want);
         }
+        if (ops->f32)
+            check_same(d, ops->f32, d->x, d->cols * 4, plain);
     }
     free(q);
 }
@@ -233,6 +242,95 @@ static void test_order(void **state)
     }
 }
 
+/* ---- bfloat16 on both sides */
+
+static const uint16_t bf16_edges[] = { 0, 0x8000, 1, 0x8001, 0x7f, 0x80ff, 0x80, 0x8080, 0x81, 0x3f80, 0xbf80, 0x1a80, 0x9a80,
+                                       0x1a00, 0x7f7f, 0xff7f, 0x5f80, 0x2000, 0xa07f, 0x0100, 0x4001, 0xc07f };
+
+/* One step of a partial sum, by a way of its own: double has the exponents that float32 lacks. */
+static float once(float a, float b, float c)
+{
+    const float r = fmaf(a, b, c);
+    const double exact = (double)a * b + (double)c; /* of tiny results: they have few bits */
+    return !isfinite(r) ? r : fabs(exact) >= 0x1p-120 ? r : fabs(exact) < 0x1p-126 - 0x1p-151 ? copysignf(0, r) : r;
+}
+
+static float flushed(uint16_t h) { return qs_bf16_to_f32(h & 0x7f80 ? h : h & 0x8000); }
+
+/* One group: lane 0 has all that is not zero. Every pair of pairs of edges, in every level. */
+static void test_bf16_edges(void **state)
+{
+    (void)state;
+    enum { N = sizeof bf16_edges / sizeof *bf16_edges };
+    uint16_t w[64] = { 0 }, x[96] = { 0 };
+    float out;
+    const struct qs_dot j = { (const uint8_t *)w, sizeof w, 1, 64, (const uint8_t *)x, sizeof x, 1, &out, 1 };
+    for (int l = 0; l < QS_LEVEL_COUNT; l++) {
+        if (!qs_level_available((enum qs_level)l))
+            continue;
+        qs_level_limit((enum qs_level)l);
+        for (size_t i = 0; i < N * N * N * N; i++) {
+            w[1] = bf16_edges[i % N], x[1] = bf16_edges[i / N % N];
+            w[32] = bf16_edges[i / N / N % N], x[32] = bf16_edges[i / N / N / N];
+            const float first = once(flushed(w[1]), flushed(x[1]), 0), want = once(flushed(w[32]), flushed(x[32]), first);
+            qs_dot_ops(QS_BF16)->quant(&j);
+            if (want != want ? out == out : out != want)
+                fail_msg("%s: %04x * %04x + %04x * %04x is %a, not %a", qs_level_name((enum qs_level)l), w[1], x[1], w[32],
+                         x[32], out, want);
+        }
+    }
+}
+
+/* Odd columns come first, and each product is added by itself. */
+static void test_bf16_order(void **state)
+{
+    (void)state;
+    uint16_t w[64], x[96];
+    float out;
+    const struct qs_dot j = { (const uint8_t *)w, sizeof w, 1, 64, (const uint8_t *)x, sizeof x, 1, &out, 1 };
+    for (int k = 0; k < 64; k++)
+        x[k] = 0x3f80; /* 1 */
+    for (int l = 0; l < QS_LEVEL_COUNT; l++) {
+        qs_level_limit((enum qs_level)l);
+        memset(w, 0, sizeof w);
+        w[1] = 0xcc80, w[32] = 0x3f80, w[33] = 0x4c80; /* -2^26; then 2^26, and a 1 that stays */
+        qs_dot_ops(QS_BF16)->quant(&j);
+        assert_true(out == 1);
+        w[32] = 0x4c80, w[33] = 0x3f80; /* the 1 is lost before the 2^26 */
+        qs_dot_ops(QS_BF16)->quant(&j);
+        assert_true(out == 0);
+        w[1] = 0xbf80, w[32] = 0, w[33] = 0x3f81; /* fused: (1 + 2^-7)^2 - 1 has all its bits */
+        x[33] = 0x3f81;
+        qs_dot_ops(QS_BF16)->quant(&j);
+        assert_true(out == 0x1p-6f + 0x1p-14f);
+        x[33] = 0x3f80;
+    }
+}
+
+/* Activations: rounding, subnormals, NaN, the zeros behind. */
+static void test_bf16_activations(void **state)
+{
+    (void)state;
+    const float x[] = { 1, 0x1.01p0f, 0x1.03p0f, 0x1.010002p0f, -0x1p-127f, 0x1.fffffcp-127f, 0x1p-126f, INFINITY, -3.4028234e38f,
+                        -0.0f, 1e-40f, 5, 6, 7, 8, 9, 10 };
+    const uint16_t want[] = { 0x3f80, 0x3f80, 0x3f82, 0x3f81, 0x8000, 0, 0x80, 0x7f80, 0xff80, 0x8000, 0, 0x40a0, 0x40c0, 0x40e0,
+                              0x4100, 0x4110, 0x4120 };
+    enum { N = sizeof x / sizeof *x };
+    for (int l = 0; l < QS_LEVEL_COUNT; l++) {
+        uint16_t q[32];
+        const float bad[17] = { NAN, -NAN };
+        qs_level_limit((enum qs_level)l);
+        memset(q, 0x77, sizeof q);
+        qs_row_ops()->quantize[QS_ACT_BF16](x, N, q);
+        assert_memory_equal(q, want, sizeof want);
+        for (size_t k = N; k < 32; k++)
+            assert_int_equal(q[k], 0);
+        qs_row_ops()->quantize[QS_ACT_BF16](bad, 17, q);
+        assert_true(qs_bf16_to_f32(q[0]) != qs_bf16_to_f32(q[0]) && qs_bf16_to_f32(q[1]) != qs_bf16_to_f32(q[1]));
+    }
+    assert_int_equal(qs_act_bytes(QS_ACT_BF16, 33), 3 * 64);
+}
+
 static int any_level(void **state)
 {
     (void)state;
@@ -246,6 +344,9 @@ int main(void)
         cmocka_unit_test_teardown(test_products, any_level),
         cmocka_unit_test_teardown(test_any_bits, any_level),
         cmocka_unit_test_teardown(test_order, any_level),
+        cmocka_unit_test_teardown(test_bf16_edges, any_level),
+        cmocka_unit_test_teardown(test_bf16_order, any_level),
+        cmocka_unit_test_teardown(test_bf16_activations, any_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,23 +103,62 @@ static void do_oai(const struct qs_row_ops *ops, struct row *r, size_t n) { ops-
 static void do_add(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->add(r->x, r->y, n, 0.3f); }
 static void do_cap(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->softcap(r->x, n, 30, 0.7f); }
 static void do_scale(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->softcap(r->x, n, 0, 0.7f); }
+/* Attention of MAX / 64 queries: logits of 20 or fewer values, a range of keys that starts anywhere. */
 static void do_softmax(const struct qs_row_ops *ops, struct row *r, size_t n)
 {
-    ops->softmax_tile(r->x, n < 64 ? n : 64, &r->more[0], &r->more[1]);
-}
-static void do_mix(const struct qs_row_ops *ops, struct row *r, size_t n)
-{
-    const size_t keys = n / 20 + 1, stride = (MAX - 20) / keys;
-    ops->mix(r->w, keys, r->x, stride, stride < n ? stride : n, r->out);
-}
-static void do_mix_f16(const struct qs_row_ops *ops, struct row *r, size_t n)
-{
-    const size_t keys = n / 20 + 1, stride = (MAX - 20) / keys;
-    uint16_t v[MAX];
+    const size_t to = n < 64 ? n : 64, from = n > 100 ? n % 64 : 0;
+    float sum[3] = { 0, 1, 2 }, scale[3] = { 5, 5, 5 };
+    ops->attend.softmax(&(struct qs_softmax){ r->x, 3, from, to > from ? to : from + 1, r->w, sum, scale });
+    memset(r->x, 0, from * 4);
     for (size_t i = 0; i < MAX; i++)
-        v[i] = qs_f32_to_f16(r->x[i]);
-    ops->mix_f16(r->w, keys, v, stride, stride < n ? stride : n, r->out);
+        r->x[i] = i % 64 < from || i % 64 >= (to > from ? to : from + 1) ? 0 : r->x[i];
+    memcpy(r->out, sum, sizeof sum);
+    memcpy(r->out + 3, scale, sizeof scale);
 }
+
+/* n / 3 values of n % 70 + 1 keys, at most 64; 1 to 9 queries, the numbers of one being those of the one before, moved. */
+static void do_logits(const struct qs_row_ops *ops, struct row *r, size_t n, int kind)
+{
+    static const size_t size[] = { 4, 2 };
+    const size_t dim = n % 25 + 1, keys = n % 70 < 64 ? n % 70 + 1 : 64, queries = n % 9 + 1;
+    _Alignas(64) float room[64 * 25];
+    float q[9 * 25], out[9 * 64];
+    uint16_t half[MAX];
+    for (size_t i = 0; i < MAX; i++)
+        half[i] = qs_f32_to_f16(r->x[i]);
+    for (size_t i = 0; i < queries * dim; i++)
+        q[i] = r->y[i % (MAX - 9) + i / dim];
+    ops->attend.logits[kind](&(struct qs_logits){ (const uint8_t *)(kind ? (const void *)half : r->x), 2 * size[kind], keys, q,
+                                                  queries, dim, out, room });
+    for (size_t i = 0; i < MAX; i++)
+        r->out[i] = i % 64 < keys && i < queries * 64 ? out[i] : 0;
+}
+static void do_logits_f32(const struct qs_row_ops *ops, struct row *r, size_t n) { do_logits(ops, r, n, QS_KV_F32); }
+static void do_logits_f16(const struct qs_row_ops *ops, struct row *r, size_t n) { do_logits(ops, r, n, QS_KV_F16); }
+
+static void do_mix(const struct qs_row_ops *ops, struct row *r, size_t n, int kind)
+{
+    static const int types[] = { QS_F32, QS_F16, QS_Q8_0, QS_Q4_0 };
+    const size_t queries = n % 9 + 1, dim = kind < 2 ? n % 90 + 1 : n % 3 * 32 + 32, keys = n < 10 ? n : 10;
+    const size_t row = qs_format_row_bytes(qs_format_by_id(types[kind]), dim), from = n % 3 ? 0 : keys / 2;
+    uint8_t v[4 * MAX + 10 * 400];
+    float y[9 * 96], p[9 * 64];
+    for (size_t i = 0; i < sizeof v; i += 2) { /* as float16, whatever is read of it */
+        const uint16_t h = qs_f32_to_f16(r->x[i / 2 % MAX]);
+        memcpy(v + i, &h, 2);
+    }
+    for (size_t i = 0; i < 9 * 96; i++)
+        y[i] = r->y[i % MAX];
+    for (size_t i = 0; i < 9 * 64; i++)
+        p[i] = r->w[i % MAX];
+    ops->attend.mix[kind](&(struct qs_mix){ p, queries, from, keys, v, row, dim, r->y + 7, y, 96 });
+    memcpy(r->out, y + (queries - 1) * 96, 96 * 4);
+    memcpy(r->out + 96, y + queries / 2 * 96, 96 * 4);
+}
+static void do_mix_f32(const struct qs_row_ops *ops, struct row *r, size_t n) { do_mix(ops, r, n, QS_KV_F32); }
+static void do_mix_f16(const struct qs_row_ops *ops, struct row *r, size_t n) { do_mix(ops, r, n, QS_KV_F16); }
+static void do_mix_q8_0(const struct qs_row_ops *ops, struct row *r, size_t n) { do_mix(ops, r, n, QS_KV_Q8_0); }
+static void do_mix_q4_0(const struct qs_row_ops *ops, struct row *r, size_t n) { do_mix(ops, r, n, QS_KV_Q4_0); }
 static void do_merge(const struct qs_row_ops *ops, struct row *r, size_t n) { ops->merge(r->x, 0.7f, r->y, 0.4f, n); }
 static void do_gram(const struct qs_row_ops *ops, struct row *r, size_t n)
 {
@@ -164,7 +203,9 @@ static void test_levels(void **state)
         { "rms", do_rms }, { "rms, no weight, in place", do_rms_plain }, { "layer", do_layer }, { "rope", do_rope_norm },
         { "rope neox", do_rope_neox }, { "hadamard", do_hadamard }, { "silu", do_silu }, { "gelu", do_gelu },
         { "gelu by erf", do_erf }, { "oai", do_oai }, { "add", do_add }, { "cap", do_cap }, { "scale", do_scale },
-        { "softmax", do_softmax }, { "mix", do_mix }, { "mix of float16", do_mix_f16 }, { "merge", do_merge }, { "gram", do_gram },
+        { "softmax", do_softmax }, { "logits", do_logits_f32 }, { "logits of float16", do_logits_f16 },
+        { "mix", do_mix_f32 }, { "mix of float16", do_mix_f16 }, { "mix of Q8_0", do_mix_q8_0 }, { "mix of Q4_0", do_mix_q4_0 },
+        { "merge", do_merge }, { "gram", do_gram },
     };
     for (int l = QS_LEVEL_REF + 1; l < QS_LEVEL_COUNT; l++) {
         if (!qs_level_available((enum qs_level)l))
@@ -185,11 +226,12 @@ static void test_softmax(void **state)
     (void)state;
     for (size_t n = 1; n <= 64; n += 7) {
         uint64_t s = n;
-        float x[64], before[64], max, sum;
+        float x[64], before[64], max = -INFINITY, sum = 0, scale;
         double want = 0;
         for (size_t i = 0; i < n; i++)
             before[i] = x[i] = 5 * golden_bell(&s);
-        qs_row_ops()->softmax_tile(x, n, &max, &sum);
+        qs_row_ops()->attend.softmax(&(struct qs_softmax){ x, 1, 0, n, &max, &sum, &scale });
+        assert_true(scale == 0);
         for (size_t i = 0; i < n; i++) {
             assert_true(before[i] <= max);
             want += exp((double)before[i] - max);

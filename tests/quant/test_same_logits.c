@@ -13,6 +13,7 @@
 #include "core/model/engine.h"
 #include "core/quant/candidate.h"
 #include "core/quant/writer.h"
+#include "kernels/level.h"
 #include "tests/lib/qs_test.h"
 #include "tests/model/tiny.h"
 
@@ -95,6 +96,72 @@ static void same_bits(const char *what, const float *a, const float *b, size_t n
     for (size_t i = 0; i < n; i++)
         if (memcmp(&a[i], &b[i], sizeof *a) != 0)
             fail_msg("%s: logit %zu is %.9g here and %.9g there", what, i, (double)a[i], (double)b[i]);
+}
+
+/* ---- layouts ---- */
+
+#define LONG 64 /* tokens: enough for rows to be packed by the way */
+
+/* Logits of LONG tokens, `step` at a time, with panels of at most `pack` bytes. */
+static float *logits_packed(const struct qs_model *m, uint64_t pack, size_t step, const int32_t *id, uint64_t *packed)
+{
+    const struct qs_engine_args args = { pool, QS_FAST, QS_PRIO_JOB, 0, pack };
+    const struct qs_session_args session = { LONG, QS_F16, QS_F16, false };
+    struct qs_engine *x;
+    struct qs_session *s;
+    struct qs_err e = QS_ERR_INIT;
+    if (qs_engine_new(m, &args, &x, &e) || qs_session_new(x, &session, &s, &e))
+        fail_msg("%s", e.msg);
+    const size_t n_vocab = qs_engine_config(x)->n_vocab;
+    float *out = qs_malloc(LONG * n_vocab * sizeof *out);
+    assert_non_null(out);
+    for (size_t at = 0; at < LONG; at += step)
+        if (qs_session_feed(s, id + at, LONG - at < step ? LONG - at : step, 0, out + at * n_vocab, &e))
+            fail_msg("%s", e.msg);
+    *packed = qs_engine_packed(x);
+    qs_session_free(s);
+    qs_engine_free(x);
+    return out;
+}
+
+/* With panels, with some, without, by every level, and however the batch is cut: the same bits. */
+static void layouts_agree(const struct qs_model *original, const char *recipe)
+{
+    static const uint64_t packs[] = { QS_PACK_NONE, 200 << 10, QS_PACK_NONE - 1 };
+    static const size_t steps[] = { LONG, 5, 1 };
+    struct qs_plan *plan = plan_of(original, recipe);
+    struct qs_model *m = written(plan, "layouts.gguf");
+    int32_t id[LONG];
+    uint64_t packed;
+    for (int i = 0; i < LONG; i++)
+        id[i] = 1 + i * 7919 % 4000;
+    qs_level_limit(QS_LEVEL_REF);
+    float *want = logits_packed(m, QS_PACK_NONE, LONG, id, &packed);
+    const size_t n = LONG * (size_t)m->hp.n_vocab;
+    for (int l = QS_LEVEL_REF + 1; l < QS_LEVEL_COUNT; l++)
+        for (size_t k = 0; qs_level_available((enum qs_level)l) && k < 9; k++) {
+            qs_level_limit((enum qs_level)l);
+            float *here = logits_packed(m, packs[k / 3], steps[k % 3], id, &packed);
+            same_bits(qs_level_name((enum qs_level)l), want, here, n);
+            assert_true(packed <= (packs[k / 3] == QS_PACK_NONE ? 0 : packs[k / 3]));
+            if (k / 3 == 2 && qs_panel_ops(QS_Q4_K))
+                assert_true(packed > m->bytes / 3);
+            qs_free(here);
+        }
+    qs_level_limit(QS_LEVEL_COUNT);
+    qs_free(want);
+    qs_model_close(m);
+    qs_plan_free(plan);
+}
+
+static void test_layouts(void **state)
+{
+    (void)state;
+    struct qs_model *m = open_model(qs_test_src("demo/storyteller-9m-f16.gguf"));
+    layouts_agree(m, "preset = Q4_K_M\n");
+    layouts_agree(m, "preset = Q3_K_M\nrule ffn_down = IQ4_NL\nrule attn_output = Q8_0\npin blk.1.ffn_up.weight = BF16\n"
+                     "pin blk.2.ffn_up.weight = IQ4_XS\npin blk.3.ffn_up.weight = Q5_0\npin blk.2.attn_q.weight = Q4_1\n");
+    qs_model_close(m);
 }
 
 /* ---- the candidate ---- */
@@ -196,8 +263,8 @@ int main(void)
     struct qs_err e = QS_ERR_INIT;
     if (qs_pool_new(2, &pool, &e))
         return 1;
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_candidates), cmocka_unit_test(test_folders),
-                                        cmocka_unit_test(test_short_factors) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_layouts), cmocka_unit_test(test_candidates),
+                                        cmocka_unit_test(test_folders), cmocka_unit_test(test_short_factors) };
     const int failed = cmocka_run_group_tests_name("the same logits", tests, NULL, NULL);
     qs_pool_free(pool);
     return failed;

@@ -1,0 +1,29 @@
+/* panel_blocks.h - panels (panel.h) of the types in blocks of 32: where everything lies.
+ *
+ * A panel is a run of groups of QS_PANEL_GROUP blocks of its sixteen rows; the last group may have fewer. A group:
+ *
+ *   heads  of each of its blocks: 16 float16 scales, then, where the type has them, 16 float16 minima. MXFP4: 16 E8M0
+ *          scales, a byte each.
+ *   codes  of each of its blocks, in vectors of 64 bytes; row r has bytes 4r to 4r + 3 of each.
+ *     8 bits:  vector v (of 8), byte j of a row: column 4v + j, plus 128.
+ *     5 bits:  first a vector of fifth bits: bit v of byte j is that of column 4v + j. Then as 4 bits.
+ *     4 bits:  vector v (of 4), byte j of a row: column 4v + j in the low nibble, 16 + 4v + j in the high one.
+ *
+ * So a panel is read in one stream; its vectors are aligned if cols is a multiple of 64 (MXFP4: of 128).
+ */
+#ifndef QS_KERNELS_PANEL_BLOCKS_H
+#define QS_KERNELS_PANEL_BLOCKS_H
+
+#include "kernels/panel.h"
+
+enum { QS_PANEL_GROUP = 4 };
+
+/* Of one type; NULL where `id` is not in blocks of 32. */
+struct qs_panel_blocks_ways {
+    int id;
+    void (*pack)(const uint8_t *rows, size_t stride, size_t n, size_t cols, uint8_t *panel);
+    void (*unpack)(const uint8_t *panel, size_t n, size_t cols, uint8_t *rows, size_t stride);
+};
+const struct qs_panel_blocks_ways *qs_panel_blocks_ways(int id);
+
+#endif

@@ -1,0 +1,117 @@
+/* panel_vec.h - what the texts of panels (kernels/panel_blocks_x86.h) are written in, for vectors of 512 bits: sixteen rows
+ * are one vector. Loads take any address.
+ */
+#ifndef QS_KERNELS_X86_AVX512_PANEL_VEC_H
+#define QS_KERNELS_X86_AVX512_PANEL_VEC_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define QS_INLINE static inline __attribute__((always_inline))
+
+#ifdef __clang__
+#define QS_UNROLL _Pragma("unroll")
+#else
+#define QS_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+typedef __m512i qs_pv; /* integers: 16 of 32 bits, or 64 bytes */
+typedef __m512 qs_pf;
+
+enum { QS_PV_LANES = 16 };
+
+QS_INLINE qs_pv qs_pv_load(const void *p) { return _mm512_loadu_si512(p); }
+QS_INLINE void qs_pv_store(void *p, qs_pv v) { _mm512_storeu_si512(p, v); }
+QS_INLINE qs_pv qs_pv_zero(void) { return _mm512_setzero_si512(); }
+QS_INLINE qs_pv qs_pv_all32(int32_t x) { return _mm512_set1_epi32(x); }
+QS_INLINE qs_pv qs_pv_all8(int x) { return _mm512_set1_epi8((char)x); }
+QS_INLINE qs_pv qs_pv_and(qs_pv a, qs_pv b) { return _mm512_and_si512(a, b); }
+QS_INLINE qs_pv qs_pv_or(qs_pv a, qs_pv b) { return _mm512_or_si512(a, b); }
+QS_INLINE qs_pv qs_pv_add32(qs_pv a, qs_pv b) { return _mm512_add_epi32(a, b); }
+QS_INLINE qs_pv qs_pv_add8(qs_pv a, qs_pv b) { return _mm512_add_epi8(a, b); }
+QS_INLINE qs_pv qs_pv_max32(qs_pv a, qs_pv b) { return _mm512_max_epi32(a, b); }
+QS_INLINE qs_pv qs_pv_min32(qs_pv a, qs_pv b) { return _mm512_min_epi32(a, b); }
+QS_INLINE qs_pv qs_pv_left32(qs_pv a, unsigned n) { return _mm512_slli_epi32(a, n); }
+QS_INLINE qs_pv qs_pv_left16(qs_pv a, unsigned n) { return _mm512_slli_epi16(a, n); }
+QS_INLINE qs_pv qs_pv_right16(qs_pv a, unsigned n) { return _mm512_srli_epi16(a, n); }
+/* Bytes of a table of 16 by the low four bits of each byte of v (whose top bit is clear). */
+QS_INLINE qs_pv qs_pv_table(const void *table16)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)table16));
+}
+QS_INLINE qs_pv qs_pv_pick(qs_pv table, qs_pv v) { return _mm512_shuffle_epi8(table, v); }
+/* a + four products of unsigned bytes u and signed ones x. */
+QS_INLINE qs_pv qs_pv_dot(qs_pv a, qs_pv u, qs_pv x) { return _mm512_dpbusd_epi32(a, u, x); }
+QS_INLINE qs_pv qs_pv_bytes32(const uint8_t *p) /* each to 32 bits */
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+/* Shifts of 32 bits by what is a constant once loops are unrolled. */
+QS_INLINE qs_pv qs_pv_right32(qs_pv a, unsigned n) { return _mm512_srli_epi32(a, n); }
+QS_INLINE qs_pv qs_pv_right32_signed(qs_pv a, unsigned n) { return _mm512_srai_epi32(a, n); }
+QS_INLINE qs_pv qs_pv_shift32(qs_pv a, int left)
+{
+    return left < 0 ? qs_pv_right32(a, (unsigned)-left) : qs_pv_left32(a, (unsigned)left);
+}
+QS_INLINE qs_pv qs_pv_or_and(qs_pv a, qs_pv b, qs_pv c) { return _mm512_ternarylogic_epi32(a, b, c, 0xf8); } /* a | (b & c) */
+QS_INLINE qs_pv qs_pv_mul32(qs_pv a, qs_pv b) { return _mm512_mullo_epi32(a, b); }
+QS_INLINE qs_pv qs_pv_sub8(qs_pv a, qs_pv b) { return _mm512_sub_epi8(a, b); }
+/* a + two products of int16. */
+QS_INLINE qs_pv qs_pv_dot2(qs_pv a, qs_pv x, qs_pv y) { return _mm512_dpwssd_epi32(a, x, y); }
+QS_INLINE qs_pv qs_pv_words32(const void *p) { return _mm512_cvtepu16_epi32(_mm256_loadu_si256(p)); }
+QS_INLINE qs_pv qs_pv_spread(const void *four) /* bytes, to every row */
+{
+    int32_t x;
+    memcpy(&x, four, 4);
+    return qs_pv_all32(x);
+}
+
+QS_INLINE qs_pf qs_pf_load(const float *p) { return _mm512_loadu_ps(p); }
+QS_INLINE void qs_pf_store(float *p, qs_pf v) { _mm512_storeu_ps(p, v); }
+QS_INLINE qs_pf qs_pf_zero(void) { return _mm512_setzero_ps(); }
+QS_INLINE qs_pf qs_pf_all(float x) { return _mm512_set1_ps(x); }
+QS_INLINE qs_pf qs_pf_mul(qs_pf a, qs_pf b) { return _mm512_mul_ps(a, b); }
+QS_INLINE qs_pf qs_pf_fma(qs_pf a, qs_pf b, qs_pf c) { return _mm512_fmadd_ps(a, b, c); }
+QS_INLINE qs_pf qs_pf_fma_less(qs_pf a, qs_pf b, qs_pf c) { return _mm512_fnmadd_ps(a, b, c); } /* c - a * b */
+QS_INLINE qs_pf qs_pf_from(qs_pv a) { return _mm512_cvtepi32_ps(a); }
+QS_INLINE qs_pf qs_pf_bits(qs_pv a) { return _mm512_castsi512_ps(a); }
+QS_INLINE qs_pf qs_pf_halves(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+
+/* The first n rows; n >= QS_PV_LANES: all. */
+QS_INLINE __mmask16 qs_p_rows(size_t n) { return (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffffu); }
+QS_INLINE qs_pf qs_pf_load_some(const float *p, size_t n) { return _mm512_maskz_loadu_ps(qs_p_rows(n), p); }
+QS_INLINE void qs_pf_store_some(float *p, qs_pf v, size_t n) { _mm512_mask_storeu_ps(p, qs_p_rows(n), v); }
+
+/* Sums of 16 activations (Q8K), sixteen of them; `out` is aligned. Each times its own of `by`; */
+QS_INLINE void qs_p_sums_times(const int16_t *sums, const int32_t *by, int32_t *out)
+{
+    const __m512i s = _mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)sums));
+    _mm512_store_si512(out, _mm512_mullo_epi32(s, _mm512_loadu_si512(by)));
+}
+/* the sums of two neighbours times `by`; */
+QS_INLINE void qs_p_pair_sums_times(const int16_t *sums, int16_t by, int32_t *out)
+{
+    const __m256i s = _mm256_loadu_si256((const void *)sums);
+    _mm256_store_si256((void *)out, _mm256_madd_epi16(s, _mm256_set1_epi16(by)));
+}
+/* as pairs of int16: (0, 2), (1, 3), (4, 6), (5, 7) ...; */
+QS_INLINE void qs_p_crossed(const int16_t *sums, int32_t *out)
+{
+    const __m256i s = _mm256_loadu_si256((const void *)sums);
+    _mm256_store_si256((void *)out, _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(s, 0xd8), 0xd8));
+}
+/* the sums of two neighbours as such pairs. */
+QS_INLINE void qs_p_crossed_pairs(const int16_t *sums, int32_t *out)
+{
+    const __m256i s = _mm256_loadu_si256((const void *)sums);
+    const __m256i two = _mm256_shuffle_epi32(_mm256_madd_epi16(s, _mm256_set1_epi16(1)), 0xd8);
+    const __m256i p = _mm256_permute4x64_epi64(_mm256_packs_epi32(two, two), 0x08);
+    _mm_store_si128((void *)out, _mm256_castsi256_si128(p));
+}
+
+QS_INLINE void qs_p_ahead(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+
+#endif
