@@ -2,12 +2,12 @@
  *
  *     bench/codecs [--json] [--million N] [TYPE...]
  *
- * One run measures everything it compares: how fast memory is read (a sum) and written (memset), best of all tries, then
+ * One run measures everything it compares: how fast memory is read (kernels/limits.h) and written (memset), best of all tries, then
  * for every level this CPU has the decoder over N million weights (default 8, more than the caches hold), and the
  * encoders, with and without importance weights, over as many weights as 0.2 seconds take; medians of five. A decoder's
  * limit is memory: its share is the time that reading its bytes and writing its floats would take, over the time it took.
  * An encoder's limit is its own search: what is shown is ns a weight and the gain over plain C. Weights are bell-shaped
- * with 1% of outliers. On a shared machine shares swing, now and then past 100%. Needs kernels/ alone. Exit code 0, or 2
+ * with 1% of outliers. On a shared machine shares swing, now and then past 100%. Needs kernels/ and base/. Exit code 0, or 2
  * for wrong usage.
  */
 #include <stdbool.h>
@@ -19,6 +19,7 @@
 
 #include "kernels/format.h"
 #include "kernels/level.h"
+#include "kernels/limits.h"
 
 enum { RUNS = 5, COLS = 4096, ENCODE_SECONDS_X10 = 2 };
 
@@ -94,30 +95,23 @@ static double median(double *v)
 
 struct memory { /* bytes per second, one thread, the best met so far */
     double read, write;
+    struct qs_limits *limits;
 };
-
-static uint64_t sum_of(const void *data, size_t n)
-{
-    const uint64_t *x = data;
-    uint64_t sum[8] = { 0 };
-    for (size_t i = 0; i + 8 <= n / 8; i += 8)
-        for (size_t k = 0; k < 8; k++)
-            sum[k] += x[i + k];
-    return sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
-}
 
 static void try_memory(const struct data *d, struct memory *best)
 {
-    static volatile uint64_t kept; /* the sum must be made */
     const size_t n = d->n * sizeof(float);
+    struct qs_err e = QS_ERR_INIT;
+    double now;
+    if (qs_limits_look(best->limits, QS_LIMIT_READ, &now, &e) != QS_OK) {
+        fprintf(stderr, "codecs: %s\n", e.msg);
+        exit(1);
+    }
+    best->read = qs_limits_best(best->limits, QS_LIMIT_READ);
     for (int i = 0; i < RUNS; i++) {
-        double start = seconds();
-        kept = sum_of(d->x, n);
-        double read = (double)n / (seconds() - start);
-        start = seconds();
-        memset(d->back, (int)(kept & 1), n);
-        double write = (double)n / (seconds() - start);
-        best->read = read > best->read ? read : best->read;
+        const double start = seconds();
+        memset(d->back, i, n);
+        const double write = (double)n / (seconds() - start);
         best->write = write > best->write ? write : best->write;
     }
 }
@@ -194,7 +188,7 @@ static void print_text(const struct qs_format *f, const struct figures *x, const
     for (int l = 0; l < QS_LEVEL_COUNT; l++) {
         if (x[l].decode <= 0)
             continue;
-        printf("%-8s %7.4f  %-5s %10.0f %5.0f%%", f->name, qs_format_bpw(f), qs_level_name((enum qs_level)l),
+        printf("%-8s %7.4f  %-10s %10.0f %5.0f%%", f->name, qs_format_bpw(f), qs_level_name((enum qs_level)l),
                1e-6 / x[l].decode, 100 * least / x[l].decode);
         print_encode(x[l].plain, x[QS_LEVEL_REF].plain);
         print_encode(x[l].weighted, x[QS_LEVEL_REF].weighted);
@@ -259,14 +253,17 @@ int main(int argc, char **argv)
         if (!qs_format_by_name(argv[i]))
             return usage("there is no type", argv[i]);
     struct data d = make_data(million);
-    struct memory m = { 0, 0 };
+    struct memory m = { 0, 0, NULL };
+    struct qs_err e = QS_ERR_INIT;
+    if (qs_limits_new(NULL, QS_LIMIT_BUFFER, &m.limits, &e) != QS_OK)
+        return fprintf(stderr, "codecs: %s\n", e.msg), 1;
     try_memory(&d, &m);
     if (json)
         printf("{\"version\": 1, \"weights\": %zu, \"codecs\": [", d.n);
     else
         printf("one thread, %zu weights; limit: what reading the bytes and writing the floats takes\n"
-               "                           decode         encode           encode, weighted\n"
-               "type         bpw  level  M weights/s limit  ns/weight gain   ns/weight gain\n", d.n);
+               "                                decode         encode           encode, weighted\n"
+               "type         bpw  level       M weights/s limit  ns/weight gain   ns/weight gain\n", d.n);
     for (size_t i = 0; i < qs_format_count(); i++) {
         const struct qs_format *f = qs_format_at(i);
         struct figures x[QS_LEVEL_COUNT] = { { 0, 0, 0 } };
@@ -284,6 +281,7 @@ int main(int argc, char **argv)
         printf("\n], \"read_bytes_per_second\": %.0f, \"write_bytes_per_second\": %.0f}\n", m.read, m.write);
     else
         printf("memory: %.1f GB/s read, %.1f GB/s written\n", m.read * 1e-9, m.write * 1e-9);
+    qs_limits_free(m.limits);
     free(d.x);
     free(d.back);
     free(d.bytes);

@@ -1,12 +1,13 @@
-/* ops.c - how fast this machine multiplies stored rows with activations, beside how fast its memory is read.
+/* ops.c - how fast this machine multiplies stored rows with activations, at every level, beside what it can do.
  *
  *     bench/ops [--json] [--million N] [--threads N] [TYPE...]
  *
- * For every type and precision: a linear layer of N million weights (default 16: more than the caches hold), 4096
- * columns, as the forward pass runs it (the CPU device on the pool): with one token, GB/s of stored bytes, which memory
- * limits; with 64 tokens, GMAC/s (10^9 multiply-adds), which arithmetic limits. Medians of five. The reading speed is
- * that of a sum by the same threads, the best of all tries of this run. Then attention of one token over 4096 keys, by
- * cache type. Needs kernels/ and base/. Exit code 0, or 2 for wrong usage.
+ * For every type, precision and level (those with products of their own): a linear layer of N million weights (default
+ * 16: more than most caches hold), 4096 columns, as the forward pass runs it (the CPU device on the pool), from panels
+ * (kernels/panel.h) where the level has them: with one token, GB/s of stored bytes, which memory limits; with 64 tokens,
+ * GMAC/s (10^9 multiply-adds), which arithmetic limits. Medians of five, and as shares of the limits that
+ * kernels/limits.h measures after each: reading, and the peak of the unit used. Then attention of one token over 4096
+ * keys, by cache type. Needs kernels/ and base/. Exit code 0, or 2 for wrong usage.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 #include "base/pool.h"
 #include "kernels/dot.h"
 #include "kernels/level.h"
+#include "kernels/limits.h"
 #include "kernels/op.h"
 
 enum { RUNS = 5, COLS = 4096, TOKENS = 64, KEYS = 4096, HEADS = 16, KV_HEADS = 4, DIM = 64 };
@@ -26,9 +28,10 @@ struct bench {
     struct qs_pool *pool;
     struct qs_device *dev;
     struct qs_buf *in, *out, *cache;
-    uint8_t *bytes;
+    uint8_t *bytes, *panels;
     size_t rows;
-    double read; /* bytes per second, the best so far */
+    struct qs_limits *limits;
+    bool bf16; /* the machine has that unit */
 };
 
 static void stop(const char *why)
@@ -52,38 +55,6 @@ static uint64_t next(uint64_t *state) /* splitmix64 */
 }
 
 static float small(uint64_t *state) { return (float)(next(state) & 0xffff) / 65536 - 0.5f; }
-
-/* ---- reading */
-
-struct sums {
-    const uint64_t *x;
-    uint64_t kept[64];
-};
-
-static void sum_part(void *ctx, size_t begin, size_t end, unsigned thread)
-{
-    struct sums *s = ctx;
-    uint64_t sum[8] = { 0 };
-    for (size_t i = begin; i + 8 <= end; i += 8)
-        for (size_t k = 0; k < 8; k++)
-            sum[k] += s->x[i + k];
-    s->kept[thread % 64] += sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
-}
-
-static void try_memory(struct bench *b)
-{
-    static volatile uint64_t kept; /* the sum must be made */
-    const size_t n = b->rows * COLS * sizeof(float) / 8;
-    for (int i = 0; i < RUNS; i++) {
-        struct sums s = { (const uint64_t *)(const void *)b->bytes, { 0 } };
-        const double start = qs_now();
-        qs_pool_run(b->pool, QS_PRIO_JOB, n, 1 << 16, sum_part, &s);
-        kept = s.kept[0];
-        const double speed = (double)(n * 8) / (qs_now() - start);
-        b->read = speed > b->read ? speed : b->read;
-    }
-    (void)kept;
-}
 
 /* ---- layers */
 
@@ -123,46 +94,101 @@ static double time_op(struct bench *b, const struct qs_op *op)
     return v[RUNS / 2];
 }
 
-static double time_linear(struct bench *b, const struct qs_format *f, enum qs_precision p, size_t n, size_t rows)
+/* Panels of all rows; NULL: this level has none for the type. */
+static const uint8_t *make_panels(struct bench *b, const struct qs_format *f)
+{
+    const struct qs_panel_ops *ops = qs_panel_ops(f->id);
+    const size_t row = qs_format_row_bytes(f, COLS);
+    for (size_t r = 0; ops && r < b->rows; r += QS_PANEL_ROWS)
+        ops->pack(b->bytes + r * row, row, b->rows - r < QS_PANEL_ROWS ? b->rows - r : QS_PANEL_ROWS, COLS,
+                  b->panels + r * row);
+    return ops ? b->panels : NULL;
+}
+
+static double time_linear(struct bench *b, const struct qs_format *f, enum qs_precision p, size_t n, size_t rows,
+                          const uint8_t *panels)
 {
     struct qs_op op = { .kind = QS_OP_LINEAR, .n = n };
     op.u.linear.precision = p;
     op.u.linear.in = (struct qs_view){ b->in, 0, COLS };
     op.u.linear.n_mats = 1;
-    op.u.linear.mat[0] = (struct qs_mat){ f, { { b->bytes } }, rows, COLS, 1, NULL };
+    op.u.linear.mat[0] = (struct qs_mat){ f, { { b->bytes } }, rows, COLS, 1, panels };
     op.u.linear.out[0] = (struct qs_view){ b->out, 0, b->rows };
     return time_op(b, &op);
 }
 
-static void line(const struct bench *b, const struct qs_format *f, enum qs_precision p, double one, double many,
+static double limit_now(struct bench *b, enum qs_limit what)
+{
+    struct qs_err e = QS_ERR_INIT;
+    double now;
+    if (qs_limits_look(b->limits, what, &now, &e) != QS_OK)
+        stop(e.msg);
+    return now;
+}
+
+static void line(struct bench *b, const struct qs_format *f, enum qs_precision p, double one, double many,
                  size_t many_rows, bool json, bool *comma)
 {
-    const double stored = (double)(b->rows * qs_format_row_bytes(f, COLS));
-    const double macs = (double)many_rows * COLS * TOKENS;
-    static const char *const names[] = { "exact", "fast" };
+    static const char *const names[] = { "exact", "fast" }, *const units[] = { "read", "int8", "bf16", "f32" };
+    const enum qs_limit unit = qs_limit_unit(f->id, p == QS_FAST, b->bf16);
+    const double read = (double)(b->rows * qs_format_row_bytes(f, COLS)) / one;
+    const double macs = (double)many_rows * COLS * TOKENS / many;
+    const double read_share = read / limit_now(b, QS_LIMIT_READ), share = 2 * macs / limit_now(b, unit);
     if (json)
-        printf(
-            "%s\n{\"type\": \"%s\", \"precision\": \"%s\", \"level\": \"%s\", \"read_gb_s\": %.3f, \"gmac_s\": %.3f}",
-            *comma ? "," : "", f->name, names[p], qs_level_name(qs_level_now()), stored / one * 1e-9,
-            macs / many * 1e-9);
+        printf("%s\n{\"type\": \"%s\", \"precision\": \"%s\", \"level\": \"%s\", \"read_gb_s\": %.3f, "
+               "\"read_share\": %.4f, \"gmac_s\": %.3f, \"unit\": \"%s\", \"unit_share\": %.4f}",
+               *comma ? "," : "", f->name, names[p], qs_level_name(qs_level_now()), read * 1e-9, read_share,
+               macs * 1e-9, units[unit], share);
     else
-        printf("%-8s %-5s %-5s %8.2f %5.0f%% %9.2f\n", f->name, names[p], qs_level_name(qs_level_now()),
-               stored / one * 1e-9, 100 * stored / one / b->read, macs / many * 1e-9);
+        printf("%-8s %-5s %-10s %8.2f %5.0f%% %9.2f %5.1f%% of %s\n", f->name, names[p],
+               qs_level_name(qs_level_now()), read * 1e-9, 100 * read_share, macs * 1e-9, 100 * share, units[unit]);
     *comma = true;
     fflush(stdout);
 }
 
+/* What a type is multiplied with at a level: one that has all of this from the level below is left out. */
+struct products {
+    qs_dot_fn *f32, *floats, *quant;
+    qs_decode_fn *decode;
+    void (*panels)(const struct qs_panel_job *job);
+};
+
+static struct products products_now(int type)
+{
+    const struct qs_panel_ops *p = qs_panel_ops(type);
+    return (struct products){ qs_dot_ops(type)->f32, qs_dot_ops(QS_F32)->f32, qs_dot_ops(type)->quant,
+                              qs_format_ops(type)->decode, p ? p->product : NULL };
+}
+
+static bool same_products(const struct products *a, const struct products *b)
+{
+    return a->f32 == b->f32 && a->floats == b->floats && a->quant == b->quant && a->decode == b->decode
+           && a->panels == b->panels;
+}
+
 static void measure(struct bench *b, const struct qs_format *f, bool json, bool *comma)
 {
+    const enum qs_level most = qs_level_now();
+    struct products below = { NULL, NULL, NULL, NULL, NULL };
     fill(b, f);
-    for (int p = QS_EXACT; p <= QS_FAST; p++) {
-        if (p == QS_FAST && qs_dot_ops(f->id)->act == QS_ACT_F32)
+    for (int l = QS_LEVEL_REF; l <= (int)most; l++) {
+        if (!qs_level_available((enum qs_level)l))
             continue;
-        const size_t some = b->rows < 512 ? b->rows : 512;
-        const double one = time_linear(b, f, (enum qs_precision)p, 1, b->rows);
-        const double many = time_linear(b, f, (enum qs_precision)p, TOKENS, some);
-        line(b, f, (enum qs_precision)p, one, many, some, json, comma);
+        qs_level_limit((enum qs_level)l);
+        const struct products now = products_now(f->id);
+        const bool again = same_products(&below, &now);
+        const size_t most_rows = l == QS_LEVEL_REF ? 32 : 512, some = b->rows < most_rows ? b->rows : most_rows;
+        const uint8_t *panels = again ? NULL : make_panels(b, f);
+        below = now;
+        for (int p = QS_EXACT; !again && p <= QS_FAST; p++) {
+            if (p == QS_FAST && qs_dot_ops(f->id)->act == QS_ACT_F32)
+                continue;
+            const double one = time_linear(b, f, (enum qs_precision)p, 1, b->rows, panels);
+            const double many = time_linear(b, f, (enum qs_precision)p, TOKENS, some, panels);
+            line(b, f, (enum qs_precision)p, one, many, some, json, comma);
+        }
     }
+    qs_level_limit(most);
 }
 
 static void attention(struct bench *b, bool json, bool comma)
@@ -203,7 +229,8 @@ static void open_bench(struct bench *b, size_t million, unsigned threads)
     float *x = malloc(TOKENS * COLS * sizeof *x);
     b->rows = million * 1000000 / COLS;
     b->bytes = aligned_alloc(64, b->rows * COLS * sizeof(float));
-    if (!x || !b->bytes)
+    b->panels = aligned_alloc(64, (b->rows + QS_PANEL_ROWS) * COLS * sizeof(float));
+    if (!x || !b->bytes || !b->panels)
         stop("not enough memory; try a smaller --million");
     memset(b->bytes, 1, b->rows * COLS * sizeof(float));
     for (size_t i = 0; i < TOKENS * COLS; i++)
@@ -213,8 +240,10 @@ static void open_bench(struct bench *b, size_t million, unsigned threads)
         b->dev->buf_new(b->dev, TOKENS * COLS * sizeof *x, &b->in, &e) != QS_OK ||
         b->dev->buf_write(b->dev, b->in, 0, x, TOKENS * COLS * sizeof *x, &e) != QS_OK ||
         b->dev->buf_new(b->dev, TOKENS * b->rows * sizeof *x, &b->out, &e) != QS_OK ||
-        b->dev->buf_new(b->dev, cache, &b->cache, &e) != QS_OK)
+        b->dev->buf_new(b->dev, cache, &b->cache, &e) != QS_OK ||
+        qs_limits_new(b->pool, QS_LIMIT_BUFFER, &b->limits, &e) != QS_OK)
         stop(e.msg);
+    b->bf16 = qs_limits_have(b->limits, QS_LIMIT_BF16);
     free(x);
 }
 
@@ -224,8 +253,10 @@ static void close_bench(struct bench *b)
     b->dev->buf_free(b->dev, b->out);
     b->dev->buf_free(b->dev, b->cache);
     b->dev->free(b->dev);
+    qs_limits_free(b->limits);
     qs_pool_free(b->pool);
     free(b->bytes);
+    free(b->panels);
 }
 
 static bool wanted(const struct qs_format *f, int n, char **name)
@@ -266,22 +297,19 @@ int main(int argc, char **argv)
             return usage("there is no type", argv[i]);
     struct bench b = { 0 };
     open_bench(&b, million, (unsigned)threads);
-    try_memory(&b);
     if (json)
         printf("{\"version\": 1, \"threads\": %u, \"products\": [", qs_pool_threads(b.pool));
     else
-        printf("%u threads; memory is read at %.1f GB/s\n                     one token       64 tokens\n"
-               "type     prec. level     GB/s  read    GMAC/s\n", qs_pool_threads(b.pool), b.read * 1e-9);
+        printf("%u threads\n                            one token            64 tokens\n"
+               "type     prec. level          GB/s  read    GMAC/s  share\n", qs_pool_threads(b.pool));
     for (size_t i = 0; i < qs_format_count(); i++)
-        if (wanted(qs_format_at(i), argc - at, argv + at)) {
+        if (wanted(qs_format_at(i), argc - at, argv + at))
             measure(&b, qs_format_at(i), json, &comma);
-            try_memory(&b);
-        }
     attention(&b, json, comma);
     if (json)
-        printf("\n], \"read_bytes_per_second\": %.0f}\n", b.read);
+        printf("\n], \"read_bytes_per_second\": %.0f}\n", qs_limits_best(b.limits, QS_LIMIT_READ));
     else
-        printf("memory: %.1f GB/s read\n", b.read * 1e-9);
+        printf("memory: %.1f GB/s read\n", qs_limits_best(b.limits, QS_LIMIT_READ) * 1e-9);
     close_bench(&b);
     return ferror(stdout) ? 1 : 0;
 }

@@ -4,7 +4,7 @@
  *
  * For each precision: prefill, a prompt of N tokens (default 512) fed at once into an empty context, and decode, N
  * tokens (default 64) fed one by one into an empty context, each with its logits. The median of some runs (default
- * 3) counts, the best is told beside it. Between the runs the memory is read, on as many threads: a token that is
+ * 3) counts, the best is told beside it. Between the runs the memory is read (kernels/limits.h), on as many threads: a token that is
  * decoded passes through every weight once, so that reading them is what it takes at least; the share is that time
  * over the time it took. (Weights that stay in a cache make shares above 100%; on a shared machine shares swing.)
  * Token ids are made up: the time does not depend on them. Needs base, kernels and engine alone. Exit code 0, 1
@@ -16,8 +16,9 @@
 
 #include "base/mem.h"
 #include "core/model/engine.h"
+#include "kernels/limits.h"
 
-enum { RUNS_MAX = 99, READ_BYTES = 256 << 20, READ_PIECES = 64 };
+enum { RUNS_MAX = 99 };
 
 struct args {
     const char *path;
@@ -29,47 +30,10 @@ struct speed { /* tokens per second */
     double median, best;
 };
 
-struct memory {
-    uint64_t *data;
-    uint64_t sum[READ_PIECES];
-    double best; /* bytes per second so far */
-};
-
 static void die(const char *why)
 {
     fprintf(stderr, "run: %s\n", why);
     exit(1);
-}
-
-/* ---- the memory ---- */
-
-static void read_pieces(void *ctx, size_t begin, size_t end, unsigned thread)
-{
-    struct memory *m = ctx;
-    const size_t n = READ_BYTES / 8 / READ_PIECES;
-    (void)thread;
-    for (size_t piece = begin; piece < end; piece++) {
-        const uint64_t *x = m->data + piece * n;
-        uint64_t sum[8] = { 0 };
-        for (size_t i = 0; i < n; i += 8)
-            for (size_t k = 0; k < 8; k++)
-                sum[k] += x[i + k];
-        for (size_t k = 0; k < 8; k++)
-            m->sum[piece] += sum[k];
-    }
-}
-
-static void read_memory(struct memory *m, struct qs_pool *pool)
-{
-    static volatile uint64_t kept; /* the sums must be made */
-    for (int i = 0; i < 3; i++) {
-        const double start = qs_now();
-        qs_pool_run(pool, QS_PRIO_JOB, READ_PIECES, 1, read_pieces, m);
-        const double rate = READ_BYTES / (qs_now() - start);
-        kept = m->sum[0];
-        m->best = rate > m->best ? rate : m->best;
-    }
-    (void)kept;
 }
 
 /* ---- the model ---- */
@@ -100,7 +64,7 @@ static double once(struct qs_session *s, const int32_t *id, size_t n, size_t ste
 
 struct figures { struct speed prefill, decode; };
 
-static struct figures measure(const struct args *a, struct qs_engine *x, struct qs_pool *pool, struct memory *m)
+static struct figures measure(const struct args *a, struct qs_engine *x, struct qs_limits *limits)
 {
     const size_t n_vocab = qs_engine_config(x)->n_vocab, most = a->prompt > a->decode ? a->prompt : a->decode;
     const struct qs_session_args sizes = { most, QS_F16, QS_F16, false };
@@ -119,7 +83,9 @@ static struct figures measure(const struct args *a, struct qs_engine *x, struct 
     for (size_t i = 0; i < a->runs; i++) {
         prefill[i] = once(s, id, a->prompt, a->prompt, logits);
         decode[i] = once(s, id, a->decode, 1, logits);
-        read_memory(m, pool);
+        double now;
+        if (qs_limits_look(limits, QS_LIMIT_READ, &now, &e))
+            die(e.msg);
     }
     qs_session_free(s);
     qs_free(logits);
@@ -200,7 +166,7 @@ static int read_args(int argc, char **argv, struct args *a)
 int main(int argc, char **argv)
 {
     struct args a = { .prompt = 512, .decode = 64, .runs = 3 };
-    struct memory memory = { .data = NULL };
+    struct qs_limits *limits;
     struct qs_err e = QS_ERR_INIT;
     struct qs_model *model;
     struct qs_pool *pool;
@@ -209,11 +175,8 @@ int main(int argc, char **argv)
     const int stop = read_args(argc, argv, &a);
     if (stop)
         return stop - 1;
-    memory.data = qs_malloc(READ_BYTES);
-    if (!memory.data)
-        die("not enough memory");
-    memset(memory.data, 1, READ_BYTES);
-    if (qs_model_open_gguf(a.path, &model, &e) || qs_pool_new((unsigned)a.threads, &pool, &e))
+    if (qs_model_open_gguf(a.path, &model, &e) || qs_pool_new((unsigned)a.threads, &pool, &e) ||
+        qs_limits_new(pool, QS_LIMIT_BUFFER, &limits, &e))
         die(e.msg);
     for (int p = 0; p < 2; p++) {
         const struct qs_engine_args args = { pool, (enum qs_precision)p, QS_PRIO_JOB, 0, 0 };
@@ -221,15 +184,15 @@ int main(int argc, char **argv)
         if (qs_engine_new(model, &args, &x, &e))
             die(e.msg);
         bytes = qs_engine_bytes_per_token(x);
-        f[p] = measure(&a, x, pool, &memory);
+        f[p] = measure(&a, x, limits);
         qs_engine_free(x);
     }
     if (a.json)
-        print_json(&a, f, qs_pool_threads(pool), bytes, memory.best);
+        print_json(&a, f, qs_pool_threads(pool), bytes, qs_limits_best(limits, QS_LIMIT_READ));
     else
-        print_text(&a, model, f, qs_pool_threads(pool), bytes, memory.best);
+        print_text(&a, model, f, qs_pool_threads(pool), bytes, qs_limits_best(limits, QS_LIMIT_READ));
+    qs_limits_free(limits);
     qs_pool_free(pool);
     qs_model_close(model);
-    qs_free(memory.data);
     return ferror(stdout) ? 1 : 0;
 }

@@ -1,17 +1,17 @@
 /* cpu_attend.c - attention over the cache, in tiles of QS_ATTEND_TILE keys (attend.h) and runs of RUN tiles.
  *
- * DEFINITION. Queries are multiplied by the scale; where keys are quantized they then take the activation form that pairs with
- * the keys' type (dot.h), on every level and in both precisions. For a token and a head, a run of tiles that holds keys it may
+ * DEFINITION. Queries are multiplied by the scale; where keys are quantized they then become integers (attend.h),
+ * on every level and in both precisions. For a token and a head, a run of tiles that holds keys it may
  * see starts from (M, L, Y) = (-inf, 0, 0); each of its tiles that holds some changes that, over those keys in order: logits
- * cap(q k), one sum each (attend.h; dot.h where quantized), N = the largest of M and all, a = exp(M - N), p = exp(logit - N):
+ * cap(q k), one sum each (attend.h), N = the largest of M and all, a = exp(M - N), p = exp(logit - N):
  * L = L * a + sum of p, Y = Y * a, then Y = fma(p, v, Y) key by key, M = N. Runs are merged in key order into such a state,
  * from (-inf, 0, 0): with N = max(M, m), a = exp(M - N), b = exp(m - N): L = L * a + l * b, Y = Y * a + y * b, M = N. A sink is
  * one more run with l = 1, y = 0 at the end. out = Y / L. Runs are counted from position 0, so nothing depends on which
  * tokens, heads, tiles or runs are worked on together.
  *
  * WORK. An item is a KV head with some tokens: what a tile needs (keys turned so that they are columns, values decoded) is made
- * once for all their queries. Where few tokens leave threads idle, an item is instead one run for all tokens, whose
- * states are kept and merged afterwards.
+ * once for all their queries. Where there are few tokens, an item is instead one run for all tokens and several KV heads, whose
+ * rows lie side by side and are so read in order; states are kept and merged afterwards.
  */
 #include <math.h>
 #include <string.h>
@@ -23,6 +23,7 @@ enum {
     TILE = QS_ATTEND_TILE,
     RUN = 4,                 /* tiles of a run */
     QUERIES = 96,            /* about so many share a tile */
+    TOGETHER = 256,          /* as many queries of all heads are worked on together */
     DECODED_FROM = 16,       /* so many queries are worth decoding values for */
     PARTS_FLOATS = 2 << 20,  /* limit of what is kept of all runs */
 };
@@ -34,6 +35,7 @@ struct job {
     size_t group;        /* heads that share a KV head */
     size_t step;         /* tokens of an item */
     size_t items;        /* token steps times KV heads */
+    size_t heads;        /* KV heads of an item of one run */
     size_t first, runs;  /* run with the first key that is seen, and how many there are from it on */
     float *parts;        /* for each KV head, run and query: y, max, sum */
 };
@@ -43,12 +45,12 @@ struct states {
     float *max, *sum, *y;
 };
 
-/* Local memory of one item. */
+/* Local memory of one item; of all its heads: q, act, run, all. */
 struct place {
     float *q;                 /* queries times the scale */
-    uint8_t *act;             /* the same as activations */
-    float *turned, *values, *score, *scale;
+    uint8_t *act;             /* the same as integers */
     struct states run, all;
+    float *turned, *values, *score, *scale; /* of one tile and head */
 };
 
 static enum qs_kv_kind kv_of(int type)
@@ -67,15 +69,16 @@ static size_t tokens_of_item(const struct qs_op *op)
     return n < op->n ? n : op->n;
 }
 
+static bool together(const struct qs_op *op) { return op->n <= TOGETHER / op->u.attend.n_head; }
+
 static size_t carve(const struct qs_op *op, uint8_t *base, struct place *p)
 {
-    const size_t queries = tokens_of_item(op) * group_of(op), dk = op->u.attend.dk, dv = op->u.attend.dv;
-    const enum qs_kv_kind k = kv_of(op->u.attend.kc.type);
+    const size_t some = tokens_of_item(op) * group_of(op), dk = op->u.attend.dk, dv = op->u.attend.dv;
+    const size_t every = together(op) ? op->n * op->u.attend.n_head : some;
+    const size_t each = every * sizeof(float), y = every * y_stride(op) * sizeof(float);
     const size_t need[] = {
-        queries * dk * sizeof(float), k > QS_KV_F16 ? queries * qs_act_bytes(QS_ACT_Q8, dk) : 0,
-        k > QS_KV_F16 ? 0 : TILE * dk * sizeof(float), TILE * dv * sizeof(float), queries * TILE * sizeof(float),
-        queries * sizeof(float), queries * sizeof(float), queries * sizeof(float), queries * y_stride(op) * sizeof(float),
-        queries * sizeof(float), queries * sizeof(float), queries * y_stride(op) * sizeof(float),
+        each * dk, kv_of(op->u.attend.kc.type) > QS_KV_F16 ? every * qs_query_bytes(dk) : 0, each, each, y, each, each, y,
+        (TILE + some) * dk * sizeof(float), TILE * dv * sizeof(float), some * TILE * sizeof(float), some * sizeof(float),
     };
     void *at[sizeof need / sizeof *need];
     size_t bytes = 0;
@@ -83,7 +86,7 @@ static size_t carve(const struct qs_op *op, uint8_t *base, struct place *p)
         at[i] = base ? base + bytes : NULL;
         bytes += qs_cpu_round(need[i]);
     }
-    *p = (struct place){ at[0], at[1], at[2], at[3], at[4], at[5], { at[6], at[7], at[8] }, { at[9], at[10], at[11] } };
+    *p = (struct place){ at[0], at[1], { at[2], at[3], at[4] }, { at[5], at[6], at[7] }, at[8], at[9], at[10], at[11] };
     return bytes;
 }
 
@@ -149,24 +152,28 @@ static void finish(const struct qs_op *op, size_t t, size_t head, float *max, fl
 
 /* ---- a tile */
 
-/* Tokens [t0, t1) of one KV head. */
+/* Tokens [t0, t1) of KV heads [kv0, kv1). */
 struct item {
     const struct job *j;
     const struct place *p;
-    size_t kv, t0, t1;
+    size_t kv0, kv1, t0, t1;
 };
+
+/* Queries of one KV head. */
+static size_t queries_of(const struct item *it) { return (it->t1 - it->t0) * it->j->group; }
 
 static void load_queries(const struct item *it)
 {
     const struct qs_op *op = it->j->op;
-    const size_t dk = op->u.attend.dk, n = it->j->group * dk, bytes = qs_act_bytes(QS_ACT_Q8, dk);
+    const size_t dk = op->u.attend.dk, n = it->j->group * dk, bytes = qs_query_bytes(dk);
     float *q = it->p->q;
-    for (size_t t = it->t0; t < it->t1; t++, q += n) {
-        memcpy(q, qs_cpu_row(&op->u.attend.q, t) + it->kv * n, n * sizeof *q);
-        qs_row_ops()->softcap(q, n, 0, op->u.attend.scale);
-    }
-    for (size_t i = 0; kv_of(op->u.attend.kc.type) > QS_KV_F16 && i < (it->t1 - it->t0) * it->j->group; i++)
-        qs_row_ops()->quantize[QS_ACT_Q8](it->p->q + i * dk, dk, it->p->act + i * bytes);
+    for (size_t kv = it->kv0; kv < it->kv1; kv++)
+        for (size_t t = it->t0; t < it->t1; t++, q += n) {
+            memcpy(q, qs_cpu_row(&op->u.attend.q, t) + kv * n, n * sizeof *q);
+            qs_row_ops()->softcap(q, n, 0, op->u.attend.scale);
+        }
+    for (size_t i = 0; kv_of(op->u.attend.kc.type) > QS_KV_F16 && i < (it->kv1 - it->kv0) * queries_of(it); i++)
+        qs_row_ops()->attend.query(it->p->q + i * dk, dk, it->p->act + i * bytes);
 }
 
 static const uint8_t *tile_at(const struct qs_cache *c, size_t head, size_t dim, size_t tile)
@@ -174,29 +181,39 @@ static const uint8_t *tile_at(const struct qs_cache *c, size_t head, size_t dim,
     return c->buf->p + c->at + tile * TILE * c->row_bytes + head * qs_format_row_bytes(qs_format_by_id(c->type), dim);
 }
 
-static void tile_logits(const struct item *it, size_t tile, size_t keys)
+/* What is read after this head of this tile: the head in the next tile, or the head's share of all heads' rows there. */
+static struct qs_ahead ahead_of(const struct item *it, const struct qs_cache *c, size_t kv, size_t dim, size_t tile)
+{
+    const size_t heads = it->kv1 - it->kv0, from = (kv - it->kv0) * TILE / heads, to = (kv - it->kv0 + 1) * TILE / heads;
+    const size_t end = it->j->op->u.attend.pos + it->t1;
+    if ((tile + 2) * TILE > end) /* not all of it is there */
+        return (struct qs_ahead){ 0 };
+    return (struct qs_ahead){ tile_at(c, it->kv0, dim, tile + 1) + from * c->row_bytes, to - from, c->row_bytes,
+                              heads * qs_format_row_bytes(qs_format_by_id(c->type), dim) };
+}
+
+static void tile_logits(const struct item *it, size_t kv, size_t tile, size_t keys)
 {
     const struct qs_cache *c = &it->j->op->u.attend.kc;
-    const size_t queries = (it->t1 - it->t0) * it->j->group, dk = it->j->op->u.attend.dk;
-    const uint8_t *k = tile_at(c, it->kv, dk, tile);
+    const size_t queries = queries_of(it), dk = it->j->op->u.attend.dk, act = qs_query_bytes(dk);
     const enum qs_kv_kind kind = kv_of(c->type);
-    if (kind <= QS_KV_F16)
-        qs_row_ops()->attend.logits[kind](&(struct qs_logits){ k, c->row_bytes, keys, it->p->q, queries, dk, it->p->score,
-                                                               it->p->turned });
-    else
-        qs_dot_ops(c->type)->quant(&(struct qs_dot){ k, c->row_bytes, keys, dk, it->p->act, qs_act_bytes(QS_ACT_Q8, dk),
-                                                     queries, it->p->score, TILE });
+    struct qs_logits l = { .k = tile_at(c, kv, dk, tile), .stride = c->row_bytes, .keys = keys, .queries = queries, .n = dk,
+                           .out = it->p->score, .ahead = ahead_of(it, c, kv, dk, tile), .room = it->p->turned };
+    l.q_stride = kind <= QS_KV_F16 ? dk * sizeof(float) : act;
+    l.q = (kind <= QS_KV_F16 ? (const uint8_t *)it->p->q : it->p->act) + (kv - it->kv0) * queries * l.q_stride;
+    qs_row_ops()->attend.logits[kind](&l);
 }
 
 /* Values of a tile, as stored, or decoded where that serves many queries. */
-static void tile_values(const struct item *it, size_t tile, size_t keys, struct qs_mix *mix, enum qs_kv_kind *kind)
+static void tile_values(const struct item *it, size_t kv, size_t tile, size_t keys, struct qs_mix *mix, enum qs_kv_kind *kind)
 {
     const struct qs_cache *c = &it->j->op->u.attend.vc;
     const size_t dv = it->j->op->u.attend.dv;
-    mix->v = tile_at(c, it->kv, dv, tile);
+    mix->v = tile_at(c, kv, dv, tile);
     mix->stride = c->row_bytes;
+    mix->ahead = ahead_of(it, c, kv, dv, tile);
     *kind = kv_of(c->type);
-    if (*kind == QS_KV_F32 || (it->t1 - it->t0) * it->j->group < DECODED_FROM)
+    if (*kind == QS_KV_F32 || queries_of(it) < DECODED_FROM)
         return;
     qs_decode_fn *decode = qs_format_ops(c->type)->decode;
     for (size_t k = 0; k < keys; k++)
@@ -207,36 +224,37 @@ static void tile_values(const struct item *it, size_t tile, size_t keys, struct 
 }
 
 /* Tokens that see the same keys of the tile go together. */
-static void do_tile(const struct item *it, size_t tile)
+static void do_tile(const struct item *it, size_t kv, size_t tile)
 {
     const struct qs_op *op = it->j->op;
     const size_t end = op->u.attend.pos + it->t1, keys = end - tile * TILE < TILE ? end - tile * TILE : TILE;
-    const size_t group = it->j->group;
+    const size_t group = it->j->group, before = (kv - it->kv0) * queries_of(it);
     const struct place *p = it->p;
     struct qs_mix mix = { .n = op->u.attend.dv, .y_stride = y_stride(op) };
     enum qs_kv_kind kind;
-    tile_logits(it, tile, keys);
-    tile_values(it, tile, keys, &mix, &kind);
+    tile_logits(it, kv, tile, keys);
+    tile_values(it, kv, tile, keys, &mix, &kind);
     for (size_t t = it->t0, n, from, to, f, e; t < it->t1; t += n) {
         const bool some = seen_of(op, t, tile, &from, &to);
         for (n = 1; t + n < it->t1 && seen_of(op, t + n, tile, &f, &e) == some && f == from && e == to;)
             n++;
         if (!some)
             continue;
-        const size_t at = (t - it->t0) * group;
+        const size_t at = (t - it->t0) * group, all = before + at;
         float *score = p->score + at * TILE;
         if (op->u.attend.softcap != 0)
             for (size_t i = 0; i < n * group; i++)
                 qs_row_ops()->softcap(score + i * TILE + from, to - from, op->u.attend.softcap, 1);
-        qs_row_ops()->attend.softmax(&(struct qs_softmax){ score, n * group, from, to, p->run.max + at, p->run.sum + at,
+        qs_row_ops()->attend.softmax(&(struct qs_softmax){ score, n * group, from, to, p->run.max + all, p->run.sum + all,
                                                            p->scale + at });
         mix.p = score;
         mix.queries = n * group;
         mix.from = from;
         mix.to = to;
         mix.scale = p->scale + at;
-        mix.y = p->run.y + at * mix.y_stride;
+        mix.y = p->run.y + all * mix.y_stride;
         qs_row_ops()->attend.mix[kind](&mix);
+        mix.ahead.rows = 0;
     }
 }
 
@@ -246,9 +264,10 @@ static void do_run(const struct item *it, size_t run)
     range_of(it->j->op, it->t0, it->t1, TILE, &first, &last);
     first = first > run * RUN ? first : run * RUN;
     last = last < run * RUN + RUN ? last : run * RUN + RUN;
-    reset(it->j->op, &it->p->run, (it->t1 - it->t0) * it->j->group);
+    reset(it->j->op, &it->p->run, (it->kv1 - it->kv0) * queries_of(it));
     for (size_t tile = first; tile < last; tile++)
-        do_tile(it, tile);
+        for (size_t kv = it->kv0; kv < it->kv1; kv++)
+            do_tile(it, kv, tile);
 }
 
 /* ---- items of whole tokens */
@@ -257,7 +276,7 @@ static void merge_run(const struct item *it)
 {
     const struct states *r = &it->p->run, *all = &it->p->all;
     const size_t stride = y_stride(it->j->op);
-    for (size_t i = 0; i < (it->t1 - it->t0) * it->j->group; i++)
+    for (size_t i = 0; i < queries_of(it); i++)
         if (r->sum[i] != 0) /* 0: the token sees none of the run */
             merge(&all->max[i], &all->sum[i], all->y + i * stride, r->max[i], r->sum[i], r->y + i * stride,
                   it->j->op->u.attend.dv);
@@ -271,18 +290,19 @@ static void whole(void *ctx, size_t begin, size_t end, unsigned thread)
     (void)carve(op, qs_cpu_local(j->c, thread), &p);
     for (size_t i = begin; i < end; i++) {
         const size_t t0 = i / op->u.attend.n_kv * j->step, t1 = op->n - t0 < j->step ? op->n : t0 + j->step;
-        const struct item it = { j, &p, i % op->u.attend.n_kv, t0, t1 };
+        const size_t kv = i % op->u.attend.n_kv;
+        const struct item it = { j, &p, kv, kv + 1, t0, t1 };
         const struct states *s = &p.all;
         size_t first, last;
         load_queries(&it);
-        reset(op, s, (t1 - t0) * j->group);
+        reset(op, s, queries_of(&it));
         range_of(op, t0, t1, TILE * RUN, &first, &last);
         for (size_t run = first; run < last; run++) {
             do_run(&it, run);
             merge_run(&it);
         }
-        for (size_t k = 0; k < (t1 - t0) * j->group; k++)
-            finish(op, t0 + k / j->group, it.kv * j->group + k % j->group, &s->max[k], &s->sum[k], s->y + k * y_stride(op));
+        for (size_t k = 0; k < queries_of(&it); k++)
+            finish(op, t0 + k / j->group, kv * j->group + k % j->group, &s->max[k], &s->sum[k], s->y + k * y_stride(op));
     }
 }
 
@@ -301,12 +321,13 @@ static void some_runs(void *ctx, size_t begin, size_t end, unsigned thread)
     struct place p;
     (void)carve(op, qs_cpu_local(j->c, thread), &p);
     for (size_t i = begin; i < end; i++) {
-        const size_t run = j->first + i / op->u.attend.n_kv;
-        const struct item it = { j, &p, i % op->u.attend.n_kv, 0, op->n };
+        const size_t cuts = (op->u.attend.n_kv + j->heads - 1) / j->heads, run = j->first + i / cuts, kv = i % cuts * j->heads;
+        const size_t last = kv + j->heads < op->u.attend.n_kv ? kv + j->heads : op->u.attend.n_kv;
+        const struct item it = { j, &p, kv, last, 0, op->n };
         load_queries(&it);
         do_run(&it, run);
-        for (size_t k = 0; k < op->n * j->group; k++) {
-            float *part = part_of(j, it.kv, run, k);
+        for (size_t k = 0; k < (last - kv) * queries_of(&it); k++) {
+            float *part = part_of(j, kv + k / queries_of(&it), run, k % queries_of(&it));
             memcpy(part, p.run.y + k * stride, stride * sizeof *part);
             part[stride] = p.run.max[k];
             part[stride + 1] = p.run.sum[k];
@@ -363,9 +384,11 @@ void qs_cpu_attend(const struct qs_cpu *c, const struct qs_op *op)
     const double keys = (double)((op->u.attend.pos + op->n) - j.first * TILE * RUN);
     const double work = (double)op->n * (double)op->u.attend.n_head * keys * (double)(op->u.attend.dk + op->u.attend.dv + 4);
     j.items = (op->n + j.step - 1) / j.step * n_kv;
-    if (j.items < wanted && work > 1e6 && parts_floats(op) > 0) {
+    if (parts_floats(op) > 0 && (together(op) || (j.items < wanted && work > 1e6))) {
         j.parts = (float *)c->area;
-        qs_cpu_run(c, j.runs * n_kv, 1, work, some_runs, &j);
+        for (j.heads = together(op) ? n_kv : 1; j.heads > 1 && j.runs * n_kv < wanted * j.heads;)
+            j.heads = (j.heads + 1) / 2;
+        qs_cpu_run(c, (n_kv + j.heads - 1) / j.heads * j.runs, 1, work, some_runs, &j);
         qs_cpu_run(c, op->n * op->u.attend.n_head, 1, 4.0 * (double)(j.runs * op->n * op->u.attend.n_head * op->u.attend.dv),
                    merge_parts, &j);
         return;

@@ -46,7 +46,7 @@ static int buf_new(struct qs_device *d, size_t bytes, struct qs_buf **out, struc
     struct qs_buf *b = qs_calloc(1, sizeof *b);
     *out = NULL;
     if (b)
-        b->p = qs_alloc_aligned(QS_CPU_ALIGN, bytes ? bytes : 1);
+        b->p = qs_alloc_large(bytes ? bytes : 1);
     if (!b || !b->p) {
         qs_free(b);
         return qs_fail_mem(e, bytes, "a buffer of the forward pass");

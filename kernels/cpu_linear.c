@@ -14,6 +14,7 @@
 enum {
     DECODE_FLOATS = 16384, /* decoded at a time: they stay in the first caches */
     DECODE_MAX = 32,       /* rows */
+    DECODE_APART = 16,     /* floats between decoded rows, so that they do not fall on the sets of a cache that tokens do */
     X_BYTES = 128 << 10,   /* of activations that go along with a chunk of rows */
     CHUNK_MAX = 128,       /* rows */
     CHUNK_UNIT = 32,       /* rows: two panels share what they load */
@@ -52,7 +53,7 @@ size_t qs_cpu_product_local(const struct qs_mat *m, enum qs_act act, size_t toke
     const struct qs_panel_ops *ops = panels_of(m, act, tokens);
     if (ops)
         return pack_room(m) + (ops->local ? ops->local(m->cols) : 0);
-    return is_decoded(m, act) ? decoded_rows(m) * m->cols * sizeof(float) : 0;
+    return is_decoded(m, act) ? decoded_rows(m) * (m->cols + DECODE_APART) * sizeof(float) : 0;
 }
 
 /* Where row r (of the whole stack) begins. */
@@ -114,9 +115,9 @@ static void by_rows(const struct qs_cpu_product *p, size_t begin, size_t end, fl
     for (size_t r = begin; r < end; r += step) {
         const struct qs_const_parts src = row_at(m, base + r);
         j.rows = end - r < step ? end - r : step;
-        qs_format_ops(m->format->id)->decode(&src, j.rows, m->cols, local, m->cols);
+        qs_format_ops(m->format->id)->decode(&src, j.rows, m->cols, local, m->cols + DECODE_APART);
         j.w = (const uint8_t *)local;
-        j.w_stride = m->cols * sizeof *local;
+        j.w_stride = (m->cols + DECODE_APART) * sizeof *local;
         at.out = p->out + r;
         by_blocks(qs_dot_ops(QS_F32)->f32, j, &at);
     }

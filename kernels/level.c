@@ -72,7 +72,11 @@ static bool has_avx512bf16(void)
     unsigned a = 0, b, c, d;
     return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
 }
-static void fill_avx512bf16(const struct qs_level_tables *t) { qs_avx512bf16_dots(t->dots); }
+static void fill_avx512bf16(const struct qs_level_tables *t)
+{
+    qs_avx512bf16_dots(t->dots);
+    qs_avx512bf16_rows(t->rows);
+}
 #endif
 
 /* ---- the levels: each starts from the tables of `below` */

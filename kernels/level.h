@@ -46,5 +46,6 @@ void qs_avx512_dots(struct qs_dot_ops *ops);
 void qs_avx512_panels(struct qs_panel_ops *ops);
 void qs_avx512_rows(struct qs_row_ops *ops);
 void qs_avx512bf16_dots(struct qs_dot_ops *ops);
+void qs_avx512bf16_rows(struct qs_row_ops *ops);
 
 #endif

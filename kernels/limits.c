@@ -39,7 +39,7 @@ struct qs_limits {
     uint64_t granted;
     struct line *line;
     size_t n;
-    size_t turn;          /* of looks */
+    size_t turn[QS_LIMITS]; /* of looks */
 };
 
 /* ---- the lines ---- */
@@ -340,7 +340,7 @@ int qs_limits_look(struct qs_limits *l, enum qs_limit what, double *now, struct 
     for (int i = 0; rc == QS_OK && i < LOOK_TRIES; i++)
         rc = try_again(l, best, now, e);
     /* Another one in turn: the best was found in a bad moment, may be. */
-    return rc == QS_OK ? try_again(l, like[l->turn++ % n], now, e) : rc;
+    return rc == QS_OK ? try_again(l, like[l->turn[what]++ % n], now, e) : rc;
 }
 
 bool qs_limits_have(const struct qs_limits *l, enum qs_limit what)
@@ -352,4 +352,17 @@ double qs_limits_best(const struct qs_limits *l, enum qs_limit what)
 {
     const struct line *x = best_line((struct qs_limits *)l, what);
     return x ? x->told.best : 0;
+}
+
+enum qs_limit qs_limit_unit(int type, bool fast, bool bf16)
+{
+    switch (fast ? qs_dot_ops(type)->act : QS_ACT_F32) {
+    case QS_ACT_Q8:
+    case QS_ACT_Q8K:
+        return QS_LIMIT_INT8;
+    case QS_ACT_BF16:
+        return bf16 ? QS_LIMIT_BF16 : QS_LIMIT_F32;
+    default:
+        return QS_LIMIT_F32;
+    }
 }

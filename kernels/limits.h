@@ -71,6 +71,8 @@ int qs_limits_measure(struct qs_limits *l, size_t i, double seconds, struct qs_e
  * limit of this moment. 0: this machine has no such unit. The first look tries every line once. */
 int qs_limits_look(struct qs_limits *l, enum qs_limit what, double *now, struct qs_err *e);
 double qs_limits_best(const struct qs_limits *l, enum qs_limit what); /* of all tries on all threads so far; 0: none */
+/* The unit that works on stored weights of this type, in fast or exact precision (op.h) on a machine that has bf16 or not. */
+enum qs_limit qs_limit_unit(int type, bool fast, bool bf16);
 bool qs_limits_have(const struct qs_limits *l, enum qs_limit what);
 
 #endif

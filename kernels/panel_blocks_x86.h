@@ -1,7 +1,9 @@
 /* panel_blocks_x86.h - products of panels of blocks of 32 (panel_blocks.h), written once for the vectors of a level: the file
  * that includes this one has included its panel_vec.h, and defines QS_PANEL_TOKENS, the tokens of a tile.
  *
- * FEW tokens: a panel is taken apart in registers and read once, by all tokens.
+ * FEW tokens: a panel is taken apart in registers and read once, by all tokens. It is one stream, which the CPU foresees by
+ * itself: asking for lines ahead made one token slower (Zen 4: 65 to 90 % of the speed of reading, from 97), and only helps
+ * where a line takes long.
  * MANY tokens: pairs of panels are taken apart into local memory, PART blocks at a time, as vectors of 8-bit codes and float
  * scales, which tiles of QS_PANEL_TOKENS tokens then go through; sums between parts lie in the output.
  *
@@ -16,8 +18,8 @@ enum {
     PANEL_VEC_BYTES = 4 * QS_PV_LANES,
     PANEL_FEW = 8,                            /* tokens at most */
     PANEL_PAIR = 2,
-    PANEL_PART = 16,                          /* blocks: a pair of panels takes half of a first cache */
-    PANEL_AHEAD = 3072                        /* bytes between what is used and what is asked for */
+    PANEL_PART = 64,                          /* blocks: a pair of panels takes half of a first cache */
+    PANEL_AHEAD = 4096                        /* bytes from what is used to what is asked for */
 };
 
 struct panel_kind { /* of a type; always a constant */
@@ -44,15 +46,18 @@ QS_INLINE qs_pv panel_fifth(qs_pv high, int v)
     return qs_pv_and(at, qs_pv_all8(16));
 }
 
-/* Codes of columns 4v.. and 16 + 4v.. (v < 4) of the rows of vector g. */
+/* Step v (of 4) takes two vectors of codes apart: their columns, divided by 4. */
+QS_INLINE int panel_column(const struct panel_kind k, int v, int i) { return k.whole ? 2 * v + i : v + 4 * i; }
+
+/* The two vectors of step v, of the rows of vector g; memory is read in order. */
 QS_INLINE void panel_codes(const struct panel_kind k, const uint8_t *codes, qs_pv table, int v, int g, qs_pv two[2])
 {
-    const uint8_t *at = codes + 16 * k.high + 64 * v + PANEL_VEC_BYTES * g;
-    two[0] = qs_pv_load(at);
     if (k.whole) {
-        two[1] = qs_pv_load(at + 256);
+        two[0] = qs_pv_load(codes + 128 * v + PANEL_VEC_BYTES * g);
+        two[1] = qs_pv_load(codes + 128 * v + 64 + PANEL_VEC_BYTES * g);
         return;
     }
+    two[0] = qs_pv_load(codes + 16 * k.high + 64 * v + PANEL_VEC_BYTES * g);
     two[1] = qs_pv_and(qs_pv_right16(two[0], 4), qs_pv_all8(15));
     two[0] = qs_pv_and(two[0], qs_pv_all8(15));
     if (k.high) {
@@ -90,13 +95,6 @@ struct panel_few { /* what a panel is multiplied with, and the sums */
 
 QS_INLINE const uint8_t *panel_token(const struct panel_few *f, int t) { return f->x + (size_t)t * f->stride; }
 
-QS_INLINE qs_pv panel_four(const uint8_t *q) /* columns, to every row */
-{
-    int32_t x;
-    memcpy(&x, q, 4);
-    return qs_pv_all32(x);
-}
-
 QS_INLINE qs_pv panel_start(const struct panel_kind k, const uint8_t *x, size_t cols, size_t b)
 {
     return k.added ? qs_pv_left32(qs_pv_all32(qs_q8_minus(x, cols)[b]), k.added) : qs_pv_zero();
@@ -107,35 +105,25 @@ QS_INLINE void panel_few_block(const struct panel_kind k, int few, struct panel_
                                const uint8_t *codes, qs_pv table)
 {
     qs_pv s[PANEL_FEW][PANEL_VECS], w[PANEL_VECS][2];
-#pragma GCC unroll 8
-    for (int t = 0; t < few; t++) {
+    QS_UNROLL for (int t = 0; t < few; t++) {
         s[t][0] = panel_start(k, panel_token(f, t), f->cols, b);
         s[t][PANEL_VECS - 1] = s[t][0];
     }
-    if (k.high)
-        qs_p_ahead(codes + PANEL_AHEAD);
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; v++) {
-        qs_p_ahead(codes + 16 * k.high + 64 * v + PANEL_AHEAD);
-        if (k.whole)
-            qs_p_ahead(codes + 256 + 64 * v + PANEL_AHEAD);
-#pragma GCC unroll 2
-        for (int g = 0; g < PANEL_VECS; g++)
+    QS_UNROLL for (int v = 0; v < 4; v++) {
+        if (few > 2 && !k.whole)
+            qs_p_ahead(codes + 16 * k.high + 64 * v + PANEL_AHEAD);
+        QS_UNROLL for (int g = 0; g < PANEL_VECS; g++)
             panel_codes(k, codes, table, v, g, w[g]);
-#pragma GCC unroll 8
-        for (int t = 0; t < few; t++) {
-            const uint8_t *q = panel_token(f, t) + 32 * b + 4 * v;
-            const qs_pv low = panel_four(q), high = panel_four(q + 16);
-#pragma GCC unroll 2
-            for (int g = 0; g < PANEL_VECS; g++)
-                s[t][g] = qs_pv_dot(qs_pv_dot(s[t][g], w[g][0], low), w[g][1], high);
+        QS_UNROLL for (int t = 0; t < few; t++) {
+            const uint8_t *q = panel_token(f, t) + 32 * b;
+            const qs_pv x0 = qs_pv_spread(q + 4 * panel_column(k, v, 0)), x1 = qs_pv_spread(q + 4 * panel_column(k, v, 1));
+            QS_UNROLL for (int g = 0; g < PANEL_VECS; g++)
+                s[t][g] = qs_pv_dot(qs_pv_dot(s[t][g], w[g][0], x0), w[g][1], x1);
         }
     }
-#pragma GCC unroll 2
-    for (int g = 0; g < PANEL_VECS; g++) {
+    QS_UNROLL for (int g = 0; g < PANEL_VECS; g++) {
         const qs_pf d = panel_scales(k, head, g);
-#pragma GCC unroll 8
-        for (int t = 0; t < few; t++) {
+        QS_UNROLL for (int t = 0; t < few; t++) {
             const uint8_t *x = panel_token(f, t);
             const qs_pf scale = qs_pf_mul(d, qs_pf_all(qs_q8_scales(x, f->cols)[b]));
             f->a[t][g] = qs_pf_fma(scale, qs_pf_from(s[t][g]), f->a[t][g]);
@@ -152,30 +140,19 @@ QS_INLINE void panel_few(const struct panel_kind k, int few, const struct panel_
     struct panel_few f = *of;
     const size_t n = f.cols / 32, code = panel_code_bytes(k);
     const qs_pv table = panel_table(k);
-#pragma GCC unroll 8
-    for (int t = 0; t < few; t++)
-#pragma GCC unroll 2
-        for (int g = 0; g < PANEL_VECS; g++)
+    QS_UNROLL for (int t = 0; t < few; t++)
+        QS_UNROLL for (int g = 0; g < PANEL_VECS; g++)
             f.a[t][g] = qs_pf_zero();
     const uint8_t *head = panel;
     for (size_t b = 0; b < n;) {
         const size_t end = n - b < QS_PANEL_GROUP ? n : b + QS_PANEL_GROUP;
         const uint8_t *codes = head + (end - b) * 16 * k.head;
-        qs_p_ahead(head + PANEL_AHEAD);
-        if (k.head > 1)
-            qs_p_ahead(head + PANEL_AHEAD + 64);
-        if (k.head > 2) {
-            qs_p_ahead(head + PANEL_AHEAD + 128);
-            qs_p_ahead(head + PANEL_AHEAD + 192);
-        }
         for (; b < end; b++, head += 16 * k.head, codes += code)
             panel_few_block(k, few, &f, b, head, codes, table);
         head = codes;
     }
-#pragma GCC unroll 8
-    for (int t = 0; t < few; t++)
-#pragma GCC unroll 2
-        for (int g = 0; g < PANEL_VECS; g++)
+    QS_UNROLL for (int t = 0; t < few; t++)
+        QS_UNROLL for (int g = 0; g < PANEL_VECS; g++)
             qs_pf_store(out + (size_t)t * out_stride + QS_PV_LANES * g, f.a[t][g]);
 }
 
@@ -226,17 +203,15 @@ QS_INLINE void panel_expand(const struct panel_kind k, const uint8_t *panel, siz
             head = codes;
             codes = head + (left < QS_PANEL_GROUP ? left : QS_PANEL_GROUP) * 16 * k.head;
         }
-#pragma GCC unroll 2
-        for (int g = 0; g < PANEL_VECS; g++) {
+        QS_UNROLL for (int g = 0; g < PANEL_VECS; g++) {
             qs_pf_store(o->d[p][i] + QS_PV_LANES * g, panel_scales(k, head, g));
             if (k.minima)
                 qs_pf_store(o->m[p][i] + QS_PV_LANES * g, panel_minima(head, g));
-#pragma GCC unroll 4
-            for (int v = 0; v < 4; v++) {
+            QS_UNROLL for (int v = 0; v < 4; v++) {
                 qs_pv two[2];
                 panel_codes(k, codes, table, v, g, two);
-                qs_pv_store(o->codes[p][i][v] + PANEL_VEC_BYTES * g, two[0]);
-                qs_pv_store(o->codes[p][i][v + 4] + PANEL_VEC_BYTES * g, two[1]);
+                qs_pv_store(o->codes[p][i][panel_column(k, v, 0)] + PANEL_VEC_BYTES * g, two[0]);
+                qs_pv_store(o->codes[p][i][panel_column(k, v, 1)] + PANEL_VEC_BYTES * g, two[1]);
             }
         }
     }
@@ -271,12 +246,10 @@ enum { PANEL_ACROSS = PANEL_PAIR * PANEL_VECS };
 QS_INLINE void panel_tile_floats(bool minima, int vecs, int tokens, const struct panel_room *o, size_t b,
                                  qs_pv s[][PANEL_ACROSS], qs_pf a[][PANEL_ACROSS])
 {
-#pragma GCC unroll 4
-    for (int g = 0; g < vecs; g++) {
+    QS_UNROLL for (int g = 0; g < vecs; g++) {
         const int p = g / PANEL_VECS, at = g % PANEL_VECS * QS_PV_LANES;
         const qs_pf d = qs_pf_load(o->d[p][b] + at);
-#pragma GCC unroll 8
-        for (int t = 0; t < tokens; t++) {
+        QS_UNROLL for (int t = 0; t < tokens; t++) {
             a[t][g] = qs_pf_fma(qs_pf_mul(d, qs_pf_all(o->dx[t][b])), qs_pf_from(s[t][g]), a[t][g]);
             if (minima)
                 a[t][g] = qs_pf_fma(qs_pf_load(o->m[p][b] + at), qs_pf_all(o->sx[t][b]), a[t][g]);
@@ -288,37 +261,27 @@ QS_INLINE void panel_tile_floats(bool minima, int vecs, int tokens, const struct
 QS_INLINE void panel_tile(bool minima, int vecs, int tokens, const struct panel_room *o, const struct panel_tile *at)
 {
     qs_pf a[QS_PANEL_TOKENS][PANEL_ACROSS];
-#pragma GCC unroll 8
-    for (int t = 0; t < tokens; t++)
-#pragma GCC unroll 4
-        for (int g = 0; g < vecs; g++)
+    QS_UNROLL for (int t = 0; t < tokens; t++)
+        QS_UNROLL for (int g = 0; g < vecs; g++)
             a[t][g] = at->first ? qs_pf_zero() : qs_pf_load(at->out + (size_t)t * at->out_stride + QS_PV_LANES * g);
     for (size_t b = 0; b < at->blocks; b++) {
         qs_pv s[QS_PANEL_TOKENS][PANEL_ACROSS], w[PANEL_ACROSS];
-#pragma GCC unroll 8
-        for (int t = 0; t < tokens; t++)
-#pragma GCC unroll 4
-            for (int g = 0; g < vecs; g++)
+        QS_UNROLL for (int t = 0; t < tokens; t++)
+            QS_UNROLL for (int g = 0; g < vecs; g++)
                 s[t][g] = qs_pv_all32(o->start[t][b]);
-#pragma GCC unroll 8
-        for (int v = 0; v < 8; v++) {
-#pragma GCC unroll 4
-            for (int g = 0; g < vecs; g++)
+        QS_UNROLL for (int v = 0; v < 8; v++) {
+            QS_UNROLL for (int g = 0; g < vecs; g++)
                 w[g] = qs_pv_load(o->codes[g / PANEL_VECS][b][v] + g % PANEL_VECS * PANEL_VEC_BYTES);
-#pragma GCC unroll 8
-            for (int t = 0; t < tokens; t++) {
-                const qs_pv q = panel_four(at->x + (size_t)t * at->x_stride + 32 * b + 4 * v);
-#pragma GCC unroll 4
-                for (int g = 0; g < vecs; g++)
+            QS_UNROLL for (int t = 0; t < tokens; t++) {
+                const qs_pv q = qs_pv_spread(at->x + (size_t)t * at->x_stride + 32 * b + 4 * v);
+                QS_UNROLL for (int g = 0; g < vecs; g++)
                     s[t][g] = qs_pv_dot(s[t][g], w[g], q);
             }
         }
         panel_tile_floats(minima, vecs, tokens, o, b, s, a);
     }
-#pragma GCC unroll 8
-    for (int t = 0; t < tokens; t++)
-#pragma GCC unroll 4
-        for (int g = 0; g < vecs; g++)
+    QS_UNROLL for (int t = 0; t < tokens; t++)
+        QS_UNROLL for (int g = 0; g < vecs; g++)
             qs_pf_store(at->out + (size_t)t * at->out_stride + QS_PV_LANES * g, a[t][g]);
 }
 

@@ -10,7 +10,6 @@
 #define QS_KERNELS_PANEL_SUPER_KINDS_H
 
 #include "kernels/panel_super.h"
-#include "kernels/ref/tables_iq.h"
 
 enum { ROW4 = QS_PANEL_ROWS * 4 }; /* bytes of a word, and between words */
 
@@ -115,6 +114,81 @@ QS_INLINE void start_q6_k(const int16_t *sums, int32_t out[16])
     qs_p_sums_times(sums, by, out);
 }
 
+/* ---- IQ4_XS: 6-bit scales of 32 columns less 32; codes are places in a table */
+
+QS_INLINE void scales_iq4_xs(const uint8_t *head, const uint8_t *body, struct scales *s)
+{
+    const qs_pv l = word(body, 0), low = qs_pv_all8(15), two = qs_pv_all8(0x30), less = qs_pv_all8(32);
+    qs_pv h = qs_pv_words32(head + ROW4 / 2); /* two bits of each scale; first four to a byte */
+    h = qs_pv_and(qs_pv_or(h, qs_pv_left32(h, 8)), qs_pv_all32(0x00ff00ff));
+    h = qs_pv_and(qs_pv_or(h, qs_pv_left32(h, 4)), low);
+    const qs_pv even = qs_pv_sub8(qs_pv_or_and(qs_pv_and(l, low), qs_pv_left32(h, 4), two), less);
+    const qs_pv odd = qs_pv_sub8(qs_pv_or_and(qs_pv_and(qs_pv_right32(l, 4), low), qs_pv_left32(h, 2), two), less);
+    QS_UNROLL
+    for (int k = 0; k < 4; k++) {
+        s->scale[2 * k] = signed_byte_of(even, k, 0);
+        s->scale[2 * k + 1] = signed_byte_of(odd, k, 0);
+    }
+}
+QS_INLINE qs_pv code_iq4_xs(const uint8_t *unit, int group, int i)
+{
+    static const uint8_t table[16] = { 1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241 }; /* + 128 */
+    const qs_pv w = word(unit, 4 * group + i % 4);
+    return qs_pv_pick(qs_pv_table(table), qs_pv_and(i < 4 ? w : qs_pv_right32(w, 4), qs_pv_all8(15)));
+}
+QS_INLINE void start_iq4_xs(const int16_t *sums, int32_t out[16]) { qs_p_pair_sums_times(sums, -128, out); }
+
+/* ---- Q2_K: 4-bit scales and minima of 16 columns in a byte */
+
+QS_INLINE void scales_q2_k(const uint8_t *head, const uint8_t *body, struct scales *s)
+{
+    (void)head;
+    QS_UNROLL
+    for (int q = 0; q < 4; q++) {
+        const qs_pv w = word(body, q);
+        QS_UNROLL
+        for (int k = 0; k < 4; k++)
+            s->scale[4 * q + k] = byte_of(w, k, 4, 6 - 2 * k);
+        minima_pairs(qs_pv_and(qs_pv_right32(w, 4), qs_pv_all8(15)), s->min + 2 * q);
+    }
+}
+QS_INLINE qs_pv code_q2_k(const uint8_t *unit, int group, int i) { return word_bits(unit, i, 3 << 2 * group); }
+
+/* ---- Q3_K: 6-bit scales of 16 columns less 32 */
+
+QS_INLINE void scales_q3_k(const uint8_t *head, const uint8_t *body, struct scales *s)
+{
+    static const int times[4] = { 5, 2, 0, 1 };
+    (void)head;
+    QS_UNROLL
+    for (int q = 0; q < 4; q++) {
+        const qs_pv low = qs_pv_and(qs_pv_right32(word(body, q % 2), q < 2 ? 0 : 4), qs_pv_all8(15));
+        const qs_pv w = qs_pv_or_and(low, qs_pv_shift32(word(body, 2), 4 - 2 * q), qs_pv_all8(0x30));
+        QS_UNROLL
+        for (int k = 0; k < 4; k++)
+            s->scale[4 * q + k] = signed_byte_of(qs_pv_sub8(w, qs_pv_all8(32)), k, times[k]);
+    }
+}
+QS_INLINE qs_pv code_q3_k(const uint8_t *unit, int group, int i)
+{
+    if (group < 2)
+        return word_bits(unit, i, group ? 0x38 : 0x07);
+    const qs_pv rest = word(unit, 4 + i % 2);
+    if (group == 3)
+        return qs_pv_and(qs_pv_shift32(rest, i < 2 ? 4 : 0), qs_pv_all8(0x70));
+    return qs_pv_or_and(word_bits(unit, i, 0xc0), qs_pv_shift32(rest, i < 2 ? 2 : -2), qs_pv_all8(0x20));
+}
+QS_INLINE void start_q3_k(const int16_t *sums, int32_t out[16])
+{
+    static const int32_t by[16] = { -4, -32, -128, -64, -4, -32, -128, -64, -4, -32, -128, -64, -4, -32, -128, -64 };
+    qs_p_sums_times(sums, by, out);
+}
+
+/* ---- all */
+
+static const struct kind kind_q2_k = { 2, 4, 4, 16, 6, 8, scales_q2_k, code_q2_k, qs_p_crossed };
+static const struct kind kind_q3_k = { 1, 3, 6, 16, 5, 0, scales_q3_k, code_q3_k, start_q3_k };
+static const struct kind kind_iq4_xs = { 2, 1, 8, 32, 0, 0, scales_iq4_xs, code_iq4_xs, start_iq4_xs };
 static const struct kind kind_q4_k = { 2, 3, 8, 32, 4, 4, scales_q4_k, code_q4_k, qs_p_crossed_pairs };
 static const struct kind kind_q5_k = { 2, 3, 10, 32, 3, 4, scales_q5_k, code_q5_k, qs_p_crossed_pairs };
 static const struct kind kind_q6_k = { 1, 4, 12, 16, 2, 0, scales_q6_k, code_q6_k, start_q6_k };

@@ -40,7 +40,16 @@ struct qs_row_ops {
     void (*gram)(const float *x, size_t stride, size_t rows, size_t i, size_t cols, float *g);
 
     struct qs_attend_ops attend;
+
+    /* Sums of outer products in bfloat16, NULL where there is no instruction for them. pair puts the n values of two rows side by
+     * side (b NULL: zeros), as QS_ACT_BF16 has them, into panels of QS_PAIR_COLS columns that are `stride` pairs of rows apart:
+     * to[k / 16 * stride * 16 + k % 16] holds a[k] below, b[k] above; the last panel is filled with zeros.
+     * outer: c[i * ldc + j] += s for i < m, j < n. s is one sum from 0: for each pair in order that of BF16 in dot.h (above,
+     * then below) of column i of a and column j of b. */
+    void (*pair)(const float *a, const float *b, size_t n, uint32_t *to, size_t stride);
+    void (*outer)(const uint32_t *a, const uint32_t *b, size_t pairs, size_t stride, size_t m, size_t n, float *c, size_t ldc);
 };
+enum { QS_PAIR_COLS = 16 };
 
 const struct qs_row_ops *qs_row_ops(void); /* those in force */
 

@@ -220,3 +220,26 @@ int qs_chat_line_answer(struct qs_chat_line *l, bool *stopped)
     }
     return exit_code;
 }
+
+int qs_chat_line_replay(struct qs_chat_line *l)
+{
+    struct qs_cli *cli = l->cli;
+    const char *text = qs_cli_str(cli, "speed", "0");
+    struct qs_answer *tape = NULL;
+    struct qs_err e = QS_ERR_INIT;
+    char *end;
+    const double speed = strtod(text, &end);
+    if (end == text || *end || !(speed >= 0 && speed <= 1000000))
+        return qs_cli_usage(cli, "--speed %s: a number from 0 to 1000000 is expected", text);
+    int rc = qs_answer_load(qs_cli_str(cli, "replay", ""), &tape, &e);
+    if (!rc) {
+        l->n_sides = tape->n_sides;
+        l->follow = tape->follow;
+        l->stats = qs_cli_has(cli, "stats");
+        rc = qs_chat_replay(l->chat, tape, speed, -1, &e);
+    }
+    if (!rc)
+        rc = qs_chat_line_wait(l, &e);
+    qs_answer_free(tape);
+    return rc ? qs_cli_fail(cli, &e) : qs_chat_line_print(l);
+}

@@ -15,6 +15,10 @@ struct qs_chat_line {
     struct qs_answer *answer; /* a copy of the last one */
 };
 
+bool qs_chat_line_candidate(struct qs_cli *cli); /* the second model is to be made of the first */
+/* Options that exclude each other, or that would have no effect: QS_EXIT_USAGE, and it was said. */
+int qs_chat_line_check(struct qs_cli *cli);
+
 /* Waits for the answer that runs and copies it. Its text goes to standard output as it comes, that of two sides only
  * where this is a terminal. Else, and where the verb prints data: progress on standard error, where that is one. The
  * first Ctrl-C stops the answer, a second one ends the program. What the job ended with. */
@@ -24,6 +28,8 @@ int qs_chat_line_wait(struct qs_chat_line *l, struct qs_err *e);
 int qs_chat_line_answer(struct qs_chat_line *l, bool *stopped);
 /* Prints what has not been streamed: data, or two answers with their tables. */
 int qs_chat_line_print(struct qs_chat_line *l);
+/* Shows what --replay names, and prints it. */
+int qs_chat_line_replay(struct qs_chat_line *l);
 /* Lines from standard input until its end or /quit. */
 int qs_chat_line_loop(struct qs_chat_line *l);
 

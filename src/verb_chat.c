@@ -3,9 +3,7 @@
  * Owns models, the candidate, conversation and chat while it runs. One message comes from --prompt or a pipe; on a
  * terminal lines are read (chat_line.c). The answer is core/chat's; how it is shown is chat_answer.c.
  */
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,8 +53,8 @@ static const struct qs_opt options[] = {
     { .name = "cache-type-v", .kind = QS_OPT_STR, .arg = "TYPE", .help = "values in the cache, likewise" },
     { .name = "rotate-cache", .help = "rotate keys and values before they are stored: less error in Q8_0 and Q4_0" },
     { .name = "speculate", .kind = QS_OPT_CHOICE, .arg = "HOW", .choices = "auto off ngram draft",
-      .help = "guess tokens ahead and verify them together, for the very same answer: ngram (what followed before in the "
-              "text), draft (by the model of --draft), off; auto: draft or ngram, off where two models are compared" },
+      .help = "guess tokens ahead and verify them together, for the very same answer: ngram (what followed before in "
+              "the text), draft (by the model of --draft), off; auto: draft or ngram, off where two models answer" },
     { .name = "draft", .letter = 'd', .kind = QS_OPT_FILE, .arg = "MODEL",
       .help = "a small model with the same vocabulary that guesses tokens ahead" },
     { .name = "stats", .help = "print speeds, guesses, context and memory behind the answer" },
@@ -105,11 +103,6 @@ static void work_free(struct work *w)
     qs_recipe_free(w->recipe);
     qs_answer_free(l->answer);
     qs_talk_free(l->talk);
-}
-
-static bool wants_candidate(struct qs_cli *cli)
-{
-    return qs_cli_has(cli, "type") || qs_cli_has(cli, "recipe");
 }
 
 /* ---- settings ------------------------------------------------------------------------------------------------ */
@@ -313,7 +306,7 @@ static int open_sides(struct qs_cli *cli, struct work *w, struct qs_err *e)
         rc = qs_side_open(qs_cli_arg(cli, 0), &args, &l->side[0], e);
     args.beside = l->side[0];
     l->n_sides = 1;
-    if (!rc && (other || wants_candidate(cli))) {
+    if (!rc && (other || qs_chat_line_candidate(cli))) {
         l->n_sides = 2;
         rc = other ? qs_side_open(other, &args, &l->side[1], e) : open_candidate(cli, w, e);
         if (!rc)
@@ -365,77 +358,7 @@ static int answer_one(struct qs_cli *cli, struct work *w)
     return exit_code;
 }
 
-static int replay(struct qs_cli *cli, struct work *w)
-{
-    const char *text = qs_cli_str(cli, "speed", "0");
-    struct qs_answer *tape = NULL;
-    struct qs_err e = QS_ERR_INIT;
-    char *end;
-    const double speed = strtod(text, &end);
-    if (end == text || *end || !(speed >= 0 && speed <= 1000000))
-        return qs_cli_usage(cli, "--speed %s: a number from 0 to 1000000 is expected", text);
-    int rc = qs_answer_load(qs_cli_str(cli, "replay", ""), &tape, &e);
-    if (!rc) {
-        w->line.n_sides = tape->n_sides;
-        w->line.follow = tape->follow;
-        w->line.stats = qs_cli_has(cli, "stats");
-        rc = qs_chat_replay(w->line.chat, tape, speed, -1, &e);
-    }
-    if (!rc)
-        rc = qs_chat_line_wait(&w->line, &e);
-    qs_answer_free(tape);
-    return rc ? qs_cli_fail(cli, &e) : qs_chat_line_print(&w->line);
-}
-
 /* ---- the whole ----------------------------------------------------------------------------------------------- */
-
-static int check_replay(struct qs_cli *cli)
-{
-    static const char *const without[] = { "prompt", "compare", "type", "recipe", "follow", "load", "save",
-                                          "draft", "speculate" };
-    if (qs_cli_args(cli) > 0)
-        return qs_cli_usage(cli, "--replay shows a file and takes no model");
-    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
-        if (qs_cli_has(cli, without[i]))
-            return qs_cli_usage(cli, "--replay and --%s exclude each other", without[i]);
-    return QS_EXIT_DONE;
-}
-
-static int check_guesses(struct qs_cli *cli, bool two)
-{
-    const char *how = qs_cli_str(cli, "speculate", NULL);
-    if (qs_cli_has(cli, "draft") && how && strcmp(how, "draft") != 0 && strcmp(how, "auto") != 0)
-        return qs_cli_usage(cli, "--draft names a model that guesses, and --speculate %s does not ask it", how);
-    if (how && strcmp(how, "draft") == 0 && !qs_cli_has(cli, "draft"))
-        return qs_cli_usage(cli, "--speculate draft takes a small model: --draft MODEL");
-    if (qs_cli_has(cli, "stats") && (two || cli->json || cli->csv))
-        return qs_cli_usage(cli, "--stats goes with the plain answer of one model: %s them in any case",
-                            two ? "two models come with" : "data has");
-    return QS_EXIT_DONE;
-}
-
-/* Options that exclude each other, or that would have no effect. */
-static int check_options(struct qs_cli *cli)
-{
-    const bool two = qs_cli_has(cli, "compare") || wants_candidate(cli);
-    if (qs_cli_has(cli, "replay"))
-        return check_replay(cli);
-    if (qs_cli_args(cli) == 0)
-        return qs_cli_usage(cli, "chat needs a model; usage: quantscape chat MODEL");
-    if (qs_cli_has(cli, "speed"))
-        return qs_cli_usage(cli, "--speed goes with --replay");
-    if (qs_cli_has(cli, "compare") && wants_candidate(cli))
-        return qs_cli_usage(cli, "--compare and the candidate of --type or --recipe exclude each other: two "
-                            "models answer");
-    if (qs_cli_has(cli, "follow") && !two)
-        return qs_cli_usage(cli, "--follow takes a second model: --compare, --type or --recipe");
-    if (qs_cli_has(cli, "template") && qs_cli_has(cli, "no-template"))
-        return qs_cli_usage(cli, "--template and --no-template exclude each other");
-    if ((qs_cli_has(cli, "imatrix") || qs_cli_has(cli, "calibrated") || qs_cli_has(cli, "allow-requantize")) &&
-        !wants_candidate(cli))
-        return qs_cli_usage(cli, "--imatrix, --calibrated and --allow-requantize go with --type or --recipe");
-    return check_guesses(cli, two);
-}
 
 static int check_output(struct qs_cli *cli, const struct qs_model *m)
 {
@@ -456,7 +379,7 @@ static int talk(struct qs_cli *cli, struct work *w)
 {
     struct qs_err e = QS_ERR_INIT;
     int exit_code = apply_settings(cli, w->line.talk);
-    if (exit_code == QS_EXIT_DONE && wants_candidate(cli))
+    if (exit_code == QS_EXIT_DONE && qs_chat_line_candidate(cli))
         exit_code = qs_cli_recipe(cli, &w->recipe);
     if (exit_code == QS_EXIT_DONE)
         exit_code = qs_cli_imatrix(cli, &w->imatrix);
@@ -482,12 +405,12 @@ static int run(struct qs_cli *cli)
 {
     struct work w = { .line = { .cli = cli } };
     struct qs_err e = QS_ERR_INIT;
-    int exit_code = check_options(cli);
+    int exit_code = qs_chat_line_check(cli);
     if (exit_code == QS_EXIT_DONE &&
         (qs_talk_new(&w.line.talk, &e) || qs_chat_new(&w.line.chat, &e) || qs_answer_new(&w.line.answer, &e)))
         exit_code = qs_cli_fail(cli, &e);
     if (exit_code == QS_EXIT_DONE)
-        exit_code = qs_cli_has(cli, "replay") ? replay(cli, &w) : talk(cli, &w);
+        exit_code = qs_cli_has(cli, "replay") ? qs_chat_line_replay(&w.line) : talk(cli, &w);
     work_free(&w);
     return exit_code;
 }
@@ -557,11 +480,12 @@ const struct qs_verb qs_verb_chat = {
         "where they part is marked; with --follow the second is fed the first one's tokens, and marks below the text "
         "tell how far it disagrees: '.' from a KL divergence of 0.001, ':' 0.01, '*' 0.1, '#' 1, '!' where its "
         "likeliest token is another. The models must have the same vocabulary. Speeds are by each model's own steps.\n\n"
-        "Tokens are guessed ahead and verified together in one pass, from what followed before in the text (--speculate "
-        "ngram, the default for one model), or by a small model with the same vocabulary (--draft). The answer is the "
-        "same, token for token, with any sampler. It pays where reading the weights takes the time: large models, and "
-        "texts that repeat themselves or are predictable; a pass over several tokens costs more arithmetic, so what "
-        "passes take is measured, and where guesses do not pay none are made. --stats tells how many came true.\n\n"
+        "Tokens are guessed ahead and verified together in one pass, from what followed before in the text "
+        "(--speculate ngram, the default for one model), or by a small model with the same vocabulary (--draft). The "
+        "answer is the same, token for token, with any sampler. It pays where reading the weights takes the time: "
+        "large models, and texts that repeat themselves or are predictable. A pass over several tokens costs more "
+        "arithmetic, so what passes take is measured, and where guesses do not pay none are made. --stats tells how "
+        "many came true.\n\n"
         "A context that is full ends the answer: nothing that was said is ever dropped silently. Results do not "
         "depend on the number of threads, nor on what was in the cache before.",
     .examples = "quantscape chat model.gguf\ttalk, line after line\n"

@@ -1,4 +1,4 @@
-/* chat_guess.c - a small model that guesses tokens ahead for the one that answers, and how many of its guesses came true.
+/* chat_guess.c - a small model that guesses tokens ahead for the one that answers, and how many guesses came true.
  *
  * It has a seat among the files. Refuses one that answers itself, and one with another vocabulary.
  */

@@ -13,8 +13,11 @@
 
 #include "base/mem.h"
 #include "kernels/blas.h"
+#include "kernels/rows.h"
 
-#define TILE 256        /* rows and columns of H that one product fills */
+#define TILE 240        /* rows and columns of H that one product fills: a multiple of what outer does at a time (48) */
+#define STRIP 48        /* rows of a tile on the diagonal that end at the same column */
+#define PAIRS (QS_HESSIAN_CHUNK / 2 + 1) /* pairs of rows that panels lie apart: one more than they have, for the cache's sake */
 #define ENERGY_ROWS 64  /* weight errors that one product takes over H */
 
 static size_t tiles_of(size_t cols) { return (cols + TILE - 1) / TILE; }
@@ -87,6 +90,39 @@ int qs_hessian_follow(struct qs_hessian *h, size_t width, struct qs_err *e)
 
 struct flush { struct qs_hessian *h; size_t tiles; atomic_int rc; };
 
+/* H itself comes from outer products in bfloat16 where the CPU has an instruction for them (rows.h): inputs are rounded to 8
+ * bits, sums are not. Where it has none, or rows are shorter than a panel, by the library. */
+static bool in_pairs(const struct qs_hessian *h) { return qs_row_ops()->outer && h->cols >= QS_PAIR_COLS; }
+
+/* The panel that begins with this column. They take less than the transposed rows that could lie there, and begin with a line of
+ * the cache. */
+static uint32_t *pairs_of(const struct qs_hessian *h, size_t column)
+{
+    const uintptr_t at = (uintptr_t)(h->buffer + QS_HESSIAN_CHUNK * h->cols);
+    return (uint32_t *)((at + 63) / 64 * 64) + column * PAIRS;
+}
+
+static void pack_tiles(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    const struct flush *f = ctx;
+    const size_t cols = f->h->cols, n = f->h->held, from = begin * TILE, width = least(end * TILE, cols) - from;
+    const float *rows = f->h->buffer + from;
+    (void)thread;
+    for (size_t i = 0; i < n; i += 2)
+        qs_row_ops()->pair(rows + i * cols, i + 1 < n ? rows + (i + 1) * cols : NULL, width,
+                           pairs_of(f->h, from) + i / 2 * QS_PAIR_COLS, PAIRS);
+}
+
+static void add_pairs(const struct qs_hessian *h, size_t i, size_t j)
+{
+    const size_t cols = h->cols, from = j * TILE;
+    for (size_t at = i * TILE; at < least((i + 1) * TILE, cols); at += STRIP) {
+        const size_t height = least(STRIP, cols - at), end = i == j ? at + height : least(from + TILE, cols);
+        qs_row_ops()->outer(pairs_of(h, at), pairs_of(h, from), (h->held + 1) / 2, PAIRS, height, end - from,
+                            h->h + at * cols + from, cols);
+    }
+}
+
 static void transpose_tiles(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct flush *f = ctx;
@@ -118,6 +154,10 @@ static void add_tiles(void *ctx, size_t begin, size_t end, unsigned thread)
         const size_t i = t / n, j = t % n;
         if (i < n && j > i)
             continue;
+        if (i < n && in_pairs(h)) {
+            add_pairs(h, i, j);
+            continue;
+        }
         const int rc = i < n             ? add_tile(h, h->buffer + QS_HESSIAN_CHUNK * h->cols, h->cols, i, j, h->h)
                        : i < n + crosses ? add_tile(h, h->buffer0, h->cols, i - n, j, h->cross)
                                          : add_tile(h, h->buffer_drift, h->width, i - n - crosses, j, h->drift);
@@ -131,7 +171,7 @@ static int flush_rows(struct qs_hessian *h, struct qs_err *e)
     struct flush f = { .h = h, .tiles = tiles_of(h->cols) };
     if (h->held == 0)
         return QS_OK;
-    qs_pool_run(h->pool, h->prio, f.tiles, 1, transpose_tiles, &f);
+    qs_pool_run(h->pool, h->prio, f.tiles, 1, in_pairs(h) ? pack_tiles : transpose_tiles, &f);
     const size_t heights = f.tiles * (h->cross ? 2 : 1) + (h->drift ? tiles_of(h->width) : 0);
     qs_pool_run(h->pool, h->prio, f.tiles * heights, 1, add_tiles, &f);
     h->held = 0;

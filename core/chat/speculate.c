@@ -57,8 +57,9 @@ int qs_speculate_new(struct qs_session *session, struct qs_drafter *drafter, dou
     s->seen = qs_malloc((s->n_ctx + QS_DRAFT_MAX) * sizeof *s->seen);
     s->rows = drafter ? qs_malloc((QS_DRAFT_MAX + 1) * s->n_vocab * sizeof *s->rows) : NULL;
     if (!s->seen || (drafter && !s->rows)) {
+        const uint64_t bytes = (QS_DRAFT_MAX + 1) * (uint64_t)s->n_vocab * sizeof *s->rows;
         qs_speculate_free(s);
-        return qs_fail_mem(e, (QS_DRAFT_MAX + 1) * s->n_vocab * sizeof *s->rows, "drafts");
+        return qs_fail_mem(e, bytes, "drafts");
     }
     memcpy(s->seen, qs_session_tokens(session), s->length * sizeof *s->seen);
     *out = s;

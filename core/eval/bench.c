@@ -1,9 +1,11 @@
 /* bench.c - a bench from beginning to end: limits, then each model, then what needs none.
  *
- * Owns the result, the limits and the scratch files of made-up models, which lose their names as soon as they are mapped.
+ * Owns the result, the limits and the scratch files of made-up models, which have no name while they are measured.
  */
 #include "core/eval/bench_internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -137,6 +139,8 @@ static void remark_limits(struct qs_bench_run_state *s)
 
 /* ---- models ---- */
 
+static bool wants(const struct qs_bench_run_state *s, enum qs_bench_part p) { return s->args->parts >> p & 1; }
+
 static bool wants_model(const struct qs_bench_args *a)
 {
     const unsigned of_models = 1u << QS_BENCH_STARTUP | 1u << QS_BENCH_PREFILL | 1u << QS_BENCH_DECODE
@@ -159,35 +163,53 @@ static int add_subject(struct qs_bench_run_state *s, const char *name, const cha
 
 static int measure_model(struct qs_bench_run_state *s, struct qs_err *e)
 {
-    const unsigned parts = s->args->parts;
+    const struct qs_bench_args *a = s->args;
+    const size_t speeds = (wants(s, QS_BENCH_PREFILL) ? a->n_prefill : 0) + (wants(s, QS_BENCH_DECODE) ? a->n_context : 0);
     int rc = QS_OK;
-    if (parts >> QS_BENCH_PREFILL & 1 || parts >> QS_BENCH_DECODE & 1) {
-        qs_job_phase(s->job, s->subject, "numbers",
-                     (parts >> QS_BENCH_PREFILL & 1) * s->args->n_prefill + (parts >> QS_BENCH_DECODE & 1) * s->args->n_context);
+    if (speeds) {
+        qs_job_phase(s->job, s->subject, "numbers", speeds);
         rc = qs_bench_speed(s, e);
+    }
+    if (!rc && wants(s, QS_BENCH_ATTENTION) && s->result->n_subjects == 1) { /* the same for all types of a shape */
+        qs_job_phase(s->job, "attention", "numbers", 2);
+        rc = qs_bench_attention(s, e);
+    }
+    if (!rc && wants(s, QS_BENCH_CALIBRATE) && a->calibration.collect && (!a->shape || !qs_model_is_quantized(s->model))) {
+        qs_job_phase(s->job, "calibrate", "numbers", 1);
+        rc = qs_bench_collect(s, e);
     }
     return rc;
 }
 
-/* `path` is opened; where `scratch`, its name goes as soon as nobody needs it any more. */
-static int one_model(struct qs_bench_run_state *s, const char *name, const char *source, const char *path, bool scratch,
+static int one_model(struct qs_bench_run_state *s, const char *name, const char *source, const char *path,
                      struct qs_err *e)
 {
-    struct qs_weight *first = NULL;
     int rc = qs_model_open(path, &s->model, e);
     rc = rc ? rc : add_subject(s, name, source, e);
-    if (!rc && s->args->parts >> QS_BENCH_STARTUP & 1) {
+    if (!rc && wants(s, QS_BENCH_STARTUP)) {
         qs_job_phase(s->job, "startup", "numbers", 4);
         rc = qs_bench_startup(s, path, e);
     }
-    if (!rc && s->model->n_tensors) /* maps the file: it can do without a name */
-        rc = qs_model_weight(s->model, &s->model->tensor[0], &first, e);
-    if (scratch)
-        unlink(path);
     rc = rc ? rc : measure_model(s, e);
-    qs_weight_unref(first);
     qs_model_close(s->model);
     s->model = NULL;
+    return rc;
+}
+
+/* Where the system can open a file by its descriptor, the file loses its name at once: nothing is left behind by a
+ * program that is killed. */
+static int scratch_model(struct qs_bench_run_state *s, const char *preset, const char *path, struct qs_err *e)
+{
+    char name[64];
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return qs_fail_errno(e, errno, "%s", path);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    const bool nameless = access(name, R_OK) == 0 && unlink(path) == 0;
+    const int rc = one_model(s, preset, s->args->shape->name, nameless ? name : path, e);
+    if (!nameless)
+        unlink(path);
+    close(fd);
     return rc;
 }
 
@@ -203,13 +225,19 @@ static int made_model(struct qs_bench_run_state *s, const char *preset, struct q
             rc = qs_fail_mem(e, path.len, "a name");
     }
     rc = rc ? rc : qs_bench_model_write(s->args->shape, preset, path.data, s->job, e);
-    if (!rc) {
-        rc = one_model(s, preset, s->args->shape->name, path.data, true, e);
-        unlink(path.data);
-    }
+    rc = rc ? rc : scratch_model(s, preset, path.data, e);
     qs_str_free(&dir);
     qs_str_free(&path);
     return rc;
+}
+
+/* Whether one of the made-up models is such as calibrations start from. */
+static bool any_float(const struct qs_bench_args *a)
+{
+    bool any = false;
+    for (size_t i = 0; i < a->n_presets; i++)
+        any = any || strcmp(a->preset[i], "BF16") == 0 || strcmp(a->preset[i], "F16") == 0 || strcmp(a->preset[i], "F32") == 0;
+    return any;
 }
 
 static int all_models(struct qs_bench_run_state *s, struct qs_err *e)
@@ -217,9 +245,30 @@ static int all_models(struct qs_bench_run_state *s, struct qs_err *e)
     const struct qs_bench_args *a = s->args;
     int rc = QS_OK;
     for (size_t i = 0; rc == QS_OK && i < a->n_models; i++)
-        rc = one_model(s, qs_path_base(a->model[i]), a->model[i], a->model[i], false, e);
+        rc = one_model(s, qs_path_base(a->model[i]), a->model[i], a->model[i], e);
     for (size_t i = 0; rc == QS_OK && a->shape && i < a->n_presets; i++)
         rc = made_model(s, a->preset[i], e);
+    if (rc == QS_OK && a->shape && wants(s, QS_BENCH_CALIBRATE) && a->calibration.collect && !any_float(a)) {
+        struct qs_bench_args alone = *a; /* one more model, for this part only */
+        alone.parts = 1u << QS_BENCH_CALIBRATE;
+        s->args = &alone;
+        rc = made_model(s, "BF16", e);
+        s->args = a;
+    }
+    return rc;
+}
+
+static int all_parts(struct qs_bench_run_state *s, struct qs_err *e)
+{
+    int rc = wants(s, QS_BENCH_LIMITS) ? qs_bench_limits(s, e) : QS_OK;
+    if (!rc && wants_model(s->args))
+        rc = all_models(s, e);
+    if (!rc && wants(s, QS_BENCH_ENCODE))
+        rc = qs_bench_encode(s, e);
+    if (!rc && wants(s, QS_BENCH_CALIBRATE)) {
+        qs_job_phase(s->job, "Hessians", "numbers", 2);
+        rc = qs_bench_hessian(s, e);
+    }
     return rc;
 }
 
@@ -232,10 +281,7 @@ int qs_bench_run(const struct qs_bench_args *a, struct qs_job *job, struct qs_be
     fill_head(*out, a);
     int rc = qs_limits_new(a->pool, a->memory / 4, &s.limits, e);
     s.bf16 = !rc && qs_limits_have(s.limits, QS_LIMIT_BF16);
-    if (!rc && a->parts >> QS_BENCH_LIMITS & 1)
-        rc = qs_bench_limits(&s, e);
-    if (!rc && wants_model(a))
-        rc = all_models(&s, e);
+    rc = rc ? rc : all_parts(&s, e);
     const int kept = keep_limits(&s, rc ? NULL : e);
     rc = rc ? rc : kept;
     remark_limits(&s);

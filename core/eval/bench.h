@@ -42,8 +42,6 @@ void qs_bench_work_decode(const struct qs_engine *x, const struct qs_session_arg
 /* n tokens through the blocks, `heads` rows of logits. bf16: the machine has that unit. */
 void qs_bench_work_prefill(const struct qs_engine *x, size_t n, size_t heads, enum qs_precision p, bool bf16,
                            struct qs_bench_work *add);
-/* The unit that works on stored weights of this type. */
-enum qs_limit qs_bench_unit(const struct qs_format *f, enum qs_precision p, bool bf16);
 
 /* ---- results ---- */
 
@@ -85,18 +83,20 @@ struct qs_bench {
     struct qs_bench_limit *limit; size_t n_limits, cap_limits;
     struct qs_bench_number *number; size_t n_numbers, cap_numbers;
     char (*note)[256]; size_t n_notes, cap_notes;
-    bool stopped;                 /* before its end: what is there was measured whole */
+    bool stopped;                 /* before its end */
 };
 void qs_bench_free(struct qs_bench *b); /* NULL allowed */
 
 /* ---- measuring ---- */
 
-/* Work of rooms above, timed here. tokens: windows * n_ctx made-up ids. */
+/* Work of rooms above, timed here; members may be NULL: then that is left out. */
 struct qs_bench_calibration {
-    int (*collect)(void *ctx, struct qs_engine *x, const int32_t *tokens, size_t windows, size_t n_ctx,
-                   struct qs_job *job, struct qs_err *e);
-    /* Adds rows * cols numbers to a Hessian that is kept from call to call. */
+    /* Importance of every input, from windows * n_ctx tokens. */
+    int (*collect)(void *ctx, struct qs_engine *x, const int32_t *tokens, size_t windows, size_t n_ctx, struct qs_err *e);
+    /* Add rows * cols numbers to a Hessian that is kept from call to call: as calibration does it, and by the library
+     * alone on one thread. */
     int (*hessian)(void *ctx, const float *x, size_t rows, size_t cols, struct qs_err *e);
+    int (*library)(void *ctx, const float *x, size_t rows, size_t cols, struct qs_err *e);
     void *ctx;
 };
 
@@ -114,10 +114,22 @@ struct qs_bench_args {
     double seconds;                        /* about, for each number */
     uint64_t memory;                       /* bytes that may be taken */
     struct qs_pool *pool;
-    struct qs_bench_calibration calibration; /* NULL members: left out */
+    struct qs_bench_calibration calibration;
 };
 
 /* *out is there, with what was measured, after an error and a cancelled job too; NULL without memory alone. */
 int qs_bench_run(const struct qs_bench_args *a, struct qs_job *job, struct qs_bench **out, struct qs_err *e);
+
+/* ---- runs that were saved ---- */
+
+/* A run as `bench --json` printed it. QS_EFORMAT: the file is none, with what is missing. Remarks are not read. */
+int qs_bench_read(const char *path, struct qs_bench **out, struct qs_err *e);
+
+/* QS_EINVAL where the numbers of both cannot stand beside each other, with what differs: threads, precision, type of the
+ * cache, batch, or models of one name that are not the same. Machines, levels and versions may differ: these are what
+ * is compared. */
+int qs_bench_comparable(const struct qs_bench *a, const struct qs_bench *b, struct qs_err *e);
+/* The number of b that was measured as this one; NULL: none. */
+const struct qs_bench_number *qs_bench_same(const struct qs_bench *b, const struct qs_bench_number *x);
 
 #endif

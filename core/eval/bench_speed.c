@@ -160,7 +160,8 @@ static size_t fit(struct speed *p, size_t want)
 static int prepare(struct speed *p, struct qs_err *e)
 {
     struct qs_bench_run_state *s = p->s;
-    const struct qs_engine_args args = { s->args->pool, s->args->precision, QS_PRIO_JOB, s->args->batch, 0 };
+    const struct qs_engine_args args = { .pool = s->args->pool, .precision = s->args->precision, .prio = QS_PRIO_JOB,
+                                         .batch = s->args->batch };
     struct qs_session_args sizes = s->args->cache;
     int rc = qs_engine_new(s->model, &args, &p->engine, e);
     if (rc != QS_OK)
@@ -212,7 +213,8 @@ static int start_once(void *ctx, double *seconds, struct qs_err *e)
 {
     struct startup *u = ctx;
     const struct qs_bench_args *a = u->s->args;
-    const struct qs_engine_args args = { a->pool, a->precision, QS_PRIO_JOB, a->batch, 0 };
+    const struct qs_engine_args args = { .pool = a->pool, .precision = a->precision, .prio = QS_PRIO_JOB,
+                                         .batch = a->batch };
     struct qs_session_args sizes = a->cache;
     struct qs_model *m = NULL;
     struct qs_engine *x = NULL;
@@ -241,7 +243,7 @@ int qs_bench_startup(struct qs_bench_run_state *s, const char *path, struct qs_e
 {
     static const struct { const char *detail, *how; } step[STEPS] = {
         [OPEN] = { "open", "reading the headers" },
-        [PREPARE] = { "engine", "mapping weights, making engine, session (512 tokens) and buffers" },
+        [PREPARE] = { "engine", "mapping weights, packing them where that is faster, session (512 tokens) and buffers" },
         [FIRST] = { "first token", "one token through mapped weights, with logits" },
         [ALL] = { "all", "from the name of the file to the first logits; its pages were in memory before" },
     };

@@ -2,16 +2,6 @@
 #include "core/eval/bench.h"
 
 #include "core/model/role.h"
-#include "kernels/dot.h"
-
-enum qs_limit qs_bench_unit(const struct qs_format *f, enum qs_precision p, bool bf16)
-{
-    if (p == QS_EXACT)
-        return QS_LIMIT_F32;
-    if (f->id == QS_BF16 && bf16)
-        return QS_LIMIT_BF16;
-    return f->kind != QS_KIND_FLOAT && qs_dot_ops(f->id)->quant ? QS_LIMIT_INT8 : QS_LIMIT_F32;
-}
 
 /* Keys or values of a layer up to position pos. */
 static double cache_bytes(const struct qs_layer_config *l, int type, size_t head, size_t pos)
@@ -56,7 +46,7 @@ void qs_bench_work_prefill(const struct qs_engine *x, size_t n, size_t heads, en
         const double used = w->ne[2] > 1 ? (double)c->n_expert_used / (double)w->ne[2] : 1;
         const double weights = (double)(w->ne[0] * w->rows) * used;
         const enum qs_limit unit =
-            t->role == QS_ROLE_FFN_ROUTER ? QS_LIMIT_F32 : qs_bench_unit(w->format, p, bf16);
+            t->role == QS_ROLE_FFN_ROUTER ? QS_LIMIT_F32 : qs_limit_unit(w->format->id, p == QS_FAST, bf16);
         add->need[unit] += 2 * weights * (double)(head ? heads : n);
     }
 }

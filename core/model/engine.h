@@ -63,7 +63,7 @@ uint64_t qs_engine_generation(const struct qs_engine *x); /* grows with every qs
 
 /* For engines that are made with pack 0 from now on; 0, as at the start: half of what the machine has free just then. */
 void qs_engine_pack_limit(uint64_t bytes);
-uint64_t qs_engine_packed(const struct qs_engine *x); /* private bytes of panels that the weights in use have */
+uint64_t qs_engine_packed(const struct qs_engine *x); /* private bytes that the weights in use were packed into */
 
 /* Bytes of stored weights a token passes through (experts: those used), for speeds as a share of bandwidth. */
 uint64_t qs_engine_bytes_per_token(const struct qs_engine *x);

@@ -142,9 +142,9 @@ void qs_weight_unref(struct qs_weight *w)
         return;
     if (w->cache)
         qs_weight_cache_forget(w->cache, w);
+    qs_weight_unpack(w);
     qs_map_unref(w->map);
     qs_free(w->heap);
-    qs_free((void *)w->panels);
     qs_free(w);
 }
 

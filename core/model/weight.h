@@ -20,9 +20,11 @@ struct qs_weight {
     struct qs_const_parts parts; /* component 0.. of row 0 */
     uint64_t bytes;              /* all components */
     const uint8_t *panels;       /* the second layout (kernels/panel.h), NULL: not made; set once, before the first use by an engine */
+    const uint8_t *copy;         /* the stored bytes again, in memory that is read faster; likewise */
     /* private */
     struct qs_map *map;
     void *heap;
+    struct qs_arena *arena;      /* where its panels lie */
     int refs;
     struct qs_weight_cache *cache; /* where others find it meanwhile, and its slot there (weight_cache.h) */
     size_t slot;
@@ -45,11 +47,13 @@ void qs_weight_unref(struct qs_weight *w);             /* NULL allowed */
 struct qs_const_parts qs_weight_row(const struct qs_weight *w, uint64_t row);
 /* Rows [row, row+n) as floats, cols per row, stride = cols. QS_EUNSUPPORTED when the format has no decoder. */
 int qs_weight_decode(const struct qs_weight *w, uint64_t row, uint64_t n, float *dst, struct qs_err *e);
-/* Makes the panels that this level multiplies faster, once for all who hold the weight, on the pool's threads. `most`: bytes that
- * they may take; *took: those they took now. QS_OK without panels: the type has none at this level, or they would be larger.
+/* Makes the panels that this level multiplies faster, or, of a mapped weight of a type without panels, a copy, once for all who hold the weight, on the pool's threads. `most`: bytes that
+ * they may take; *took: those they took now. QS_OK without either: nothing is faster at this level, or it would be larger.
  * QS_ENOMEM. The stored bytes stay the truth; the panels die with the weight. Any thread. */
 int qs_weight_pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, uint64_t most, uint64_t *took, struct qs_err *e);
-/* Bytes that its panels take or would take at this level; 0: it has none. */
+/* What freeing a weight does with its panels. */
+void qs_weight_unpack(struct qs_weight *w);
+/* Bytes that its panels or its copy take or would take at this level; 0: it has none. */
 uint64_t qs_weight_panel_bytes(const struct qs_weight *w);
 
 /* QS_EIO when the bytes underneath were lost (file cut short). */

@@ -1,20 +1,88 @@
 /* weight_pack.c - the second layout of stored weights: panels (kernels/panel.h), made once, before the first use.
  *
- * One lock serves all weights: whoever comes second waits, and then has them. Refuses nothing: what cannot be packed is
- * multiplied as it is stored.
+ * Panels are read at the speed of memory only where they lie on huge pages, and most tensors are no multiple of one:
+ * so they lie one behind the other in arenas, which die with the last weight that lies there. What has no panels is copied
+ * there for the same reason. One lock serves all weights:
+ * whoever comes second waits, and then has them. Refuses nothing: what cannot be packed is multiplied as it is stored.
  */
 #include <pthread.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "core/model/weight.h"
 #include "kernels/panel.h"
 
+#define ARENA_LEAST ((size_t)2 << 20) /* a huge page; each arena is twice the one before */
+#define ARENA_MOST ((size_t)32 << 20)
+
+struct qs_arena {
+    uint8_t *base;
+    size_t size, used, weights;
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct qs_arena *open_arena; /* the one that is filled just now; NULL: none */
+
+static struct qs_arena *new_arena(size_t bytes)
+{
+    size_t size = open_arena && open_arena->size < ARENA_MOST ? 2 * open_arena->size : open_arena ? ARENA_MOST : ARENA_LEAST;
+    size = size < bytes ? (bytes + ARENA_LEAST - 1) / ARENA_LEAST * ARENA_LEAST : size;
+    struct qs_arena *a = qs_calloc(1, sizeof *a);
+    if (a && (a->base = qs_alloc_large(size)))
+        a->size = size;
+    else {
+        qs_free(a);
+        a = NULL;
+    }
+    return a;
+}
+
+/* Room for one weight; the lock is held. */
+static uint8_t *take(size_t bytes, struct qs_arena **of)
+{
+    struct qs_arena *a = open_arena;
+    if (!a || a->size - a->used < bytes) {
+        a = new_arena(bytes);
+        if (!a)
+            return NULL;
+        if (!open_arena || a->size - bytes > open_arena->size - open_arena->used)
+            open_arena = a;
+    }
+    uint8_t *at = a->base + a->used;
+    a->used += (bytes + QS_PANEL_ALIGN - 1) / QS_PANEL_ALIGN * QS_PANEL_ALIGN;
+    a->used = a->used < a->size ? a->used : a->size;
+    a->weights++;
+    *of = a;
+    return at;
+}
+
+void qs_weight_unpack(struct qs_weight *w)
+{
+    if (!w->arena)
+        return;
+    pthread_mutex_lock(&lock);
+    struct qs_arena *a = w->arena;
+    w->arena = NULL;
+    w->panels = w->copy = NULL;
+    if (--a->weights == 0) {
+        open_arena = open_arena == a ? NULL : open_arena;
+        qs_free(a->base);
+        qs_free(a);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* Types that are multiplied as they are stored: from a file's mapping, which lies on small pages, a copy is faster. */
+static bool worth_a_copy(const struct qs_weight *w)
+{
+    const struct qs_dot_ops *dots = qs_dot_ops(w->format->id);
+    return w->map && (dots->quant || dots->f32);
+}
 
 uint64_t qs_weight_panel_bytes(const struct qs_weight *w)
 {
     if (!qs_panel_ops(w->format->id))
-        return 0;
+        return worth_a_copy(w) ? w->bytes : 0;
     return w->ne[2] * w->ne[3] * qs_panel_count((size_t)w->ne[1]) * qs_panel_bytes(w->format, (size_t)w->ne[0]);
 }
 
@@ -37,13 +105,26 @@ static void pack_some(void *ctx, size_t begin, size_t end, unsigned thread)
     }
 }
 
+static void copy_some(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    const struct packing *p = ctx;
+    const size_t row_bytes = qs_format_row_bytes(p->w->format, (size_t)p->w->ne[0]);
+    (void)thread;
+    memcpy(p->to + begin * row_bytes, p->w->parts.p[0] + begin * row_bytes, (end - begin) * row_bytes);
+}
+
 static int pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, uint64_t bytes, struct qs_err *e)
 {
-    const struct packing p = { w, qs_panel_ops(w->format->id), qs_alloc_large((size_t)bytes) };
+    const struct packing p = { w, qs_panel_ops(w->format->id), take((size_t)bytes, &w->arena) };
     if (!p.to)
         return qs_fail_mem(e, bytes, "weights in panels");
-    qs_pool_run(pool, prio, (size_t)(bytes / qs_panel_bytes(w->format, (size_t)w->ne[0])), 4, pack_some, (void *)&p);
-    w->panels = p.to;
+    if (p.ops) {
+        qs_pool_run(pool, prio, (size_t)(bytes / qs_panel_bytes(w->format, (size_t)w->ne[0])), 4, pack_some, (void *)&p);
+        w->panels = p.to;
+    } else {
+        qs_pool_run(pool, prio, (size_t)w->rows, 64, copy_some, (void *)&p);
+        w->copy = p.to;
+    }
     return QS_OK;
 }
 
@@ -55,7 +136,7 @@ int qs_weight_pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio,
     if (bytes == 0)
         return QS_OK;
     pthread_mutex_lock(&lock);
-    if (!w->panels && bytes <= most) {
+    if (!w->arena && bytes <= most) {
         rc = pack(w, pool, prio, bytes, e);
         *took = rc == QS_OK ? bytes : 0;
     }

@@ -94,21 +94,42 @@ static const struct { const char *title, *subject, *size; } part_titles[QS_BENCH
     [QS_BENCH_CALIBRATE] = { "Calibrate", "model", "size" },
 };
 
-static void number_row(struct qs_section *s, const struct qs_bench_number *x, size_t at)
+/* What is told of a number; tables of parts leave out what none of theirs has. */
+enum { SUBJECT, DETAIL, SIZE, MEDIAN, BEST, UNIT, LIMIT, LIMITED_BY, SHARE, SHARE_BEST, SPREAD, RUNS, COLUMNS };
+
+static const struct qs_column number_columns[COLUMNS] = {
+    [SUBJECT] = { .key = "subject", .title = "subject", .left = true },
+    [DETAIL] = { .key = "detail", .title = "", .left = true },
+    [SIZE] = { .key = "size", .title = "size", .unit = QS_UNIT_COUNT },
+    [MEDIAN] = { .key = "median", .title = "median" },
+    [BEST] = { .key = "best", .title = "best", .optional = true },
+    [UNIT] = { .key = "unit", .title = "unit", .left = true },
+    [LIMIT] = { .key = "limit", .title = "limit" },
+    [LIMITED_BY] = { .key = "limited_by", .title = "by", .left = true },
+    [SHARE] = { .key = "share", .title = "share", .unit = QS_UNIT_PERCENT },
+    [SHARE_BEST] = { .key = "share_best", .title = "of the best", .unit = QS_UNIT_PERCENT, .optional = true },
+    [SPREAD] = { .key = "spread", .title = "spread", .unit = QS_UNIT_PERCENT, .digits = 2, .optional = true },
+    [RUNS] = { .key = "runs", .title = "runs", .unit = QS_UNIT_COUNT, .optional = true },
+};
+
+/* column[k]: number_columns[k] is cell `at` of the row, or not in it (negative). */
+static void number_row(struct qs_section *s, const struct qs_bench_number *x, const int column[COLUMNS])
 {
+    const struct { int k; double v; } number[] = { { MEDIAN, x->median },         { BEST, x->best },
+                                                   { LIMIT, x->limit },           { SHARE, x->share },
+                                                   { SHARE_BEST, x->share_best }, { SPREAD, x->spread } };
+    const struct { int k; const char *v; } word[] = { { SUBJECT, x->subject }, { DETAIL, x->detail }, { UNIT, x->unit },
+                                                      { LIMITED_BY, x->limited_by } };
     qs_row(s);
-    qs_cell_str(s, at, x->subject);
-    qs_cell_str(s, at + 1, x->detail);
-    qs_cell_int(s, at + 2, (int64_t)x->size);
-    qs_cell_num(s, at + 3, x->median);
-    qs_cell_num(s, at + 4, x->best);
-    qs_cell_str(s, at + 5, x->unit);
-    qs_cell_num(s, at + 6, x->limit);
-    qs_cell_str(s, at + 7, x->limited_by);
-    qs_cell_num(s, at + 8, x->share);
-    qs_cell_num(s, at + 9, x->share_best);
-    qs_cell_num(s, at + 10, x->spread);
-    qs_cell_int(s, at + 11, (int64_t)x->runs);
+    for (size_t i = 0; i < N(number); i++)
+        if (column[number[i].k] >= 0)
+            qs_cell_num(s, (size_t)column[number[i].k], number[i].v);
+    for (size_t i = 0; i < N(word); i++)
+        if (column[word[i].k] >= 0)
+            qs_cell_str(s, (size_t)column[word[i].k], word[i].v);
+    if (column[SIZE] >= 0)
+        qs_cell_int(s, (size_t)column[SIZE], (int64_t)x->size);
+    qs_cell_int(s, (size_t)column[RUNS], (int64_t)x->runs);
 }
 
 /* Remarks of a part, each once. */
@@ -124,59 +145,53 @@ static void add_hows(struct qs_section *s, const struct qs_bench *b, enum qs_ben
     }
 }
 
+/* Adds the columns of numbers behind the n that are there; sized, limited: those that tell of it as well. */
+static size_t add_columns(struct qs_column *to, size_t n, bool sized, bool limited, int column[COLUMNS])
+{
+    for (int k = 0; k < COLUMNS; k++) {
+        const bool of_limits = k == LIMIT || k == LIMITED_BY || k == SHARE || k == SHARE_BEST;
+        column[k] = (k == SIZE && !sized) || (of_limits && !limited) ? -1 : (int)n;
+        if (column[k] >= 0)
+            to[n++] = number_columns[k];
+    }
+    return n;
+}
+
 static void part_table(struct qs_report *r, const struct qs_bench *b, enum qs_bench_part part)
 {
-    bool any = false, sized = false;
+    struct qs_column columns[COLUMNS];
+    int column[COLUMNS];
+    bool any = false, sized = false, limited = false;
     for (size_t i = 0; i < b->n_numbers; i++) {
-        any = any || b->number[i].part == part;
-        sized = sized || (b->number[i].part == part && b->number[i].size);
+        const struct qs_bench_number *x = &b->number[i];
+        any = any || x->part == part;
+        sized = sized || (x->part == part && (x->size || part == QS_BENCH_DECODE));
+        limited = limited || (x->part == part && x->limit > 0);
     }
     if (!any)
         return;
-    const struct qs_column columns[] = {
-        { .key = "subject", .title = part_titles[part].subject, .left = true },
-        { .key = "detail", .title = "", .left = true },
-        { .key = "size", .title = sized ? part_titles[part].size : "", .unit = QS_UNIT_COUNT },
-        { .key = "median", .title = "median" },
-        { .key = "best", .title = "best", .optional = true },
-        { .key = "unit", .title = "unit", .left = true },
-        { .key = "limit", .title = "limit" },
-        { .key = "limited_by", .title = "by", .left = true },
-        { .key = "share", .title = "share", .unit = QS_UNIT_PERCENT },
-        { .key = "share_best", .title = "of the best", .unit = QS_UNIT_PERCENT, .optional = true },
-        { .key = "spread", .title = "spread", .unit = QS_UNIT_PERCENT, .digits = 2, .optional = true },
-        { .key = "runs", .title = "runs", .unit = QS_UNIT_COUNT, .optional = true },
-    };
-    struct qs_section *s = qs_report_table(r, qs_bench_part_name(part), part_titles[part].title, columns, N(columns));
+    const size_t n = add_columns(columns, 0, sized, limited, column);
+    columns[SUBJECT].title = part_titles[part].subject;
+    if (sized)
+        columns[SIZE].title = part_titles[part].size;
+    struct qs_section *s = qs_report_table(r, qs_bench_part_name(part), part_titles[part].title, columns, n);
     for (size_t i = 0; i < b->n_numbers; i++)
         if (b->number[i].part == part)
-            number_row(s, &b->number[i], 0);
+            number_row(s, &b->number[i], column);
     add_hows(s, b, part);
 }
 
 static void all_numbers(struct qs_report *r, const struct qs_bench *b)
 {
-    static const struct qs_column columns[] = {
-        { .key = "part", .title = "part", .left = true },
-        { .key = "subject", .title = "subject", .left = true },
-        { .key = "detail", .title = "detail", .left = true },
-        { .key = "size", .title = "size", .unit = QS_UNIT_COUNT },
-        { .key = "median", .title = "median" },
-        { .key = "best", .title = "best" },
-        { .key = "unit", .title = "unit", .left = true },
-        { .key = "limit", .title = "limit" },
-        { .key = "limited_by", .title = "by", .left = true },
-        { .key = "share", .title = "share", .unit = QS_UNIT_PERCENT },
-        { .key = "share_best", .title = "of the best", .unit = QS_UNIT_PERCENT },
-        { .key = "spread", .title = "spread", .unit = QS_UNIT_PERCENT },
-        { .key = "runs", .title = "runs", .unit = QS_UNIT_COUNT },
-        { .key = "how", .title = "how", .left = true },
-    };
-    struct qs_section *s = qs_report_table(r, "numbers", "Numbers", columns, N(columns));
+    struct qs_column columns[COLUMNS + 2] = { { .key = "part", .title = "part", .left = true } };
+    int column[COLUMNS];
+    const size_t n = add_columns(columns, 1, true, true, column);
+    columns[n] = (struct qs_column){ .key = "how", .title = "how", .left = true };
+    struct qs_section *s = qs_report_table(r, "numbers", "Numbers", columns, n + 1);
     for (size_t i = 0; i < b->n_numbers; i++) {
-        number_row(s, &b->number[i], 1);
+        number_row(s, &b->number[i], column);
         qs_cell_str(s, 0, qs_bench_part_name(b->number[i].part));
-        qs_cell_str(s, 13, b->number[i].how);
+        qs_cell_str(s, n, b->number[i].how);
     }
 }
 

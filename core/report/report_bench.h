@@ -9,4 +9,7 @@
  * else a table for each part. */
 struct qs_report *qs_report_bench(const struct qs_bench *b, bool data);
 
+/* Facts "a", "b", tables "limits", "numbers": those that both have, with ratios. */
+struct qs_report *qs_report_bench_compare(const struct qs_bench *a, const struct qs_bench *b, bool data);
+
 #endif

@@ -61,6 +61,37 @@ QS_INLINE void put16(float *to, __m256i h)
     _mm256_storeu_ps(to + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1)));
 }
 
+/* ---- codes: two in 32 bits, as int16 */
+
+typedef __m256i ivec;
+
+#define CODES 2
+#define NQ_CODES 3
+#define OFFSET_Q8_0 0
+#define OFFSET_Q4_0 0
+
+QS_INLINE ivec v_izero(void) { return _mm256_setzero_si256(); }
+QS_INLINE ivec v_iset1(int32_t x) { return _mm256_set1_epi32(x); }
+QS_INLINE ivec v_iload(const float *p) { return _mm256_loadu_si256((const void *)p); }
+QS_INLINE vec v_join(ivec high, ivec low)
+{
+    (void)low;
+    return _mm256_cvtepi32_ps(high);
+}
+QS_INLINE ivec v_dot(ivec sum, ivec a, ivec b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+
+QS_INLINE __m128i pick_q8_0(const uint8_t *block, int quad)
+{
+    return _mm_cvtepi8_epi16(_mm_loadl_epi64((const void *)(block + 2 + 8 * quad)));
+}
+
+QS_INLINE __m128i pick_q4_0(const uint8_t *block, int quad)
+{
+    const __m128i bytes = _mm_cvtepu8_epi16(_mm_loadl_epi64((const void *)(block + 2 + 8 * (quad % 2))));
+    const __m128i codes = quad < 2 ? _mm_and_si128(bytes, _mm_set1_epi16(15)) : _mm_srli_epi16(bytes, 4);
+    return _mm_sub_epi16(codes, _mm_set1_epi16(8));
+}
+
 #include "kernels/x86_avx2/attend_x86.h"
 
-void qs_avx2_attend(struct qs_attend_ops *ops) { *ops = table; }
+void qs_avx2_attend(struct qs_attend_ops *ops) { fill(ops); }

@@ -2,11 +2,16 @@
  *
  * The file that includes this defines vec, W (floats of a vector), NV (vectors of a block of columns), v_zero, v_set1,
  * v_load, v_store, v_fma(a, b, c) = a * b + c, v_add, v_sub, v_mul, v_max, v_exp, v_most and v_sum16; loaders of W values of a
- * row, load_f32 .. load_q4_0; and put16(float *, __m256i), which stores 16 float16 as floats.
+ * row, load_f32 .. load_q4_0; put16(float *, __m256i), which stores 16 float16 as floats; and for codes: CODES in 32 bits of
+ * an ivec, NQ_CODES queries at a time, v_izero, v_iset1, v_iload, v_join (the float of sums of high and low bytes), v_dot (sum
+ * += dot products of 32 bits each), pick_q8_0, pick_q4_0 and what they add to codes, OFFSET_Q8_0, OFFSET_Q4_0.
  *
  * Logits and mixes are the same sums: rows of numbers, each times a row of floats. A block of NV vectors of columns of six
  * rows stays in registers over the whole sum. For logits a tile of keys is turned first, so that keys are columns.
  */
+#include <stdbool.h>
+#include <string.h>
+
 #include "kernels/ref/attend.h"
 #include "kernels/x86_avx2/dots.h"
 
@@ -27,14 +32,16 @@ struct sums {
 
 #define EACH(X) X(0) X(1) X(2) X(3) X(4) X(5)
 
+#define START_FLOATS(i) vec a##i = v_zero(), b##i = a##i, c##i = a##i, d##i = a##i;
+
 #define START(i)                                                                                                       \
-    vec a##i = v_zero(), b##i = a##i, c##i = a##i, d##i = a##i;                                                        \
+    START_FLOATS(i)                                                                                                    \
     if (nq > i && scaled) {                                                                                            \
         const vec f = v_set1(j->scale[q + i]);                                                                         \
-        a##i = v_mul(v_load(y + i * j->y_stride), f);                                                                  \
-        b##i = nv > 1 ? v_mul(v_load(y + i * j->y_stride + W), f) : b##i;                                              \
-        c##i = nv > 2 ? v_mul(v_load(y + i * j->y_stride + 2 * W), f) : c##i;                                          \
-        d##i = nv > 2 ? v_mul(v_load(y + i * j->y_stride + 3 * W), f) : d##i;                                          \
+        a##i = v_mul(v_load(y + i * apart), f);                                                                  \
+        b##i = nv > 1 ? v_mul(v_load(y + i * apart + W), f) : b##i;                                              \
+        c##i = nv > 2 ? v_mul(v_load(y + i * apart + 2 * W), f) : c##i;                                          \
+        d##i = nv > 2 ? v_mul(v_load(y + i * apart + 3 * W), f) : d##i;                                          \
     }
 
 #define STEP(i)                                                                                                        \
@@ -48,19 +55,19 @@ struct sums {
 
 #define STOP(i)                                                                                                        \
     if (nq > i) {                                                                                                      \
-        v_store(y + i * j->y_stride, a##i);                                                                            \
+        v_store(y + i * apart, a##i);                                                                            \
         if (nv > 1)                                                                                                    \
-            v_store(y + i * j->y_stride + W, b##i);                                                                    \
+            v_store(y + i * apart + W, b##i);                                                                    \
         if (nv > 2) {                                                                                                  \
-            v_store(y + i * j->y_stride + 2 * W, c##i);                                                                \
-            v_store(y + i * j->y_stride + 3 * W, d##i);                                                                \
+            v_store(y + i * apart + 2 * W, c##i);                                                                \
+            v_store(y + i * apart + 3 * W, d##i);                                                                \
         }                                                                                                              \
     }
 
 /* nq rows from q on, nv vectors of columns from `col` on. */
 QS_INLINE void block(const int nq, const int nv, const bool scaled, load_fn *load, const struct sums *j, size_t q, size_t col)
 {
-    const size_t stride = j->c_stride;
+    const size_t stride = j->c_stride, apart = j->y_stride;
     const float *p = j->c + q * stride, *const end = p + j->rows;
     const uint8_t *m = j->m;
     float *y = j->y + q * j->y_stride + col;
@@ -133,33 +140,52 @@ QS_INLINE void turn_f16(const uint8_t *const *row, size_t at, float *to)
     put16(to + 7 * TILE, _mm256_unpackhi_epi64(b3, b7));
 }
 
-/* Four floats of each of eight rows. */
+/* Four numbers of 32 bits of each of eight rows; r0 .. r3: rows 0 and 4, 1 and 5, 2 and 6, 3 and 7. */
+QS_INLINE void turn_32(__m256i r0, __m256i r1, __m256i r2, __m256i r3, float *to)
+{
+    const __m256i a0 = _mm256_unpacklo_epi32(r0, r1), a1 = _mm256_unpackhi_epi32(r0, r1);
+    const __m256i a2 = _mm256_unpacklo_epi32(r2, r3), a3 = _mm256_unpackhi_epi32(r2, r3);
+    _mm256_storeu_si256((void *)to, _mm256_unpacklo_epi64(a0, a2));
+    _mm256_storeu_si256((void *)(to + TILE), _mm256_unpackhi_epi64(a0, a2));
+    _mm256_storeu_si256((void *)(to + 2 * TILE), _mm256_unpacklo_epi64(a1, a3));
+    _mm256_storeu_si256((void *)(to + 3 * TILE), _mm256_unpackhi_epi64(a1, a3));
+}
+
 QS_INLINE void turn_f32(const uint8_t *const *row, size_t at, float *to)
 {
-    const __m256 r0 = _mm256_castsi256_ps(two_16(row[0] + at, row[4] + at));
-    const __m256 r1 = _mm256_castsi256_ps(two_16(row[1] + at, row[5] + at));
-    const __m256 r2 = _mm256_castsi256_ps(two_16(row[2] + at, row[6] + at));
-    const __m256 r3 = _mm256_castsi256_ps(two_16(row[3] + at, row[7] + at));
-    const __m256d a0 = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1)), a1 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
-    const __m256d a2 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3)), a3 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
-    _mm256_storeu_ps(to, _mm256_castpd_ps(_mm256_unpacklo_pd(a0, a2)));
-    _mm256_storeu_ps(to + TILE, _mm256_castpd_ps(_mm256_unpackhi_pd(a0, a2)));
-    _mm256_storeu_ps(to + 2 * TILE, _mm256_castpd_ps(_mm256_unpacklo_pd(a1, a3)));
-    _mm256_storeu_ps(to + 3 * TILE, _mm256_castpd_ps(_mm256_unpackhi_pd(a1, a3)));
+    turn_32(two_16(row[0] + at, row[4] + at), two_16(row[1] + at, row[5] + at), two_16(row[2] + at, row[6] + at),
+            two_16(row[3] + at, row[7] + at), to);
 }
 
 typedef void turn_fn(const uint8_t *const *row, size_t at, float *to);
 
-/* Turns `width` values of `high` keys at a time; of keys that are not there the last one stands in. */
+/* Where keys are, up to a multiple of 16, which is returned; where there is none the last one stands in. */
+QS_INLINE size_t key_rows(const struct qs_logits *j, const uint8_t *row[TILE])
+{
+    const size_t keys = (j->keys + 15) / 16 * 16;
+    for (size_t k = 0; k < keys; k++)
+        row[k] = j->k + (k < j->keys ? k : j->keys - 1) * j->stride;
+    return keys;
+}
+
+/* Asks for part `i` of `n`. */
+QS_INLINE void fetch(const struct qs_ahead *a, size_t i, size_t n)
+{
+    for (size_t r = a->rows * i / n; r < a->rows * (i + 1) / n; r++)
+        for (size_t k = 0; k < a->bytes; k += 64)
+            _mm_prefetch((const char *)a->at + r * a->stride + k, _MM_HINT_T1);
+}
+
+/* Turns `width` values of `high` keys at a time. */
 QS_INLINE void turn(const struct qs_logits *j, turn_fn *some, size_t width, size_t high, size_t size, qs_ref_kv_fn *value)
 {
     const uint8_t *row[TILE];
-    const size_t keys = (j->keys + 15) / 16 * 16, full = j->n / width * width;
-    for (size_t k = 0; k < keys; k++)
-        row[k] = j->k + (k < j->keys ? k : j->keys - 1) * j->stride;
-    for (size_t k = 0; k < keys; k += high)
+    const size_t keys = key_rows(j, row), full = j->n / width * width;
+    for (size_t k = 0; k < keys; k += high) {
+        fetch(&j->ahead, k / high, keys / high);
         for (size_t d = 0; d < full; d += width)
             some(row + k, d * size, j->room + d * TILE + k);
+    }
     for (size_t d = full; d < j->n; d++)
         for (size_t k = 0; k < keys; k++)
             j->room[d * TILE + k] = value(row[k], d);
@@ -167,7 +193,7 @@ QS_INLINE void turn(const struct qs_logits *j, turn_fn *some, size_t width, size
 
 QS_INLINE void logits(const struct qs_logits *j)
 {
-    const struct sums s = { j->q, j->n, j->n, (const uint8_t *)j->room, TILE * sizeof(float), NULL, j->out, TILE };
+    const struct sums s = { (const float *)(const void *)j->q, j->n, j->n, (const uint8_t *)j->room, TILE * sizeof(float), NULL, j->out, TILE };
     sum_rows(false, load_f32, &s, j->queries, (j->keys + 15) / 16 * 16);
 }
 
@@ -182,6 +208,154 @@ static void logits_f16(const struct qs_logits *j)
     turn(j, turn_f16, 8, 16, 2, qs_ref_kv_f16);
     logits(j);
 }
+
+/* ---- logits of quantized keys
+ *
+ * Codes are turned like floats, a whole number of them (CODES) in 32 bits, so that one dot product of such numbers serves
+ * all keys of a vector. */
+
+enum { BLOCK = 32 / CODES }; /* numbers of a block */
+
+typedef __m128i pick_fn(const uint8_t *block, int quad); /* numbers 4 * quad .. of a block, ready for the dot product */
+
+/* Turned numbers, then scales of each block and key, then queries as the dot product takes them. */
+struct turned {
+    float *number, *scale, *query;
+};
+
+QS_INLINE struct turned turn_codes(const struct qs_logits *j, pick_fn *pick, size_t bytes)
+{
+    const uint8_t *row[TILE];
+    const size_t keys = key_rows(j, row), blocks = j->n / 32;
+    float *const number = j->room, *const scale = number + blocks * BLOCK * TILE;
+    for (size_t b = 0; b < blocks; b++) {
+        uint16_t d[TILE];
+        for (size_t k = 0; k < keys; k++)
+            memcpy(d + k, row[k] + b * bytes, sizeof *d);
+        for (size_t k = 0; k < keys; k += 16)
+            put16(scale + b * TILE + k, _mm256_loadu_si256((const void *)(d + k)));
+        for (size_t k = 0; k < keys; k += 8) {
+            if (b == 0)
+                fetch(&j->ahead, k / 8, keys / 8);
+            for (int i = 0; i < BLOCK / 4; i++) {
+                const uint8_t *const *r = row + k;
+                const size_t at = b * bytes;
+                turn_32(_mm256_set_m128i(pick(r[4] + at, i), pick(r[0] + at, i)),
+                        _mm256_set_m128i(pick(r[5] + at, i), pick(r[1] + at, i)),
+                        _mm256_set_m128i(pick(r[6] + at, i), pick(r[2] + at, i)),
+                        _mm256_set_m128i(pick(r[7] + at, i), pick(r[3] + at, i)),
+                        number + (b * BLOCK + 4 * (size_t)i) * TILE + k);
+            }
+        }
+    }
+    return (struct turned){ number, scale, scale + blocks * TILE };
+}
+
+#define EACH3(X) X(0) X(1) X(2)
+
+/* Sums of high bytes n, of low ones m; where two bytes are one number, n alone. */
+#define START_CODES(i)                                                                                                 \
+    ivec na##i = v_izero(), nb##i = na##i, nc##i = na##i, nd##i = na##i;                                               \
+    ivec ma##i = nq > i && CODES == 4 ? v_iset1(offset * minus[i][b]) : na##i, mb##i = ma##i, mc##i = ma##i, md##i = ma##i;
+
+#define DOT(s, i, w)                                                                                                   \
+    s##a##i = v_dot(s##a##i, k0, w);                                                                                   \
+    s##b##i = nv > 1 ? v_dot(s##b##i, k1, w) : s##b##i;                                                                \
+    s##c##i = nv > 2 ? v_dot(s##c##i, k2, w) : s##c##i;                                                                \
+    s##d##i = nv > 2 ? v_dot(s##d##i, k3, w) : s##d##i;
+
+#define STEP_CODES(i)                                                                                                  \
+    if (nq > i) {                                                                                                      \
+        int32_t number;                                                                                                \
+        memcpy(&number, x[i] + (b * BLOCK + r) * sizeof number, sizeof number);                                        \
+        const ivec w = v_iset1(number);                                                                                \
+        DOT(n, i, w)                                                                                                   \
+        if (CODES == 4) {                                                                                              \
+            memcpy(&number, x[i] + n_low + (b * BLOCK + r) * sizeof number, sizeof number);                            \
+            const ivec l = v_iset1(number);                                                                            \
+            DOT(m, i, l)                                                                                               \
+        }                                                                                                              \
+    }
+
+#define STOP_CODES(i)                                                                                                  \
+    if (nq > i) {                                                                                                      \
+        const vec f = v_set1(scale[i][b]);                                                                             \
+        a##i = v_fma(v_mul(s0, f), v_join(na##i, ma##i), a##i);                                                        \
+        b##i = nv > 1 ? v_fma(v_mul(s1, f), v_join(nb##i, mb##i), b##i) : b##i;                                        \
+        c##i = nv > 2 ? v_fma(v_mul(s2, f), v_join(nc##i, mc##i), c##i) : c##i;                                        \
+        d##i = nv > 2 ? v_fma(v_mul(s3, f), v_join(nd##i, md##i), d##i) : d##i;                                        \
+    }
+
+/* nq queries from q on, nv vectors of keys from `col` on. */
+QS_INLINE void block_codes(const int nq, const int nv, const int offset, const struct qs_logits *j, const struct turned *t,
+                           size_t q, size_t col)
+{
+    const uint8_t *x[3];
+    const float *scale[3];
+    const int32_t *minus[3];
+    float *const y = j->out + q * TILE + col;
+    const size_t apart = TILE, n_low = j->n;
+    for (int i = 0; i < nq; i++) {
+        const uint8_t *row = j->q + (q + (size_t)i) * j->q_stride;
+        x[i] = CODES == 4 ? row : (const uint8_t *)t->query + (q + (size_t)i) * j->n * 2;
+        scale[i] = qs_query_scales(row, j->n);
+        minus[i] = qs_query_minus(row, j->n);
+    }
+    EACH3(START_FLOATS)
+    for (size_t b = 0; b < j->n / 32; b++) {
+        EACH3(START_CODES)
+        for (size_t r = 0; r < BLOCK; r++) {
+            const float *k = t->number + (b * BLOCK + r) * TILE + col;
+            const ivec k0 = v_iload(k), k1 = nv > 1 ? v_iload(k + W) : k0;
+            const ivec k2 = nv > 2 ? v_iload(k + 2 * W) : k0, k3 = nv > 2 ? v_iload(k + 3 * W) : k0;
+            EACH3(STEP_CODES)
+        }
+        const float *s = t->scale + b * TILE + col;
+        const vec s0 = v_load(s), s1 = nv > 1 ? v_load(s + W) : s0, s2 = nv > 2 ? v_load(s + 2 * W) : s0;
+        const vec s3 = nv > 2 ? v_load(s + 3 * W) : s0;
+        EACH3(STOP_CODES)
+    }
+    EACH3(STOP)
+    (void)minus;
+    (void)n_low;
+}
+
+/* Two bytes of n values side by side, as int16. */
+QS_INLINE void join_queries(const struct qs_logits *j, int16_t *to)
+{
+    for (size_t i = 0; i < j->queries; i++)
+        for (size_t k = 0; k < j->n; k += 16) {
+            const uint8_t *row = j->q + i * j->q_stride + k;
+            const __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)row));
+            const __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(row + j->n)));
+            _mm256_storeu_si256((void *)(to + i * j->n + k), _mm256_add_epi16(_mm256_slli_epi16(high, 8), low));
+        }
+}
+
+QS_INLINE void strip_codes(const int nq, const int offset, const struct qs_logits *j, const struct turned *t, size_t q)
+{
+    const size_t keys = (j->keys + 15) / 16 * 16;
+    size_t k = 0;
+    for (; k + NV * W <= keys; k += NV * W)
+        block_codes(nq, NV, offset, j, t, q, k);
+    for (; k < keys; k += W)
+        block_codes(nq, 1, offset, j, t, q, k);
+}
+
+QS_INLINE void logits_codes(const struct qs_logits *j, pick_fn *pick, size_t bytes, const int offset)
+{
+    const struct turned t = turn_codes(j, pick, bytes);
+    size_t q = 0;
+    if (CODES == 2)
+        join_queries(j, (int16_t *)t.query);
+    for (; q + NQ_CODES <= j->queries; q += NQ_CODES)
+        strip_codes(NQ_CODES, offset, j, &t, q);
+    for (; q < j->queries; q++)
+        strip_codes(1, offset, j, &t, q);
+}
+
+static void logits_q8_0(const struct qs_logits *j) { logits_codes(j, pick_q8_0, 34, OFFSET_Q8_0); }
+static void logits_q4_0(const struct qs_logits *j) { logits_codes(j, pick_q4_0, 18, OFFSET_Q4_0); }
 
 /* ---- softmax */
 
@@ -225,6 +399,7 @@ static void softmax(const struct qs_softmax *j)
 
 QS_INLINE void mix(const struct qs_mix *j, load_fn *load, qs_ref_kv_fn *value)
 {
+    fetch(&j->ahead, 0, 1);
     const size_t cols = j->n / W * W;
     const struct sums s = { j->p + j->from, TILE, j->to - j->from, j->v + j->from * j->stride, j->stride, j->scale, j->y,
                             j->y_stride };
@@ -238,8 +413,12 @@ static void mix_f16(const struct qs_mix *j) { mix(j, load_f16, qs_ref_kv_f16); }
 static void mix_q8_0(const struct qs_mix *j) { mix(j, load_q8_0, NULL); }
 static void mix_q4_0(const struct qs_mix *j) { mix(j, load_q4_0, NULL); }
 
-static const struct qs_attend_ops table = {
-    .logits = { logits_f32, logits_f16 },
-    .softmax = softmax,
-    .mix = { mix_f32, mix_f16, mix_q8_0, mix_q4_0 },
-};
+static void fill(struct qs_attend_ops *ops)
+{
+    *ops = (struct qs_attend_ops){
+        .query = ops->query,
+        .logits = { logits_f32, logits_f16, logits_q8_0, logits_q4_0 },
+        .softmax = softmax,
+        .mix = { mix_f32, mix_f16, mix_q8_0, mix_q4_0 },
+    };
+}

@@ -4,16 +4,17 @@
  * lane. A lane is a scale to try, a point of a neighbour list, or a split; where the plain loop takes the first of
  * several, the lanes are looked at in that order. Nothing is fused. No state, no allocation.
  */
+#include "kernels/x86_avx2/vec.h"
+
 #include "kernels/x86_avx2/iq.h"
 
 #include <float.h>
-#include <immintrin.h>
 #include <math.h>
 
+#include "kernels/lanes/search.h"
 #include "kernels/ref/iq_search.h"
 #include "kernels/ref/search.h"
 #include "kernels/ref/tables_iq.h"
-#include "kernels/x86_avx2/lanes.h"
 
 /* Inlined so that `dim` and `vectors` are constants in every copy and the loops over them come apart. */
 #define INLINE static inline __attribute__((always_inline))
@@ -303,8 +304,8 @@ static void starts_avx2(const float *x, const float *w, float start[8])
         rows_w[j] = w + 32 * j;
     }
     for (size_t at = 0; at < 32; at += 8) {
-        qs_lanes_transpose(rows_x, at, vx + at);
-        qs_lanes_transpose(rows_w, at, vw + at);
+        v_transpose(rows_x, at, vx + at);
+        v_transpose(rows_w, at, vw + at);
     }
     for (int i = 0; i < 32; i++) {
         large = _mm256_or_ps(large, _mm256_cmp_ps(_mm256_and_ps(vx[i], no_sign), limit, _CMP_NLT_UQ));
@@ -313,7 +314,7 @@ static void starts_avx2(const float *x, const float *w, float start[8])
     if (_mm256_movemask_ps(large)) /* or NaN: sums may overflow, and then lanes differ from the plain search */
         qs_iq_ref.starts(x, w, start);
     else
-        _mm256_storeu_ps(start, qs_lanes_positive(32, 4, vx, vw, code));
+        _mm256_storeu_ps(start, QS_LANES(positive)(32, 4, vx, vw, code));
 }
 
 /* ---------------------------------------------------------------------------------------------- IQ1: best split

@@ -63,6 +63,35 @@ QS_INLINE vec load_q4_0(const uint8_t *row, size_t i)
 
 QS_INLINE void put16(float *to, __m256i h) { _mm512_storeu_ps(to, _mm512_cvtph_ps(h)); }
 
+/* ---- codes: four in 32 bits, without sign */
+
+typedef __m512i ivec;
+
+#define CODES 4
+#define NQ_CODES 2
+#define OFFSET_Q8_0 128
+#define OFFSET_Q4_0 8
+
+QS_INLINE ivec v_izero(void) { return _mm512_setzero_si512(); }
+QS_INLINE ivec v_iset1(int32_t x) { return _mm512_set1_epi32(x); }
+QS_INLINE ivec v_iload(const float *p) { return _mm512_loadu_si512(p); }
+QS_INLINE vec v_join(ivec high, ivec low)
+{
+    return _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(high, 8), low));
+}
+QS_INLINE ivec v_dot(ivec sum, ivec a, ivec b) { return _mm512_dpbusd_epi32(sum, a, b); }
+
+QS_INLINE __m128i pick_q8_0(const uint8_t *block, int quad)
+{
+    return _mm_xor_si128(_mm_loadu_si128((const void *)(block + 2 + 16 * quad)), _mm_set1_epi8((char)128));
+}
+
+QS_INLINE __m128i pick_q4_0(const uint8_t *block, int quad)
+{
+    const __m128i bytes = _mm_loadu_si128((const void *)(block + 2));
+    return _mm_and_si128(quad == 0 ? bytes : _mm_srli_epi16(bytes, 4), _mm_set1_epi8(15));
+}
+
 #include "kernels/x86_avx2/attend_x86.h"
 
-void qs_avx512_attend(struct qs_attend_ops *ops) { *ops = table; }
+void qs_avx512_attend(struct qs_attend_ops *ops) { fill(ops); }

@@ -25,28 +25,20 @@ QS_INLINE __m512 add_bf16(__m512 sum, __m512 w, __m512 x)
     return _mm512_fmadd_ps(even(w), even(x), _mm512_fmadd_ps(odd(w), odd(x), sum));
 }
 
-#define BAND(name, ...)                                                                                                \
-    static QS_NOINLINE void name(const struct qs_dot *j, size_t row, size_t t, size_t n, qs_tile_sums sums)            \
+QS_TILES(tiles_f32, load_f32, 4, load_f32, 4, add_f32, 16, qs_tile_end_sum)
+QS_TILES(tiles_f16, load_f16, 2, load_f32, 4, add_f32, 16, qs_tile_end_sum)
+QS_TILES(tiles_bf16, load_bf16, 2, load_f32, 4, add_f32, 16, qs_tile_end_sum)
+QS_TILES(tiles_flushing, load_f32, 2, load_f32, 2, add_bf16, 32, qs_tile_end_keep)
+
+#define DOT(name, ...)                                                                                                 \
+    static void name(const struct qs_dot *j)                                                                           \
     {                                                                                                                  \
-        qs_tile_band((struct qs_tile_kind){ __VA_ARGS__ }, j, row, t, n, sums);                                        \
+        qs_tile_products(j, &(const struct qs_tile_kind){ __VA_ARGS__ });                                              \
     }
-BAND(band_f32, load_f32, load_f32, add_f32, 16, 64, 64)
-BAND(band_f16, load_f16, load_f32, add_f32, 16, 32, 64)
-BAND(band_bf16, load_bf16, load_f32, add_f32, 16, 32, 64)
-BAND(band_flushing, load_f32, load_f32, add_bf16, 32, 64, 64)
-
-static void band_bf16_bf16(const struct qs_dot *j, size_t row, size_t t, size_t n, qs_tile_sums sums)
-{
-    const unsigned was = _mm_getcsr();
-    _mm_setcsr(was | QS_X86_FLUSH);
-    band_flushing(j, row, t, n, sums);
-    _mm_setcsr(was);
-}
-
-static void dot_f32(const struct qs_dot *j) { qs_tile_products(j, band_f32, QS_TILE_TOKENS); }
-static void dot_f16(const struct qs_dot *j) { qs_tile_products(j, band_f16, QS_TILE_TOKENS); }
-static void dot_bf16(const struct qs_dot *j) { qs_tile_products(j, band_bf16, QS_TILE_TOKENS); }
-static void dot_bf16_bf16(const struct qs_dot *j) { qs_tile_products(j, band_bf16_bf16, 4); }
+DOT(dot_f32, tiles_f32, 6, 16, 0)
+DOT(dot_f16, tiles_f16, 6, 16, 0)
+DOT(dot_bf16, tiles_bf16, 6, 16, 0)
+DOT(dot_bf16_bf16, tiles_flushing, 4, 32, QS_X86_FLUSH) /* the halves of four rows take registers, too */
 
 void qs_avx512_dots(struct qs_dot_ops *ops)
 {

@@ -9,11 +9,11 @@ QS_INLINE __m512 add(__m512 sum, __m512 w, __m512 x)
     return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_castps_si512(w), (__m512bh)_mm512_castps_si512(x));
 }
 
-static QS_NOINLINE void band(const struct qs_dot *j, size_t row, size_t t, size_t n, qs_tile_sums sums)
-{
-    qs_tile_band((struct qs_tile_kind){ load, load, add, 32, 64, 64 }, j, row, t, n, sums);
-}
+QS_TILES(tiles, load, 2, load, 2, add, 32, qs_tile_end_sum)
 
-static void dot_bf16_bf16(const struct qs_dot *j) { qs_tile_products(j, band, QS_TILE_TOKENS); }
+static void dot_bf16_bf16(const struct qs_dot *j)
+{
+    qs_tile_products(j, &(const struct qs_tile_kind){ tiles, QS_TILE_TOKENS, 32, 0 });
+}
 
 void qs_avx512bf16_dots(struct qs_dot_ops *ops) { qs_avx2_dot_entry(ops, QS_BF16)->quant = dot_bf16_bf16; }

@@ -19,7 +19,7 @@
 #include "tests/model/make_model.h"
 
 static struct qs_pool *pool[4]; /* by threads */
-static char demo_path[512], text_path[512], other_path[512];
+static char demo_path[512], small_path[512], text_path[512], other_path[512];
 
 static struct qs_model *open_model(const char *path)
 {
@@ -66,7 +66,7 @@ static struct bench *bench_of(const char *model, const char *recipe, const char 
         .methods = methods,
         .text = { .source = &b->source,
                   .n_sources = 1,
-                  .n_ctx = 64,
+                  .n_ctx = 32,
                   .n_windows = windows,
                   .held_out = 0.25,
                   .seed = 1 },
@@ -162,12 +162,14 @@ static double mean_kld(const struct bench *b, const struct qs_plan_args *args)
 /* Of the tensors that were encoded so many have a lower held-out output error than the weighted fit gives them. */
 #define SHARE_THAT_GAINS 0.6
 
+static const char *const four_layers = "preset = F16\nrule blk\\.[0-3]\\.(attn|ffn)_.*\\.weight = Q3_K\n";
+
 static void test_it_gains(void **state)
 {
     (void)state;
     if (QS_TEST_SANITIZED)
         skip(); /* minutes there; the rest goes the same ways */
-    struct bench *b = bench_of(demo_path, "preset = Q3_K_S\npure = yes\n", "gain.qscal", 20);
+    struct bench *b = bench_of(demo_path, four_layers, "gain.qscal", 16);
     b->args.text.n_ctx = 128;
     struct qs_calibration *c = opened(b);
     struct qs_calibrate_need need;
@@ -175,7 +177,7 @@ static void test_it_gains(void **state)
     struct qs_calib_view view;
     struct qs_err e = QS_ERR_INIT;
     assert_int_equal(qs_calibrate_need(c, &need, &e), QS_OK);
-    assert_true(need.memory > 0 && need.seconds > 0 && need.windows == 20 && need.tokens == 20 * 128);
+    assert_true(need.memory > 0 && need.seconds > 0 && need.windows == 16 && need.tokens == 16 * 128);
     assert_int_equal(qs_calib_watch_new(b->model->hp.n_layer, b->model->n_tensors, &watch, &e), QS_OK);
     qs_calibrate_free(c);
     b->args.watch = watch;
@@ -195,10 +197,10 @@ static void test_it_gains(void **state)
         better += t->after < t->before && strstr(t->method, "GPTQ");
         n++;
     }
-    assert_int_equal(n, 57);
+    assert_int_equal(n, 4 * 7);
     if ((double)better < SHARE_THAT_GAINS * (double)n)
         fail_msg("only %zu of %zu tensors gain", better, n);
-    for (size_t l = 0; l < view.n_layers; l++)
+    for (size_t l = 0; l < 4; l++)
         assert_true(view.layer[l].state == QS_CALIB_DONE && view.layer[l].after < view.layer[l].before);
     const struct qs_plan_args plain = { .imatrix = qs_calibrate_statistics(c)->imatrix };
     const struct qs_plan_args stored = { .imatrix = plain.imatrix, .store = s };
@@ -213,7 +215,21 @@ static void test_it_gains(void **state)
 
 /* ---- the same bits ---- */
 
-static const char *const two_layers = "preset = F16\nrule blk\\.[03]\\.(attn|ffn)_.*\\.weight = Q4_K\n";
+/* Seven tensors each of two layers, of one layer. Where instrumented code runs they are narrow, and of a type for that. */
+static char two_layers[128], one_layer[128];
+
+static int make_small(struct qs_err *e)
+{
+    const bool narrow = getenv("QS_REDUCED") != NULL;
+    const unsigned width = narrow ? 64 : 256;
+    const struct mm_spec small = { .layers = 4, .embd = width, .ff = width, .vocab = 300, .byte_tokens = true };
+    snprintf(small_path, sizeof small_path, "%s", qs_test_tmp_path("small.gguf"));
+    snprintf(two_layers, sizeof two_layers, "preset = F16\nrule blk\\.[03]\\.(attn|ffn)_.*\\.weight = %s\n",
+             narrow ? "Q4_0" : "Q4_K");
+    snprintf(one_layer, sizeof one_layer, "preset = F16\nrule blk\\.0\\.(attn|ffn)_.*\\.weight = %s\n",
+             narrow ? "Q4_0" : "Q3_K");
+    return mm_file(small_path, &small, e);
+}
 
 static int running(struct qs_job *job, void *ctx, struct qs_err *e)
 {
@@ -252,14 +268,15 @@ static void run_until(struct bench *b, size_t done)
 static void test_stopped_and_gone_on(void **state)
 {
     (void)state;
-    static const size_t stops[] = { 1, 5, 9, 13 };
+    static const size_t stops[] = { 5, 1, 9, 13 };
+    const size_t n_stops = getenv("QS_REDUCED") ? 1 : sizeof stops / sizeof *stops;
     char whole[512];
-    struct bench *b = bench_of(demo_path, two_layers, "whole.qscal", 8);
+    struct bench *b = bench_of(small_path, two_layers, "whole.qscal", 8);
     qs_store_unref(calibrated(b));
     snprintf(whole, sizeof whole, "%s", b->store);
     bench_free(b);
-    b = bench_of(demo_path, two_layers, "stopped.qscal", 8);
-    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
+    b = bench_of(small_path, two_layers, "stopped.qscal", 8);
+    for (size_t i = 0; i < n_stops; i++)
         run_until(b, stops[i]);
     struct qs_store *s = calibrated(b);
     assert_int_equal(qs_store_count(s), 14);
@@ -270,7 +287,7 @@ static void test_stopped_and_gone_on(void **state)
     assert_int_equal(qs_store_count(s), 14);
     qs_store_unref(s);
     bench_free(b);
-    b = bench_of(demo_path, two_layers, "three.qscal", 8); /* another number of threads, another cut of memory */
+    b = bench_of(small_path, two_layers, "three.qscal", 8); /* another number of threads, another cut of memory */
     b->args.pool = pool[3];
     qs_store_unref(calibrated(b));
     same_files(whole, b->store);
@@ -280,9 +297,8 @@ static void test_stopped_and_gone_on(void **state)
 static void test_folded_and_gone_on(void **state)
 {
     (void)state;
-    static const char *const one_layer = "preset = F16\nrule blk\\.0\\.(attn|ffn)_.*\\.weight = Q3_K\n";
     char whole[512];
-    struct bench *b = bench_of(demo_path, one_layer, "awq.qscal", 8);
+    struct bench *b = bench_of(small_path, one_layer, "awq.qscal", 8);
     b->args.methods.awq = true;
     struct qs_store *s = calibrated(b);
     snprintf(whole, sizeof whole, "%s", b->store);
@@ -299,7 +315,7 @@ static void test_folded_and_gone_on(void **state)
     }
     qs_store_unref(s);
     bench_free(b);
-    b = bench_of(demo_path, one_layer, "awq-stopped.qscal", 8);
+    b = bench_of(small_path, one_layer, "awq-stopped.qscal", 8);
     b->args.methods.awq = true;
     run_until(b, 2);
     run_until(b, 6);
@@ -331,7 +347,7 @@ static void test_other_work(void **state)
     (void)state;
     struct qs_err e = QS_ERR_INIT;
     struct qs_calibration *c;
-    struct bench *b = bench_of(demo_path, two_layers, "stale.qscal", 8);
+    struct bench *b = bench_of(small_path, two_layers, "stale.qscal", 8);
     run_until(b, 1);
     b->args.methods.sweeps = 2;
     refused_at_once(b, "its methods.sweeps was 4 and is now 2");
@@ -353,17 +369,17 @@ static void test_other_work(void **state)
     bench_free(b);
 }
 
-/* One weight of the demo model becomes NaN, in its file. */
+/* One weight of the small model becomes NaN, in its file. */
 static const char *broken_model(const char *name, const char *tensor)
 {
     char *bytes;
     size_t n;
     struct qs_err e = QS_ERR_INIT;
-    struct qs_model *m = open_model(demo_path);
+    struct qs_model *m = open_model(small_path);
     const struct qs_tensor *t = qs_model_find(m, tensor);
     const char *path = qs_test_tmp_path(name);
     assert_non_null(t);
-    assert_int_equal(qs_file_read(demo_path, 1 << 28, &bytes, &n, &e), QS_OK);
+    assert_int_equal(qs_file_read(small_path, 1 << 28, &bytes, &n, &e), QS_OK);
     bytes[t->offset + 200] = 0;
     bytes[t->offset + 201] = 0x7e;
     qs_test_write(path, bytes, n);
@@ -392,7 +408,7 @@ static void test_not_finite(void **state)
 static void test_statistics_alone(void **state)
 {
     (void)state;
-    struct bench *b = bench_of(demo_path, two_layers, "alone.qscal", 8);
+    struct bench *b = bench_of(small_path, two_layers, "alone.qscal", 8);
     char statistics[512];
     snprintf(statistics, sizeof statistics, "%s", qs_test_tmp_path("s.gguf"));
     b->args.statistics_out = statistics;
@@ -422,7 +438,7 @@ static void test_statistics_not_kept(void **state)
     (void)state;
     char statistics[512], journal[520];
     struct qs_err e = QS_ERR_INIT;
-    struct bench *b = bench_of(demo_path, two_layers, "unkept.qscal", 8);
+    struct bench *b = bench_of(small_path, two_layers, "unkept.qscal", 8);
     snprintf(statistics, sizeof statistics, "%s", qs_test_tmp_path("unkept.gguf"));
     snprintf(journal, sizeof journal, "%s.collect", statistics);
     b->args.statistics_out = statistics;
@@ -474,15 +490,13 @@ static struct qs_store *run_through(struct qs_calibration *c)
 static void test_experts(void **state)
 {
     (void)state;
-    if (QS_TEST_SANITIZED)
-        skip(); /* minutes there; the rest goes the same ways */
     static const struct mm_spec spec = { .arch = "qwen2moe",
-                                         .layers = 2,
-                                         .embd = 256,
-                                         .ff = 256,
+                                         .layers = 1,
+                                         .embd = 64,
+                                         .ff = 64,
                                          .vocab = 600,
-                                         .experts = 16,
-                                         .experts_used = 5,
+                                         .experts = 8,
+                                         .experts_used = 3,
                                          .shared_expert = true,
                                          .biases = true,
                                          .untied = true };
@@ -491,7 +505,7 @@ static void test_experts(void **state)
     if (mm_file(path, &spec, &e))
         fail_msg("%s", e.msg);
     struct bench *b = bench_of(path, "preset = Q4_0\npure = yes\n", "experts.qscal", 24);
-    struct qs_store *s = run_through(with_tokens(b, 48, 8)), *again;
+    struct qs_store *s = run_through(with_tokens(b, 16, 4)), *again;
     size_t experts = 0;
     for (size_t i = 0; i < qs_store_count(s); i++) {
         const struct qs_stored *t = qs_store_at(s, i);
@@ -507,7 +521,7 @@ static void test_experts(void **state)
     char whole[512];
     snprintf(whole, sizeof whole, "%s", b->store);
     snprintf(b->store, sizeof b->store, "%s", qs_test_tmp_path("experts-small.qscal")); /* experts one after another */
-    struct qs_calibration *c = with_tokens(b, 48, 8);
+    struct qs_calibration *c = with_tokens(b, 16, 4);
     uint64_t streams, most = 1;
     const uint64_t work = qs_calib_encode_memory(c, &streams);
     c->memory = work + 2 * streams;
@@ -518,7 +532,7 @@ static void test_experts(void **state)
     assert_true(most > 1);
     qs_calibrate_free(c);
     b->args.memory = work + 2 * streams;
-    again = run_through(with_tokens(b, 48, 8));
+    again = run_through(with_tokens(b, 16, 4));
     qs_store_unref(again);
     same_files(whole, b->store);
     bench_free(b);
@@ -528,6 +542,8 @@ static int begin(void **state)
 {
     (void)state;
     struct qs_err e = QS_ERR_INIT;
+    if (make_small(&e))
+        return 1;
     setenv("XDG_CACHE_HOME", qs_test_tmp_path("cache"), 1);
     for (unsigned i = 1; i < 4; i++)
         if (qs_pool_new(i, &pool[i], &e))

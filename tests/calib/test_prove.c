@@ -1,4 +1,4 @@
-/* test_prove.c - a recipe against presets and uniform types of at most its bytes, on the demo model: who takes part,
+/* test_prove.c - a recipe against presets and uniform types of at most its bytes, on a small model: who takes part,
  * the numbers against an evaluation by itself, and that a recipe which is not better is told so. */
 #include "tests/lib/qs_test.h"
 
@@ -12,9 +12,10 @@
 #include "core/eval/lockstep.h"
 #include "core/eval/pair.h"
 #include "core/eval/text.h"
+#include "tests/model/make_model.h"
 
 static struct qs_pool *pool;
-static struct qs_model *demo;
+static struct qs_model *small;
 static char text[512];
 
 #define N_CTX 64
@@ -22,7 +23,7 @@ static char text[512];
 
 static struct qs_prove_args args_of(const struct qs_recipe *r, size_t most)
 {
-    return (struct qs_prove_args){ .model = demo,
+    return (struct qs_prove_args){ .model = small,
                                    .pool = pool,
                                    .prio = QS_PRIO_JOB,
                                    .recipe = r,
@@ -69,8 +70,8 @@ static struct rows evaluated(const struct qs_recipe *r)
     struct qs_pair *p;
     struct qs_eval_text t = { 0 };
     struct qs_lockstep *l;
-    const struct qs_pair_args args = { .model = demo->path, .recipe = r, .precision = QS_EXACT, .prio = QS_PRIO_JOB,
-                                       .opened = demo };
+    const struct qs_pair_args args = { .model = small->path, .recipe = r, .precision = QS_EXACT, .prio = QS_PRIO_JOB,
+                                       .opened = small };
     assert_int_equal(qs_pair_open(&args, pool, &p, &e), QS_OK);
     assert_int_equal(qs_pair_make(p, NULL, &e), QS_OK);
     assert_int_equal(qs_eval_text_read(text, 0, &t, &e), QS_OK);
@@ -196,7 +197,7 @@ static void test_refusals(void **state)
     qs_recipe_free(r);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_better),
@@ -205,10 +206,14 @@ int main(void)
         cmocka_unit_test(test_refusals),
     };
     snprintf(text, sizeof text, "%s", qs_test_data("text/books.txt"));
-    if (qs_pool_new(2, &pool, NULL) || qs_model_open(qs_test_data("models/storyteller-9m-f16.gguf"), &demo, NULL))
+    const struct mm_spec spec = { .layers = 2, .ff = 256, .vocab = 300, .byte_tokens = true };
+    const char *path = qs_test_tmp_path("small.gguf");
+    if (qs_pool_new(2, &pool, NULL) || mm_file(path, &spec, NULL) || qs_model_open(path, &small, NULL))
         return 1;
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    qs_model_close(demo);
+    qs_model_close(small);
     qs_pool_free(pool);
     return failed;
 }

@@ -534,6 +534,7 @@ static void test_replay(void **state)
             const struct qs_answer_side *p = &x->side[k], *q = &y->side[k];
             bench_same_tokens(p, q);
             assert_string_equal(p->label, q->label);
+            assert_true(p->drafted == q->drafted && p->accepted == q->accepted);
             assert_true(p->stop == q->stop && p->used == q->used && p->decoded == q->decoded &&
                         p->context == q->context);
             assert_true(p->decode_seconds == q->decode_seconds && p->memory.mapped == q->memory.mapped);
@@ -556,6 +557,93 @@ static void test_replay(void **state)
     qs_talk_free(t);
     qs_chat_free(c);
     qs_side_free(b);
+    qs_side_free(a);
+}
+
+/* ---- guesses -------------------------------------------------------------------------------------------------- */
+
+static struct qs_answer *guessed(struct qs_chat *c, const char *how, const char *temperature, struct qs_side *a,
+                                 struct qs_side *b, bool follow)
+{
+    const char *const set[] = { "speculate", how, "temperature", temperature, "seed", "3", "max-tokens", "60", NULL };
+    struct qs_talk *t = bench_talk("Once upon a time. Once upon a time. Once upon a time.", set);
+    qs_side_forget(a);
+    struct qs_answer *x = bench_run(c, t, a, b, follow);
+    qs_talk_free(t);
+    return x;
+}
+
+/* Nothing but the speed depends on guesses: from the text, by the model itself, by its Q2_K. */
+static void test_guesses(void **state)
+{
+    (void)state;
+    struct qs_side *a = bench_side(bench_demo(), two, NULL), *twin = bench_side(bench_demo(), two, a);
+    struct qs_side *small = bench_side(bench_small(), two, a);
+    struct qs_chat *c = new_chat();
+    static const char *const temperature[] = { "0", "0.7" };
+    for (size_t i = 0; i < 2; i++) {
+        struct qs_answer *off = guessed(c, "off", temperature[i], a, NULL, false);
+        assert_int_equal(off->side[0].drafted, 0);
+        assert_true(isnan(qs_answer_acceptance(&off->side[0])));
+        for (size_t k = 0; k < 3; k++) {
+            OK(qs_chat_draft(c, k == 0 ? NULL : k == 1 ? twin : small, &e));
+            struct qs_answer *x = guessed(c, k % 2 ? "draft" : "auto", temperature[i], a, NULL, false);
+            bench_same_tokens(&off->side[0], &x->side[0]);
+            assert_int_equal(x->side[0].decoded + 1, x->side[0].n);
+            assert_int_equal(x->side[0].used, off->side[0].used);
+            assert_true(x->side[0].drafted > 0 || (i == 1 && k == 0));
+            assert_true(x->side[0].accepted <= x->side[0].drafted);
+            if (i == 0 && k == 1)
+                assert_int_equal(x->side[0].accepted, x->side[0].drafted);
+            qs_answer_free(x);
+        }
+        qs_answer_free(off);
+    }
+    OK(qs_chat_draft(c, NULL, &e));
+    qs_side_free(small);
+    qs_side_free(twin);
+    qs_chat_free(c);
+    qs_side_free(a);
+}
+
+static void test_guesses_beside(void **state)
+{
+    (void)state;
+    struct qs_side *a = bench_side(bench_demo(), two, NULL), *b = bench_side(bench_small(), two, a);
+    struct qs_chat *c = new_chat();
+    for (int follow = 0; follow < 2; follow++) {
+        struct qs_answer *off = guessed(c, "auto", "0", a, b, follow), *on = guessed(c, "ngram", "0", a, b, follow);
+        assert_int_equal(off->side[0].drafted + off->side[1].drafted, 0); /* speeds are compared */
+        assert_true(on->side[0].drafted > 0 && on->side[1].drafted > 0);
+        for (size_t k = 0; k < 2; k++)
+            bench_same_tokens(&off->side[k], &on->side[k]);
+        assert_true(off->parted == on->parted && off->sum.n == on->sum.n);
+        assert_memory_equal(&off->sum.mean_kld, &on->sum.mean_kld, sizeof(double));
+        qs_answer_free(off);
+        qs_answer_free(on);
+    }
+    qs_chat_free(c);
+    qs_side_free(b);
+    qs_side_free(a);
+}
+
+static void test_who_may_guess(void **state)
+{
+    (void)state;
+    static const char *const set[] = { "speculate", "draft", NULL };
+    struct qs_side *a = bench_side(bench_demo(), two, NULL);
+    struct qs_chat *c = new_chat();
+    struct qs_talk *t = bench_talk(PROMPT, set);
+    struct qs_err why = QS_ERR_INIT;
+    assert_int_equal(qs_chat_start(c, t, &a, 1, false, -1, &why), QS_EINVAL);
+    assert_non_null(strstr(why.msg, "no draft model"));
+    OK(qs_chat_draft(c, a, &e));
+    assert_int_equal(qs_chat_start(c, t, &a, 1, false, -1, &why), QS_EINVAL);
+    assert_non_null(strstr(why.msg, "one cache"));
+    assert_int_equal(qs_talk_set(t, "speculate", "maybe", &why), QS_EINVAL);
+    assert_non_null(strstr(why.msg, "auto, off, ngram or draft"));
+    qs_talk_free(t);
+    qs_chat_free(c);
     qs_side_free(a);
 }
 
@@ -582,7 +670,8 @@ int main(void)
         cmocka_unit_test(test_follow),        cmocka_unit_test(test_swapped_weight), cmocka_unit_test(test_need),
         cmocka_unit_test(test_too_long),      cmocka_unit_test(test_context_full),  cmocka_unit_test(test_nan),
         cmocka_unit_test(test_refusals),      cmocka_unit_test(test_cancel),        cmocka_unit_test(test_replay),
-        cmocka_unit_test(test_one_file),      cmocka_unit_test(test_no_template),
+        cmocka_unit_test(test_one_file),      cmocka_unit_test(test_no_template),   cmocka_unit_test(test_guesses),
+        cmocka_unit_test(test_guesses_beside), cmocka_unit_test(test_who_may_guess),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -26,7 +26,7 @@ struct bed { struct qs_model *m; struct qs_engine *x; struct qs_session *s; size
 
 static void lay(struct bed *b, const char *path, size_t batch, size_t n_ctx)
 {
-    const struct qs_engine_args engine = { NULL, QS_FAST, QS_PRIO_JOB, batch };
+    const struct qs_engine_args engine = { .precision = QS_FAST, .prio = QS_PRIO_JOB, .batch = batch };
     const struct qs_session_args session = { n_ctx, QS_F16, QS_F16, false };
     OK(qs_model_open(path, &b->m, &e));
     OK(qs_engine_new(b->m, &engine, &b->x, &e));

@@ -147,6 +147,28 @@ expect_one_error 'cut.json'
 run quantscape chat --replay nowhere.json
 expect_one_error 'nowhere.json'
 
+# ---- guesses: the same answer ----
+run quantscape chat "$demo" -p "$prompt" "${greedy[@]}" -q --speculate off
+if cmp -s "$out" answer; then ok 'the same without guesses'; else fail 'guesses change the answer'; fi
+run quantscape chat "$demo" -p "$prompt" "${greedy[@]}" -q --draft small.gguf
+expect_rc 0
+if cmp -s "$out" answer; then ok 'the same with a model that guesses'; else fail 'a draft changes the answer'; fi
+for how in '--speculate off' '--speculate ngram' '--draft small.gguf' "-d $demo --speculate auto"; do
+    # shellcheck disable=SC2086 # words
+    run quantscape chat "$demo" -p "$prompt" --seed 5 --temp 1 -n 30 -q $how
+    if cmp -s "$out" warm; then ok "the same words with $how"; else fail "other words with $how"; fi
+done
+run quantscape chat "$demo" -p "$prompt" "${greedy[@]}" --json --draft "$demo"
+expect_rc 0
+expect_json 'sides[0].acceptance' 1.0
+expect_err 'the model that guesses takes up to .* of memory and 17.0 MiB of files'
+run quantscape chat "$demo" -p "$prompt" "${greedy[@]}" --json --speculate off
+expect_json 'sides[0].drafted' 0
+expect_json 'sides[0].acceptance' null
+run quantscape chat "$demo" -p "$prompt" "${greedy[@]}" --stats --draft "$demo" -q
+expect_out 'guesses right'
+expect_out ' 100%'
+
 # ---- refusals ----
 refused() { # CODE REGEX ARGUMENT...
     local code=$1 words=$2
@@ -178,6 +200,13 @@ refused 1 'lxama' strange.gguf -p x
 refused 1 "vocabularies differ .token 3 is '<.user.>' and '<.usex.>'" "$demo" -c other.gguf -p x -q
 refused 1 'go on with a built-in form' "$demo" -p x --template ./endless.jinja
 refused 1 'line 1' "$demo" -p x --template broken.jinja
+refused 1 "cannot guess the tokens of .*vocabularies differ .token 3 is '<.user.>'" "$demo" -d other.gguf -p x -q
+refused 1 'nowhere.gguf' "$demo" --draft nowhere.gguf -p x
+refused 2 'does not ask it' "$demo" -p x --draft small.gguf --speculate ngram
+refused 2 'takes a small model: --draft' "$demo" -p x --speculate draft
+refused 2 'data has them in any case' "$demo" -p x --stats --csv
+refused 2 'come with them in any case' "$demo" -c small.gguf -p x --stats
+refused 2 '--replay and --draft exclude' --replay free.json --draft small.gguf
 refused 1 'nowhere.gguf' nowhere.gguf -p x
 refused 1 'nowhere.gguf' "$demo" -c nowhere.gguf -p x
 refused 1 'nowhere.json' "$demo" --load nowhere.json -p x

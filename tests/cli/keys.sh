@@ -18,6 +18,10 @@ sed 's/captain/lady/' short.txt > more.txt
 echo 'The sun rose and' > p.txt
 echo '{"question": "The sun rose and the birds began to", "choices": ["sing", "tax"], "answer": 0}' > t.jsonl
 
+# For bench: two runs to compare.
+quantscape bench --shape llama-tiny --only decode --context 0 --seconds 1 --json -q > before.json || fail 'bench'
+cp before.json after.json
+
 # For calibrate: its last line is the report.
 cp "$QS_SRCDIR/README.md" long.txt
 left='--statistics-out left.gguf --force'
@@ -56,7 +60,10 @@ quantize|small.gguf -t Q8_0 --allow-requantize -o parts.gguf --split-max-size 4M
 eval|$demo -t Q4_K_M --text short.txt --ctx 32 --chunks 2 --layers --tokens --held-out more.txt $sets
 eval|--history
 eval|--compare 1 last
+bench|--shape llama-tiny --only limits,decode,encode --context 0 --types Q8_0 --seconds 1
+bench|--compare before.json after.json
 chat|$demo --compare small.gguf -p Hello -n 4
+chat|$demo --draft small.gguf -p Hello -n 4
 chat|$demo --compare small.gguf -p Hello -n 4 --follow
 diff|$demo small.gguf
 diff|$demo other.gguf --headers-only"

@@ -24,6 +24,7 @@ types||types|yes
 tokenize|M Hello --no-bos|tokenize|yes
 calibrate|M --text words.txt --windows 2 --ctx 16 --dry-run|calibrate|yes
 eval|M --text words.txt --ctx 16 --chunks 2 --no-history|eval|yes
+bench|--shape llama-tiny --only startup|bench|yes
 chat|M -p Hello -n 2 --no-template|chat|yes
 screen|M --play in/script.txt||no
 models||models|yes
@@ -119,7 +120,7 @@ while IFS='|' read -r verb args report csv; do
     # The memory that plan foretells and the time that others take depend on the threads; nothing else does.
     sed -i 's/ memory, .* free\./ memory/' "$out"
     case $verb in
-    plan | quantize | eval | chat | calibrate) ;;
+    plan | quantize | eval | chat | calibrate | bench) ;;
     *) if ! cmp -s "$out" plain; then fail "$what: prints something else than without"; fi ;;
     esac
 

@@ -14,8 +14,15 @@ check "[ $? = 2 ]"
 "$bench" --million 0 > /dev/null 2> /dev/null
 check "[ $? = 2 ]"
 text=$("$ops" --million 1 --threads 2 Q4_K F16) || failed=1
-check '[ "$(grep -cE "^Q4_K +(exact|fast) +[a-z0-9]+ +[0-9.]+ +[0-9]+% +[0-9.]+$" <<< "$text")" = 2 ]'
-check '[ "$(grep -cE "^F16 " <<< "$text")" = 1 ]'
+check '[ "$(grep -cE "^Q4_K +(exact|fast) +ref +[0-9.]+ +[0-9]+% +[0-9.]+ +[0-9.]+% of (f32|int8)$" <<< "$text")" = 2 ]'
+# Levels that have products of their own, where the machine has them.
+for level in avx2 avx512; do
+    if grep -q " $level " <<< "$text" || "$bench" --million 1 Q4_K | grep -q " $level "; then
+        check 'grep -qE "^Q4_K +fast +$level " <<< "$text"'
+    fi
+done
+check 'grep -qE "^F16 +exact +ref " <<< "$text"'
+check '! grep -qE "^F16 +fast" <<< "$text"'
 check '[ "$(grep -cE "^attention of .* over 4096 keys in (F32|F16|Q8_0|Q4_0): [0-9.]+ ms$" <<< "$text")" = 4 ]'
 json=$("$ops" --million 1 --json q8_0) || failed=1
 check 'grep -q "\"type\": \"Q8_0\", \"precision\": \"fast\", \"level\": \"[a-z0-9]*\", \"read_gb_s\": [0-9]" <<< "$json"'

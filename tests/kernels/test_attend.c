@@ -83,10 +83,14 @@ static void expected(const struct attention *a, size_t t, size_t h, double *out)
     for (size_t k = 0; k < s->dk; k++)
         x[k] = q[k] * s->scale;
     if (s->ktype >= QS_Q4_0) {
-        _Alignas(QS_ACT_ALIGN) uint8_t act[512];
-        qs_row_ops()->quantize[QS_ACT_Q8](x, s->dk, act);
-        for (size_t k = 0; k < s->dk; k++)
-            x[k] = qs_q8_scales(act, s->dk)[k / 32] * (float)(int8_t)act[k];
+        _Alignas(32) int8_t row[512];
+        qs_row_ops()->attend.query(x, s->dk, row);
+        for (size_t k = 0; k < s->dk; k++) {
+            const float exact = x[k];
+            x[k] = qs_query_scales(row, s->dk)[k / 32] * (float)(256 * row[k] + row[s->dk + k]);
+            if (!(fabsf(x[k] - exact) <= 3e-4f)) /* of queries below about 15: half a 32512th of the largest */
+                fail_msg("value %zu of a query became %g, not %g", k, x[k], exact);
+        }
     }
     double max = s->sinks ? a->sinks[h] : -INFINITY, sum = 0, *w = need((p + 1) * sizeof *w);
     const size_t from = s->window && p + 1 > s->window ? p + 1 - s->window : 0;

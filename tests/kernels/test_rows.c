@@ -116,25 +116,36 @@ static void do_softmax(const struct qs_row_ops *ops, struct row *r, size_t n)
     memcpy(r->out + 3, scale, sizeof scale);
 }
 
-/* n / 3 values of n % 70 + 1 keys, at most 64; 1 to 9 queries, the numbers of one being those of the one before, moved. */
+/* A few values of up to 64 keys; 1 to 9 queries, cut from a row at different places. */
 static void do_logits(const struct qs_row_ops *ops, struct row *r, size_t n, int kind)
 {
-    static const size_t size[] = { 4, 2 };
-    const size_t dim = n % 25 + 1, keys = n % 70 < 64 ? n % 70 + 1 : 64, queries = n % 9 + 1;
-    _Alignas(64) float room[64 * 25];
-    float q[9 * 25], out[9 * 64];
-    uint16_t half[MAX];
-    for (size_t i = 0; i < MAX; i++)
-        half[i] = qs_f32_to_f16(r->x[i]);
-    for (size_t i = 0; i < queries * dim; i++)
-        q[i] = r->y[i % (MAX - 9) + i / dim];
-    ops->attend.logits[kind](&(struct qs_logits){ (const uint8_t *)(kind ? (const void *)half : r->x), 2 * size[kind], keys, q,
-                                                  queries, dim, out, room });
-    for (size_t i = 0; i < MAX; i++)
-        r->out[i] = i % 64 < keys && i < queries * 64 ? out[i] : 0;
+    static const int types[] = { QS_F32, QS_F16, QS_Q8_0, QS_Q4_0 };
+    const struct qs_format *f = qs_format_by_id(types[kind]);
+    const size_t dim = kind < 2 ? n % 25 + 1 : n % 3 * 32 + 32, keys = n % 70 < 64 ? n % 70 + 1 : 64, queries = n % 9 + 1;
+    const size_t act = qs_query_bytes(96);
+    _Alignas(64) float room[(64 + 9) * 96];
+    _Alignas(64) uint8_t q[9 * 96 * 4];
+    float out[9 * 64];
+    uint8_t k[64 * 102];
+    for (size_t i = 0; i < sizeof k; i += 4) /* as float32 or float16, whatever is read of it */
+        if (kind == QS_KV_F32)
+            memcpy(k + i, &r->x[i / 4 % MAX], 4);
+        else
+            memcpy(k + i, (uint16_t[]){ qs_f32_to_f16(r->x[i / 2 % MAX]), qs_f32_to_f16(r->x[i / 2 % MAX + 1]) }, 4);
+    for (size_t i = 0; i < queries; i++)
+        if (kind < 2)
+            memcpy(q + i * dim * 4, r->y + 7 * i, dim * 4);
+        else
+            ops->attend.query(r->y + 7 * i, dim, q + i * act);
+    ops->attend.logits[kind](&(struct qs_logits){ k, qs_format_row_bytes(f, dim), keys, q, kind < 2 ? dim * 4 : act, queries,
+                                                  dim, out, { k, n % 3, 64, 96 }, room });
+    memcpy(r->out, out + (queries - 1) * 64, keys * 4);
+    memcpy(r->out + 64, out + queries / 2 * 64, keys * 4);
 }
 static void do_logits_f32(const struct qs_row_ops *ops, struct row *r, size_t n) { do_logits(ops, r, n, QS_KV_F32); }
 static void do_logits_f16(const struct qs_row_ops *ops, struct row *r, size_t n) { do_logits(ops, r, n, QS_KV_F16); }
+static void do_logits_q8_0(const struct qs_row_ops *ops, struct row *r, size_t n) { do_logits(ops, r, n, QS_KV_Q8_0); }
+static void do_logits_q4_0(const struct qs_row_ops *ops, struct row *r, size_t n) { do_logits(ops, r, n, QS_KV_Q4_0); }
 
 static void do_mix(const struct qs_row_ops *ops, struct row *r, size_t n, int kind)
 {
@@ -151,7 +162,7 @@ static void do_mix(const struct qs_row_ops *ops, struct row *r, size_t n, int ki
         y[i] = r->y[i % MAX];
     for (size_t i = 0; i < 9 * 64; i++)
         p[i] = r->w[i % MAX];
-    ops->attend.mix[kind](&(struct qs_mix){ p, queries, from, keys, v, row, dim, r->y + 7, y, 96 });
+    ops->attend.mix[kind](&(struct qs_mix){ p, queries, from, keys, v, row, dim, r->y + 7, y, 96, { v, n % 3, 64, 96 } });
     memcpy(r->out, y + (queries - 1) * 96, 96 * 4);
     memcpy(r->out + 96, y + queries / 2 * 96, 96 * 4);
 }
@@ -204,6 +215,7 @@ static void test_levels(void **state)
         { "rope neox", do_rope_neox }, { "hadamard", do_hadamard }, { "silu", do_silu }, { "gelu", do_gelu },
         { "gelu by erf", do_erf }, { "oai", do_oai }, { "add", do_add }, { "cap", do_cap }, { "scale", do_scale },
         { "softmax", do_softmax }, { "logits", do_logits_f32 }, { "logits of float16", do_logits_f16 },
+        { "logits of Q8_0", do_logits_q8_0 }, { "logits of Q4_0", do_logits_q4_0 },
         { "mix", do_mix_f32 }, { "mix of float16", do_mix_f16 }, { "mix of Q8_0", do_mix_q8_0 }, { "mix of Q4_0", do_mix_q4_0 },
         { "merge", do_merge }, { "gram", do_gram },
     };
@@ -262,11 +274,55 @@ static void test_hadamard(void **state)
     }
 }
 
+/* Outer products, where a level has them: each element is a product of dot.h with one pair in every group of 32 columns. */
+static void test_outer(void **state)
+{
+    (void)state;
+    enum { ROWS = 7, PAIRS = 4, STRIDE = 5, M = 21, N = 70, ROOM = 80, COLS = PAIRS * 32 };
+    static uint32_t packed[ROOM * STRIDE];
+    static float c[M * (N + 1)];
+    uint64_t seed = 3;
+    const size_t bytes = qs_act_bytes(QS_ACT_BF16, COLS);
+    float *x = random_floats(ROWS * ROOM, 1, &seed), *spread = need(COLS * sizeof *spread);
+    uint8_t *columns = need(N * bytes); /* as rows of activations */
+    x[5] = 1e-40f, x[ROOM + 9] = 1e-30f, x[2 * ROOM + 9] = 1e-20f;
+    for (size_t j = 0; j < N; j++) {
+        for (size_t r = 0; r < ROWS; r++)
+            spread[r / 2 * 32 + r % 2] = x[r * ROOM + j];
+        qs_row_ops()->quantize[QS_ACT_BF16](spread, COLS, columns + j * bytes);
+    }
+    for (int l = 0; l < QS_LEVEL_COUNT; l++) {
+        qs_level_limit((enum qs_level)l);
+        const struct qs_row_ops *ops = qs_row_ops();
+        if (!ops->outer)
+            continue;
+        for (size_t r = 0; r < ROWS; r += 2)
+            ops->pair(x + r * ROOM, r + 1 < ROWS ? x + (r + 1) * ROOM : NULL, N, packed + r / 2 * QS_PAIR_COLS, STRIDE);
+        for (size_t i = 0; i < M * (N + 1); i++)
+            c[i] = (float)i;
+        ops->outer(packed, packed, PAIRS, STRIDE, M, N, c, N + 1);
+        qs_level_limit(QS_LEVEL_REF);
+        for (size_t i = 0; i < M; i++)
+            for (size_t j = 0; j <= N; j++) {
+                float s = 0;
+                const struct qs_dot job = { columns + i * bytes, bytes, 1, COLS, columns + j * bytes, bytes, 1, &s, 1 };
+                if (j < N)
+                    qs_dot_ops(QS_BF16)->quant(&job);
+                assert_true(c[i * (N + 1) + j] == (float)(i * (N + 1) + j) + s);
+            }
+    }
+    qs_level_limit(QS_LEVEL_COUNT);
+    free(x);
+    free(spread);
+    free(columns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exp),     cmocka_unit_test(test_tanh),     cmocka_unit_test(test_levels),
         cmocka_unit_test(test_softmax), cmocka_unit_test(test_hadamard),
+        cmocka_unit_test(test_outer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,12 +192,13 @@ static int add_tokenizer(struct qs_gguf_meta *m, const struct mm_spec *s, struct
         float score = -(float)i;
         uint32_t bits;
         memcpy(&bits, &score, sizeof bits);
-        snprintf(text, sizeof text, "t%u", i);
+        const bool byte = s->byte_tokens && i >= 3 && i < 3 + 256;
+        snprintf(text, sizeof text, byte ? "<0x%02X>" : "t%u", byte ? i - 3 : i);
         const char *t = i < 3 ? special[i] : text;
         raw_u64(&tokens, strlen(t));
         qs_str_add(&tokens, t);
         raw_u32(&scores, bits);
-        raw_u32(&kinds, i == 0 ? 2u : i < 3 ? 3u : 1u);
+        raw_u32(&kinds, i == 0 ? 2u : i < 3 ? 3u : byte ? 6u : 1u);
     }
     int rc = qs_gguf_meta_str(m, "tokenizer.ggml.model", "llama", e);
     int a = set_raw(m, "tokenizer.ggml.tokens", QS_GGUF_ARRAY, &tokens, e);

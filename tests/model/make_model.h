@@ -43,6 +43,7 @@ struct mm_spec {
     bool biases;                         /* q, k, v biases as qwen2 */
     bool no_gate;                        /* no ffn_gate (gpt2, phi2 ...) */
     bool no_tokenizer;
+    bool byte_tokens;                    /* the vocabulary has a token for every byte, so that any text can be read */
     int type;                            /* of matrices; 0 means F16 unless type_set (QS_F32 is number 0) */
     bool type_set;
     int (*type_of)(void *ctx, const char *name, int type); /* may choose another type; NULL */

@@ -8,7 +8,8 @@
 static const char usage[] =
     "usage: make_model PATH [layers=2 embd=256 ff=512 heads=4 kv_heads=2 vocab=512 ctx=512 head_dim=0 experts=0\n"
     "       experts_used=2 expert_ff=0 dense_layers=0 seed=0 alignment=32 parts=1 type=F16 arch=llama name=...\n"
-    "       fill=random|sparse flags=untied,fused_qkv,qk_norms,post_norms,biases,no_gate,shared_expert,no_tokenizer]\n";
+    "       fill=random|sparse flags=untied,fused_qkv,qk_norms,post_norms,biases,no_gate,shared_expert,no_tokenizer,\n"
+    "             byte_tokens]\n";
 
 static unsigned number(const char *s)
 {
@@ -42,6 +43,7 @@ static bool set_flags(struct mm_spec *s, const char *value)
         { "no_gate", &s->no_gate },
         { "shared_expert", &s->shared_expert },
         { "no_tokenizer", &s->no_tokenizer },
+        { "byte_tokens", &s->byte_tokens },
     };
     while (*value) {
         size_t n = strcspn(value, ","), i = 0, count = sizeof words / sizeof *words;

@@ -2,17 +2,17 @@
  * map that fills while it runs, pause, cancel and resume, what is overwritten, budgets on the Recipe screen.
  */
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "tests/model/make_model.h"
 #include "tests/ui/app_desk.h"
 #include "ui/calibrate.h"
 #include "ui/map_internal.h"
-
-static char demo[4096];
 
 static bool shows(const struct qs_cells *c, const char *text)
 {
@@ -39,15 +39,13 @@ static void run(struct qs_app *a, struct qs_cells *c, const char *line)
     app_wait(a, c);
 }
 
-/* The demo under this name in the scratch folder: results go beside it. */
+/* A model of four layers that reads any text, under this name in the scratch folder: results go beside it. */
 static void bring(const char *name)
 {
+    static const struct mm_spec spec = { .layers = 4, .ff = 256, .vocab = 300, .byte_tokens = true };
     struct qs_err e = QS_ERR_INIT;
-    char *data = NULL;
-    size_t len = 0;
-    if (qs_file_read(demo, (size_t)1 << 30, &data, &len, &e) || qs_file_write_atomic(name, data, len, true, &e))
+    if (mm_file(name, &spec, &e))
         fail_msg("%s", e.msg);
-    qs_free(data);
 }
 
 static struct qs_app *start(const char *model, enum qs_tier tier, bool unicode, struct qs_cells *c)
@@ -68,11 +66,16 @@ static void draw_all_sizes(struct qs_app *a, struct qs_cells *c)
 {
     static const unsigned rows[] = { 1, 4, 9, 10, 12, 16, 24, 50 };
     static const unsigned cols[] = { 1, 5, 20, 39, 40, 41, 60, 80, 120, 139, 140, 200 };
+    static size_t turn; /* reduced: a quarter of the sizes, another one each time */
+    const size_t every = getenv("QS_REDUCED") ? 4 : 1;
     for (size_t y = 0; y < sizeof rows / sizeof *rows; y++)
-        for (size_t x = 0; x < sizeof cols / sizeof *cols; x++) {
+        for (size_t x = 0; x < sizeof cols / sizeof *cols; x++, turn++) {
+            if (turn % every)
+                continue;
             app_size(c, rows[y], cols[x]);
             app_draw(a, c);
         }
+    turn++;
     app_size(c, 24, 80);
     app_draw(a, c);
 }
@@ -126,6 +129,47 @@ static size_t known(const struct qs_map *m)
     return n;
 }
 
+/* Draws until it holds, or the calibration has ended: told which. A minute at most. */
+static bool wait_for(struct qs_app *a, struct qs_cells *c, bool (*holds)(struct qs_app *, size_t), size_t n)
+{
+    const double until = qs_now() + 60;
+    for (;;) {
+        struct qs_calibrating s;
+        app_draw(a, c);
+        if (holds(a, n))
+            return true;
+        qs_workbench_calib(qs_app_bench(a), &s);
+        if (!s.runs)
+            return false;
+        if (qs_now() > until)
+            fail_msg("waited for 60 s");
+        poll(NULL, 0, 1);
+    }
+}
+
+static bool knows(struct qs_app *a, size_t n)
+{
+    return known(qs_map_of(a)) >= n;
+}
+
+static bool tensors_done(struct qs_app *a, size_t n)
+{
+    struct qs_calibrating s;
+    size_t done = 0;
+    qs_workbench_calib(qs_app_bench(a), &s);
+    for (size_t i = 0; s.view && i < s.view->n_tensors; i++)
+        done += !isnan(s.view->tensor[i].after);
+    return done >= n;
+}
+
+static bool ended(struct qs_app *a, size_t unused)
+{
+    struct qs_calibrating s;
+    (void)unused;
+    qs_workbench_calib(qs_app_bench(a), &s);
+    return !s.runs;
+}
+
 /* Two looks at the map while it runs: more cells are known, and what is drawn is another picture. */
 static void test_the_map_fills(void **state)
 {
@@ -142,14 +186,9 @@ static void test_the_map_fills(void **state)
     qs_app_run(a, "calib-on-map");
     assert_int_equal(m->measure, QS_MAP_OUTPUT);
     for (int i = 0; i < 2; i++) {
-        const size_t wanted = n[0] + (i ? 8 : 2);
-        struct qs_calibrating s;
-        do {
-            app_draw(a, &c);
-            n[i] = known(m);
-            qs_workbench_calib(qs_app_bench(a), &s);
-        } while (s.runs && n[i] < wanted);
-        assert_true(s.runs && n[i] >= wanted); /* it still runs */
+        assert_true(wait_for(a, &c, knows, n[0] + (i ? 8 : 2)));
+        n[i] = known(m);
+        assert_false(ended(a, 0));
         qs_cells_text(&c, &seen[i]);
     }
     assert_true(n[1] > n[0]);
@@ -172,19 +211,6 @@ static void test_the_map_fills(void **state)
     qs_app_free(a);
 }
 
-static void wait_for_layer(struct qs_app *a, struct qs_cells *c)
-{
-    struct qs_calibrating s;
-    bool done = false;
-    do {
-        app_draw(a, c);
-        qs_workbench_calib(qs_app_bench(a), &s);
-        for (size_t i = 0; s.view && i < s.view->n_layers; i++)
-            done |= s.view->layer[i].state == QS_CALIB_DONE;
-    } while (s.runs && !done);
-    assert_true(s.runs);
-}
-
 static void test_pause_cancel_resume(void **state)
 {
     (void)state;
@@ -195,7 +221,7 @@ static void test_pause_cancel_resume(void **state)
     app_draw(a, &c);
     must_show(&c, "no calibration was stopped");
     app_press(a, 'c');
-    wait_for_layer(a, &c);
+    assert_true(wait_for(a, &c, tensors_done, 3));
     app_press(a, 'c');
     app_draw(a, &c);
     must_show(&c, "a calibration runs: x cancels it");
@@ -204,10 +230,7 @@ static void test_pause_cancel_resume(void **state)
     must_show(&c, "paus");
     app_press(a, 'p');
     app_press(a, 'x');
-    do { /* a pause that has not ended yet is no work to wait for */
-        app_draw(a, &c);
-        qs_workbench_calib(qs_app_bench(a), &s);
-    } while (s.runs);
+    assert_true(wait_for(a, &c, ended, 0)); /* a pause that has not ended yet is no work to wait for */
     app_wait(a, &c);
     must_show(&c, "Cancelled; what is done is kept");
     app_press(a, 'r');
@@ -253,7 +276,7 @@ static void test_left_and_reopened(void **state)
     qs_app_run(a, "calib-set seed 9");
     qs_app_run(a, "calib-set awq on");
     app_press(a, 'c');
-    wait_for_layer(a, &c);
+    assert_true(wait_for(a, &c, tensors_done, 3));
     qs_app_free(a);
     a = app_new("left.gguf", QS_TIER_256, true);
     app_wait(a, &c);
@@ -280,7 +303,7 @@ static void test_setup(void **state)
         { "windows 20", true }, { "windows 0", false }, { "windows auto", true }, { "ctx 3", false },
         { "ctx 64", true }, { "held-out 25%", true }, { "held-out 60", false }, { "seed 5", true },
         { "special on", true }, { "special maybe", false }, { "awq on", true }, { "gptq off", true },
-        { "swaps 4", true }, { "swaps off", true }, { "memory 64MiB", true }, { "memory lots", false },
+        { "swaps 4", true }, { "swaps off", true }, { "memory 8MiB", true }, { "memory lots", false },
         { "evaluation story.txt", true }, { "evaluation missing.txt", false }, { "out stat.gguf", true },
         { "nothing 5", false },
     };
@@ -298,7 +321,7 @@ static void test_setup(void **state)
     const struct qs_calib_request *q = calibrate_request(a);
     assert_true(q->n_windows == 0 && q->n_ctx == 64 && q->seed == 5 && q->special && q->methods.awq &&
                 !q->methods.gptq);
-    assert_true(q->held_out == 0.25 && q->swap_windows == 0 && q->memory == 64u << 20);
+    assert_true(q->held_out == 0.25 && q->swap_windows == 0 && q->memory == 8u << 20);
     assert_true(q->n_sources == 1 && q->source[0].weight == 2);
     assert_string_equal(q->evaluation, "story.txt");
     assert_string_equal(q->statistics_out, "stat.gguf");
@@ -310,7 +333,7 @@ static void test_setup(void **state)
     qs_app_run(a, "calib-text nowhere.txt");
     assert_int_equal(v->n_text, 2);
     app_wait(a, &c);
-    must_show(&c, "64.0 MiB may be taken"); /* the cap is too low: told before the start */
+    must_show(&c, "8.00 MiB may be taken"); /* the cap is too low: told before the start */
     qs_app_run(a, "calib-set memory auto");
     app_wait(a, &c);
     must_show(&c, "JSON lines");
@@ -402,7 +425,6 @@ static int prepare(void **state)
     struct qs_str text = QS_STR_INIT;
     if (app_folder(state))
         return -1;
-    snprintf(demo, sizeof demo, "%s", qs_test_src("demo/storyteller-9m-f16.gguf"));
     for (int i = 0; i < 120; i++)
         qs_str_addf(&text, "Once upon a time there were %d little birds and %d cats in the park. They %s all day.\n", i,
                     i * 7 % 11, i % 2 ? "sang and played" : "looked at the big tree");
@@ -416,7 +438,7 @@ static int prepare(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes_and_tiers), cmocka_unit_test(test_the_map_fills),
@@ -424,5 +446,7 @@ int main(void)
         cmocka_unit_test(test_setup), cmocka_unit_test(test_meanwhile),
         cmocka_unit_test(test_budget),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, prepare, NULL);
 }

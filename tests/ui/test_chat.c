@@ -822,6 +822,66 @@ static void test_third(void **state)
     qs_app_free(a);
 }
 
+/* ---- guesses ---- */
+
+/* A copy of the demo model in which one token is another. */
+static void write_stranger(const char *name)
+{
+    static const char token[] = "<|user|>";
+    char *bytes = NULL;
+    size_t n = 0;
+    assert_int_equal(qs_file_read(demo, 64u << 20, &bytes, &n, NULL), QS_OK);
+    for (size_t i = 0; i + sizeof token <= n; i++)
+        if (memcmp(bytes + i, token, sizeof token - 1) == 0)
+            bytes[i + 5] = 'x';
+    qs_test_write(name, bytes, n);
+    qs_free(bytes);
+}
+
+/* A model that guesses ahead is loaded for the answer, changes no token of it, and is seen; whom it cannot guess for is
+ * said, and the answer can be had without it. */
+static void test_draft(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = chat_new(QS_TIER_256, true, &c);
+    struct chat *x = chat_of(a);
+    char line[4200], plain[256];
+    run(a, &c, "chat-set max-tokens 30");
+    run(a, &c, "chat-set speculate off");
+    run(a, &c, "chat-send Once upon a time");
+    (void)snprintf(plain, sizeof plain, "%s", x->answer->side[0].text);
+    assert_int_equal(x->answer->side[0].drafted, 0);
+    assert_false(shows(&c, "guessed"));
+    (void)snprintf(line, sizeof line, "draft %s", demo);
+    run(a, &c, line);
+    must_show(&c, "guesses ahead, from the next answer on");
+    run(a, &c, "chat-clear");
+    app_press(a, 'f');
+    run(a, &c, "chat-send Once upon a time");
+    assert_string_equal(x->answer->side[0].text, plain);
+    assert_true(x->answer->side[0].drafted > 0);
+    assert_true(x->answer->side[0].accepted == x->answer->side[0].drafted);
+    must_show(&c, ": 100% right");
+    run(a, &c, "draft none");
+    assert_true(x->draft == 0 && x->talk->settings.speculate == QS_SPECULATE_AUTO);
+    write_stranger("stranger.gguf");
+    run(a, &c, "draft stranger.gguf");
+    run(a, &c, "chat-regenerate");
+    must_show(&c, "stranger.gguf cannot guess the tokens of");
+    assert_int_equal(x->draft, 0);
+    run(a, &c, "draft nowhere.gguf");
+    run(a, &c, "chat-regenerate");
+    assert_int_equal(x->draft, 0);
+    run(a, &c, "chat-regenerate");
+    assert_true(x->answer->state == QS_ANSWER_ENDED && x->answer->side[0].n == 30);
+    run(a, &c, "instead small.gguf");
+    run(a, &c, "draft small.gguf");
+    must_show(&c, "that model answers itself");
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
 int main(void)
 {
     (void)snprintf(demo, sizeof demo, "%s", qs_test_src("demo/storyteller-9m-f16.gguf"));
@@ -835,7 +895,7 @@ int main(void)
         cmocka_unit_test(test_answer_is_a_job),  cmocka_unit_test(test_ctrl_c),
         cmocka_unit_test(test_load_asks),        cmocka_unit_test(test_context_too_long),
         cmocka_unit_test(test_template_fails),   cmocka_unit_test(test_edit_and_leave),
-        cmocka_unit_test(test_beside_an_answer),
+        cmocka_unit_test(test_beside_an_answer), cmocka_unit_test(test_draft),
         cmocka_unit_test(test_zero_byte),        cmocka_unit_test(test_rows_between_frames),
     };
     return cmocka_run_group_tests(tests, app_folder, NULL);
