@@ -2,13 +2,13 @@
  *
  *     bench/codecs [--json] [--million N] [TYPE...]
  *
- * One run measures everything it compares: how fast memory is read (kernels/limits.h) and written (memset), best of all tries, then
- * for every level this CPU has the decoder over N million weights (default 8, more than the caches hold), and the
- * encoders, with and without importance weights, over as many weights as 0.2 seconds take; medians of five. A decoder's
- * limit is memory: its share is the time that reading its bytes and writing its floats would take, over the time it took.
- * An encoder's limit is its own search: what is shown is ns a weight and the gain over plain C. Weights are bell-shaped
- * with 1% of outliers. On a shared machine shares swing, now and then past 100%. Needs kernels/ and base/. Exit code 0, or 2
- * for wrong usage.
+ * One run measures everything it compares: how fast memory is read (kernels/limits.h) and written (memset), best of
+ * all tries, then for every level this CPU has the decoder over N million weights (default 8, more than the caches
+ * hold), and the encoders, with and without importance weights, over as many weights as 0.2 seconds take; medians of
+ * five. A decoder's limit is memory: its share is the time that reading its bytes and writing its floats would take,
+ * over the time it took. An encoder's limit is its own search: what is shown is ns a weight and the gain over plain
+ * C. Weights are bell-shaped with 1% of outliers. On a shared machine shares swing, now and then past 100%. Needs
+ * kernels/ and base/. Exit code 0, or 2 for wrong usage.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,7 +37,7 @@ struct figures { /* of one type at one level; 0: not measured */
 static double seconds(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* what others do on the machine meanwhile is not counted */
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 

@@ -7,7 +7,8 @@
  * (kernels/panel.h) where the level has them: with one token, GB/s of stored bytes, which memory limits; with 64 tokens,
  * GMAC/s (10^9 multiply-adds), which arithmetic limits. Medians of five, and as shares of the limits that
  * kernels/limits.h measures after each: reading, and the peak of the unit used. Then attention of one token over 4096
- * keys, by cache type. Needs kernels/ and base/. Exit code 0, or 2 for wrong usage.
+ * keys, by cache type, and of 128 tokens at the end of 8192, by cache type and size of heads, beside the peak of f32.
+ * Needs kernels/ and base/. Exit code 0, or 2 for wrong usage.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +23,8 @@
 #include "kernels/limits.h"
 #include "kernels/op.h"
 
-enum { RUNS = 5, COLS = 4096, TOKENS = 64, KEYS = 4096, HEADS = 16, KV_HEADS = 4, DIM = 64 };
+enum { RUNS = 5, COLS = 4096, TOKENS = 64, KEYS = 4096, HEADS = 16, KV_HEADS = 4, DIM = 64,
+       PREFILL = 128, CONTEXT = 8192, PREFILL_HEADS = 32, PREFILL_KV = 8 };
 
 struct bench {
     struct qs_pool *pool;
@@ -216,6 +218,52 @@ static void attention(struct bench *b, bool json, bool comma)
     }
 }
 
+/* PREFILL tokens that end a context, heads of `dim`; the cache holds what its memory holds: zeros. */
+static double time_prefill(struct bench *b, int type, size_t dim)
+{
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_buf *cache, *out;
+    const size_t row = qs_format_row_bytes(qs_format_by_id(type), PREFILL_KV * dim), width = PREFILL_HEADS * dim;
+    if (b->dev->buf_new(b->dev, 2 * CONTEXT * row, &cache, &e) != QS_OK ||
+        b->dev->buf_new(b->dev, PREFILL * width * sizeof(float), &out, &e) != QS_OK)
+        stop(e.msg);
+    struct qs_op op = { .kind = QS_OP_ATTEND, .n = PREFILL };
+    op.u.attend.q = (struct qs_view){ b->in, 0, width };
+    op.u.attend.out = (struct qs_view){ out, 0, width };
+    op.u.attend.kc = (struct qs_cache){ cache, 0, row, type };
+    op.u.attend.vc = (struct qs_cache){ cache, CONTEXT * row, row, type };
+    op.u.attend.n_head = PREFILL_HEADS;
+    op.u.attend.n_kv = PREFILL_KV;
+    op.u.attend.dk = op.u.attend.dv = dim;
+    op.u.attend.pos = CONTEXT - PREFILL;
+    op.u.attend.scale = 0.125f;
+    const double t = time_op(b, &op);
+    b->dev->buf_free(b->dev, cache);
+    b->dev->buf_free(b->dev, out);
+    return t;
+}
+
+static void prefill(struct bench *b, bool json)
+{
+    static const int types[] = { QS_F16, QS_Q8_0 };
+    struct qs_err e = QS_ERR_INIT;
+    for (size_t dim = 64; dim <= 128; dim *= 2)
+        for (size_t i = 0; i < 2; i++) {
+            double limit;
+            if (qs_limits_look(b->limits, QS_LIMIT_F32, &limit, &e) != QS_OK)
+                stop(e.msg);
+            const double t = time_prefill(b, types[i], dim), keys = CONTEXT - (PREFILL - 1) / 2.0; /* those that are seen */
+            const double speed = 2 * keys * PREFILL * PREFILL_HEADS * 2 * (double)dim / t;
+            if (json)
+                printf(",\n{\"attend\": \"%s\", \"keys\": %d, \"tokens\": %d, \"dim\": %zu, \"seconds\": %.9f, "
+                       "\"of_f32\": %.4f}", qs_type_name(types[i]), CONTEXT, PREFILL, dim, t, speed / limit);
+            else
+                printf("attention of the last %d of %d tokens, %d heads (%d with keys) of %zu in %s: %.1f ms, %.0f GFLOPS, "
+                       "%.0f%% of float multiply-adds\n", PREFILL, CONTEXT, PREFILL_HEADS, PREFILL_KV, dim,
+                       qs_type_name(types[i]), t * 1e3, speed * 1e-9, 100 * speed / limit);
+        }
+}
+
 static int usage(const char *why, const char *word)
 {
     fprintf(stderr, "ops: %s \"%s\"; usage: ops [--json] [--million N] [--threads N] [TYPE...]\n", why, word);
@@ -226,19 +274,19 @@ static void open_bench(struct bench *b, size_t million, unsigned threads)
 {
     struct qs_err e = QS_ERR_INIT;
     uint64_t s = 2;
-    float *x = malloc(TOKENS * COLS * sizeof *x);
+    float *x = malloc(PREFILL * COLS * sizeof *x);
     b->rows = million * 1000000 / COLS;
     b->bytes = aligned_alloc(64, b->rows * COLS * sizeof(float));
     b->panels = aligned_alloc(64, (b->rows + QS_PANEL_ROWS) * COLS * sizeof(float));
     if (!x || !b->bytes || !b->panels)
         stop("not enough memory; try a smaller --million");
     memset(b->bytes, 1, b->rows * COLS * sizeof(float));
-    for (size_t i = 0; i < TOKENS * COLS; i++)
+    for (size_t i = 0; i < PREFILL * COLS; i++)
         x[i] = small(&s);
     const size_t cache = (size_t)KEYS * KV_HEADS * DIM * sizeof(float);
     if (qs_pool_new(threads, &b->pool, &e) != QS_OK || qs_cpu_device_new(b->pool, &b->dev, &e) != QS_OK ||
-        b->dev->buf_new(b->dev, TOKENS * COLS * sizeof *x, &b->in, &e) != QS_OK ||
-        b->dev->buf_write(b->dev, b->in, 0, x, TOKENS * COLS * sizeof *x, &e) != QS_OK ||
+        b->dev->buf_new(b->dev, PREFILL * COLS * sizeof *x, &b->in, &e) != QS_OK ||
+        b->dev->buf_write(b->dev, b->in, 0, x, PREFILL * COLS * sizeof *x, &e) != QS_OK ||
         b->dev->buf_new(b->dev, TOKENS * b->rows * sizeof *x, &b->out, &e) != QS_OK ||
         b->dev->buf_new(b->dev, cache, &b->cache, &e) != QS_OK ||
         qs_limits_new(b->pool, QS_LIMIT_BUFFER, &b->limits, &e) != QS_OK)
@@ -306,6 +354,7 @@ int main(int argc, char **argv)
         if (wanted(qs_format_at(i), argc - at, argv + at))
             measure(&b, qs_format_at(i), json, &comma);
     attention(&b, json, comma);
+    prefill(&b, json);
     if (json)
         printf("\n], \"read_bytes_per_second\": %.0f}\n", qs_limits_best(b.limits, QS_LIMIT_READ));
     else

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "kernels/level.h"
@@ -43,6 +44,7 @@ static void *room(size_t n)
     void *p = aligned_alloc(2 << 20, (n + (2 << 20) - 1) / (2 << 20) * (2 << 20));
     if (!p)
         stop("not enough memory");
+    madvise(p, n, MADV_HUGEPAGE);
     memset(p, 0, n);
     return p;
 }

@@ -3,12 +3,12 @@
  *     bench/run [--json] [--threads N] [--prompt N] [--decode N] [--runs N] MODEL.gguf
  *
  * For each precision: prefill, a prompt of N tokens (default 512) fed at once into an empty context, and decode, N
- * tokens (default 64) fed one by one into an empty context, each with its logits. The median of some runs (default
- * 3) counts, the best is told beside it. Between the runs the memory is read (kernels/limits.h), on as many threads: a token that is
- * decoded passes through every weight once, so that reading them is what it takes at least; the share is that time
- * over the time it took. (Weights that stay in a cache make shares above 100%; on a shared machine shares swing.)
- * Token ids are made up: the time does not depend on them. Needs base, kernels and engine alone. Exit code 0, 1
- * when the model cannot be run, 2 for wrong usage.
+ * tokens (default 64) fed one by one into an empty context, each with its logits. The median of some runs (default 3)
+ * counts, the best is told beside it. Between the runs the memory is read (kernels/limits.h), on as many threads: a
+ * token that is decoded passes through every weight once, so that reading them is what it takes at least; the share
+ * is that time over the time it took. (Weights that stay in a cache make shares above 100%; on a shared machine
+ * shares swing.) Token ids are made up: the time does not depend on them. Needs base, kernels and engine alone. Exit
+ * code 0, 1 when the model cannot be run, 2 for wrong usage.
  */
 #include <stdio.h>
 #include <stdlib.h>

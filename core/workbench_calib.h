@@ -25,6 +25,7 @@ struct qs_calib_request {                /* as in qs_calibrate_args; strings are
     const char *statistics_in;           /* NULL: collected from the text */
     const char *statistics_out, *store;  /* NULL: where qs_workbench_calib_places says */
     bool errors;
+    enum qs_calib_precision precision;
     size_t swap_windows;
     bool encode;                         /* what the recipe says now */
     struct qs_calib_methods methods;

@@ -130,7 +130,7 @@ static struct qs_calibrate_args args_of(struct qs_wb_calib *v)
                   .held_out = v->q.held_out, .seed = v->q.seed, .special = v->q.special, .bos = true,
                   .model_ctx = (size_t)m->hp.n_ctx, .evaluation = v->evaluation },
         .statistics_in = v->statistics_in, .statistics_out = v->statistics_in ? NULL : v->statistics_out,
-        .errors = v->q.errors, .swap_windows = v->q.swap_windows, .recipe = v->recipe, .store = v->store,
+        .errors = v->q.errors, .precision = v->q.precision, .swap_windows = v->q.swap_windows, .recipe = v->recipe, .store = v->store,
         .restart = v->q.restart, .overwrite = v->q.overwrite, .allow_requantize = v->allow_requantize,
         .methods = v->q.methods, .memory = v->q.memory, .watch = v->watch,
     };

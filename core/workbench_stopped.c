@@ -63,6 +63,7 @@ static bool add_request(struct qs_json *o, const struct qs_calib_request *q)
     return good && qs_json_add_uint(o, "ctx", q->n_ctx) && qs_json_add_uint(o, "windows", q->n_windows) &&
            qs_json_add_num(o, "held_out", q->held_out) && qs_json_add_uint(o, "seed", q->seed) &&
            qs_json_add_bool(o, "special", q->special) && qs_json_add_bool(o, "errors", q->errors) &&
+           qs_json_add_str(o, "precision", qs_calib_precision_name(q->precision)) &&
            qs_json_add_uint(o, "swap_windows", q->swap_windows) && qs_json_add_bool(o, "encode", q->encode) &&
            qs_json_add_uint(o, "memory", q->memory) && qs_json_add_bool(o, "overwrite", q->overwrite) &&
            add_methods(qs_json_add_object(o, "methods"), &q->methods);
@@ -189,6 +190,7 @@ static void read_request(const struct qs_json *o, struct qs_wb_stopped *s, bool 
         .n_ctx = read_size(o, "ctx", 1 << 20, good), .n_windows = read_size(o, "windows", 1000000, good),
         .held_out = read_real(o, "held_out", -1, 1, good), .seed = qs_json_uint(qs_json_get(o, "seed"), 0),
         .special = read_flag(o, "special", good), .errors = read_flag(o, "errors", good),
+        .precision = qs_calib_precision_named(qs_json_str(qs_json_get(o, "precision"), "any")),
         .swap_windows = read_size(o, "swap_windows", 1000000, good), .encode = read_flag(o, "encode", good),
         .memory = qs_json_uint(qs_json_get(o, "memory"), 0), .overwrite = read_flag(o, "overwrite", good),
     };

@@ -1,7 +1,7 @@
 /* attend.h - the pieces attention is made of (cpu_attend.c puts them together), one table per level.
  *
- * Work goes by tiles of QS_ATTEND_TILE keys for several queries at once; a query's numbers for a tile are a row of as many
- * floats. All levels give the same bits: every sum below has one order. NaN in, NaN out.
+ * Work goes by tiles of QS_ATTEND_TILE keys for several queries at once; a query's numbers for a tile are a row of
+ * as many floats. All levels give the same bits: every sum below has one order. NaN in, NaN out.
  */
 #ifndef QS_KERNELS_ATTEND_H
 #define QS_KERNELS_ATTEND_H
@@ -20,15 +20,22 @@ struct qs_ahead {
 /* How a cache's values may be stored. */
 enum qs_kv_kind { QS_KV_F32, QS_KV_F16, QS_KV_Q8_0, QS_KV_Q4_0, QS_KV_COUNT };
 
-/* QUERIES for quantized keys: blocks of 32: integers q = nearest(x / d), ties to even, d = largest magnitude / 32512, each as
- * two bytes with signs, q = 256 * high + low. A row: n high bytes, n low ones, a float d per block, an int32 -(sum of q) per
- * block; zero and not finite blocks as in dot.h. So they add no error to that of the keys. */
+/* QUERIES for quantized keys: blocks of 32: integers q = nearest(x / d), ties to even, d = largest magnitude /
+ * 32512, each as two bytes with signs, q = 256 * high + low. A row: n high bytes, n low ones, a float d per block,
+ * an int32 -(sum of q) per block; zero and not finite blocks as in dot.h. So they add no error to that of the keys. */
 static inline size_t qs_query_bytes(size_t n) { return (2 * n + n / 32 * 8 + 31) / 32 * 32; }
-static inline float *qs_query_scales(const void *row, size_t n) { return (float *)(void *)((char *)(uintptr_t)row + 2 * n); }
-static inline int32_t *qs_query_minus(const void *row, size_t n) { return (int32_t *)(void *)(qs_query_scales(row, n) + n / 32); }
+static inline float *qs_query_scales(const void *row, size_t n)
+{
+    return (float *)(void *)((char *)(uintptr_t)row + 2 * n);
+}
+static inline int32_t *qs_query_minus(const void *row, size_t n)
+{
+    return (int32_t *)(void *)(qs_query_scales(row, n) + n / 32);
+}
 
-/* out[i][k] = q[i] times key k. F32, F16: sum over d, ascending, by fma from 0, of q[i][d] * (value d of the key). Quantized: one
- * sum a, from 0; for each block in order a = fma(d of the key * d of the query, float(sum of c * q), a), c the key's codes. */
+/* out[i][k] = q[i] times key k. F32, F16: sum over d, ascending, by fma from 0, of q[i][d] * (value d of the key).
+ * Quantized: one sum a, from 0; for each block in order a = fma(d of the key * d of the query, float(sum of c * q),
+ * a), c the key's codes. */
 struct qs_logits {
     const uint8_t *k;       /* key 0 of the tile */
     size_t stride, keys;    /* bytes between keys; 1 to QS_ATTEND_TILE of them: out of the others may become anything */

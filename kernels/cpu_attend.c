@@ -1,17 +1,17 @@
 /* cpu_attend.c - attention over the cache, in tiles of QS_ATTEND_TILE keys (attend.h) and runs of RUN tiles.
  *
- * DEFINITION. Queries are multiplied by the scale; where keys are quantized they then become integers (attend.h),
- * on every level and in both precisions. For a token and a head, a run of tiles that holds keys it may
- * see starts from (M, L, Y) = (-inf, 0, 0); each of its tiles that holds some changes that, over those keys in order: logits
- * cap(q k), one sum each (attend.h), N = the largest of M and all, a = exp(M - N), p = exp(logit - N):
- * L = L * a + sum of p, Y = Y * a, then Y = fma(p, v, Y) key by key, M = N. Runs are merged in key order into such a state,
- * from (-inf, 0, 0): with N = max(M, m), a = exp(M - N), b = exp(m - N): L = L * a + l * b, Y = Y * a + y * b, M = N. A sink is
- * one more run with l = 1, y = 0 at the end. out = Y / L. Runs are counted from position 0, so nothing depends on which
- * tokens, heads, tiles or runs are worked on together.
+ * DEFINITION. Queries are multiplied by the scale; where keys are quantized they then become integers (attend.h), on
+ * every level and in both precisions. For a token and a head, a run of tiles that holds keys it may see starts from
+ * (M, L, Y) = (-inf, 0, 0); each of its tiles that holds some changes that, over those keys in order: logits cap(q
+ * k), one sum each (attend.h), N = the largest of M and all, a = exp(M - N), p = exp(logit - N): L = L * a + sum of
+ * p, Y = Y * a, then Y = fma(p, v, Y) key by key, M = N. Runs are merged in key order into such a state, from (-inf,
+ * 0, 0): with N = max(M, m), a = exp(M - N), b = exp(m - N): L = L * a + l * b, Y = Y * a + y * b, M = N. A sink is
+ * one more run with l = 1, y = 0 at the end. out = Y * (1 / L). Runs are counted from position 0, so nothing depends on
+ * which tokens, heads, tiles or runs are worked on together.
  *
- * WORK. An item is a KV head with some tokens: what a tile needs (keys turned so that they are columns, values decoded) is made
- * once for all their queries. Where there are few tokens, an item is instead one run for all tokens and several KV heads, whose
- * rows lie side by side and are so read in order; states are kept and merged afterwards.
+ * WORK. An item is a KV head with some tokens: what a tile needs (keys turned so that they are columns, values
+ * decoded) is made once for all their queries. Where there are few tokens, an item is instead one run for all tokens
+ * and several KV heads, whose rows lie side by side and are so read in order; states are kept and merged afterwards.
  */
 #include <math.h>
 #include <string.h>
@@ -146,8 +146,8 @@ static void finish(const struct qs_op *op, size_t t, size_t head, float *max, fl
     float *out = qs_cpu_row(&op->u.attend.out, t) + head * dv;
     if (op->u.attend.sinks)
         merge(max, sum, y, op->u.attend.sinks[head], 1, NULL, dv);
-    for (size_t i = 0; i < dv; i++)
-        out[i] = y[i] / *sum;
+    memcpy(out, y, dv * sizeof *out);
+    qs_row_ops()->softcap(out, dv, 0, 1 / *sum);
 }
 
 /* ---- a tile */
@@ -181,7 +181,8 @@ static const uint8_t *tile_at(const struct qs_cache *c, size_t head, size_t dim,
     return c->buf->p + c->at + tile * TILE * c->row_bytes + head * qs_format_row_bytes(qs_format_by_id(c->type), dim);
 }
 
-/* What is read after this head of this tile: the head in the next tile, or the head's share of all heads' rows there. */
+/* What is read after this head of this tile: the head in the next tile, or the head's share of all heads' rows
+ * there. */
 static struct qs_ahead ahead_of(const struct item *it, const struct qs_cache *c, size_t kv, size_t dim, size_t tile)
 {
     const size_t heads = it->kv1 - it->kv0, from = (kv - it->kv0) * TILE / heads, to = (kv - it->kv0 + 1) * TILE / heads;
@@ -205,7 +206,8 @@ static void tile_logits(const struct item *it, size_t kv, size_t tile, size_t ke
 }
 
 /* Values of a tile, as stored, or decoded where that serves many queries. */
-static void tile_values(const struct item *it, size_t kv, size_t tile, size_t keys, struct qs_mix *mix, enum qs_kv_kind *kind)
+static void tile_values(const struct item *it, size_t kv, size_t tile, size_t keys, struct qs_mix *mix,
+                        enum qs_kv_kind *kind)
 {
     const struct qs_cache *c = &it->j->op->u.attend.vc;
     const size_t dv = it->j->op->u.attend.dv;
@@ -321,7 +323,8 @@ static void some_runs(void *ctx, size_t begin, size_t end, unsigned thread)
     struct place p;
     (void)carve(op, qs_cpu_local(j->c, thread), &p);
     for (size_t i = begin; i < end; i++) {
-        const size_t cuts = (op->u.attend.n_kv + j->heads - 1) / j->heads, run = j->first + i / cuts, kv = i % cuts * j->heads;
+        const size_t cuts = (op->u.attend.n_kv + j->heads - 1) / j->heads, run = j->first + i / cuts;
+        const size_t kv = i % cuts * j->heads;
         const size_t last = kv + j->heads < op->u.attend.n_kv ? kv + j->heads : op->u.attend.n_kv;
         const struct item it = { j, &p, kv, last, 0, op->n };
         load_queries(&it);
@@ -382,15 +385,15 @@ void qs_cpu_attend(const struct qs_cpu *c, const struct qs_op *op)
     range_of(op, 0, op->n, TILE * RUN, &j.first, &last);
     j.runs = last - j.first;
     const double keys = (double)((op->u.attend.pos + op->n) - j.first * TILE * RUN);
-    const double work = (double)op->n * (double)op->u.attend.n_head * keys * (double)(op->u.attend.dk + op->u.attend.dv + 4);
+    const double heads = (double)op->n * (double)op->u.attend.n_head;
+    const double work = heads * keys * (double)(op->u.attend.dk + op->u.attend.dv + 4);
     j.items = (op->n + j.step - 1) / j.step * n_kv;
     if (parts_floats(op) > 0 && (together(op) || (j.items < wanted && work > 1e6))) {
         j.parts = (float *)c->area;
         for (j.heads = together(op) ? n_kv : 1; j.heads > 1 && j.runs * n_kv < wanted * j.heads;)
             j.heads = (j.heads + 1) / 2;
         qs_cpu_run(c, (n_kv + j.heads - 1) / j.heads * j.runs, 1, work, some_runs, &j);
-        qs_cpu_run(c, op->n * op->u.attend.n_head, 1, 4.0 * (double)(j.runs * op->n * op->u.attend.n_head * op->u.attend.dv),
-                   merge_parts, &j);
+        qs_cpu_run(c, op->n * op->u.attend.n_head, 1, 4.0 * heads * (double)(j.runs * op->u.attend.dv), merge_parts, &j);
         return;
     }
     if (j.items < wanted) { /* smaller steps */

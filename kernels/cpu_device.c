@@ -107,7 +107,7 @@ static int enlarge(uint8_t **p, size_t *have, size_t bytes, size_t times, struct
     uint64_t all;
     if (bytes <= *have)
         return QS_OK;
-    uint8_t *fresh = qs_mul_u64(bytes, times, &all) ? qs_alloc_aligned(QS_CPU_ALIGN, (size_t)all) : NULL;
+    uint8_t *fresh = qs_mul_u64(bytes, times, &all) ? qs_alloc_large((size_t)all) : NULL;
     if (!fresh)
         return qs_fail_mem(e, bytes, "the forward pass");
     qs_free(*p);

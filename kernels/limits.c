@@ -17,10 +17,11 @@ enum {
     LINES_MAX = 256, TRIES_MAX = 255,
     HUGE_PAGE = 2 << 20, SLACK = 1 << 16, /* prefetches run ahead of what is read */
     PIECE = 1 << 20,                      /* bytes that a thread takes at once */
-    LOOK_TRIES = 4
+    LOOK_TRIES = 4 /* at least */
 };
 #define TRY_SECONDS 0.002  /* of a loop that multiplies */
 #define FIRST_SECONDS 0.03 /* of a line that was not measured before a look */
+#define LOOK_SECONDS 0.05  /* reads go on that long: a passing disturbance is no limit */
 #define LATE_SECONDS 0.02  /* how long threads wait for each other */
 
 struct line {
@@ -337,7 +338,8 @@ int qs_limits_look(struct qs_limits *l, enum qs_limit what, double *now, struct 
     if (n == 0 || rc != QS_OK)
         return rc;
     best = best_line(l, what);
-    for (int i = 0; rc == QS_OK && i < LOOK_TRIES; i++)
+    const double end = qs_now() + LOOK_SECONDS;
+    for (int i = 0; rc == QS_OK && (i < LOOK_TRIES || (what == QS_LIMIT_READ && qs_now() < end)); i++)
         rc = try_again(l, best, now, e);
     /* Another one in turn: the best was found in a bad moment, may be. */
     return rc == QS_OK ? try_again(l, like[l->turn[what]++ % n], now, e) : rc;

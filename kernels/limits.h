@@ -1,12 +1,12 @@
 /* limits.h - what this machine can do at most: how fast memory is read, how fast numbers are multiplied and added.
  *
- * A *line* is one way to ask: a loop of a level, a number of threads, a kind of pages. Lines are known at once and are
- * measured one by one, as often as wanted; each keeps its best and the median of all tries. The loops do nothing else
- * than what they measure (limits cannot be reached by work that also decodes and stores), run at every level that this
- * machine has whatever qs_level_limit() says, and are the same for every kernel whose share is told.
+ * A *line* is one way to ask: a loop of a level, a number of threads, a kind of pages. Lines are known at once and
+ * are measured one by one, as often as wanted; each keeps its best and the median of all tries. The loops do nothing
+ * else than what they measure (limits cannot be reached by work that also decodes and stores), run at every level
+ * that this machine has whatever qs_level_limit() says, and are the same for every kernel whose share is told.
  *
- * On a machine shared with others the limits move from one minute to the next: who tells a share measures the line again
- * beside the work (qs_limits_look) and divides by what was possible then.
+ * On a machine shared with others the limits move from one minute to the next: who tells a share measures the line
+ * again beside the work (qs_limits_look) and divides by what was possible then.
  */
 #ifndef QS_KERNELS_LIMITS_H
 #define QS_KERNELS_LIMITS_H
@@ -71,7 +71,8 @@ int qs_limits_measure(struct qs_limits *l, size_t i, double seconds, struct qs_e
  * limit of this moment. 0: this machine has no such unit. The first look tries every line once. */
 int qs_limits_look(struct qs_limits *l, enum qs_limit what, double *now, struct qs_err *e);
 double qs_limits_best(const struct qs_limits *l, enum qs_limit what); /* of all tries on all threads so far; 0: none */
-/* The unit that works on stored weights of this type, in fast or exact precision (op.h) on a machine that has bf16 or not. */
+/* The unit that works on stored weights of this type, in fast or exact precision (op.h), on a machine that has bf16 or
+ * not. */
 enum qs_limit qs_limit_unit(int type, bool fast, bool bf16);
 bool qs_limits_have(const struct qs_limits *l, enum qs_limit what);
 

@@ -7,12 +7,12 @@
  *
  * BITS. What an operation makes of a token depends on that token, the cache before it and the stored matrices alone: not
  * on the number of threads, nor on which other tokens go along (any cut of a batch gives the same bits). Sums over columns run
- * in one order fixed by type and precision (dot.h); attention is computed in tiles of QS_ATTEND_TILE keys, counted from
- * position 0, merged in key order; experts are added in index order.
+ * in one order fixed by type and precision (dot.h); attention is computed in tiles of QS_ATTEND_TILE keys and runs of
+ * tiles, counted from position 0, merged in key order (cpu_attend.c); experts are added in index order.
  *
  * PRECISION. QS_EXACT: activations stay float32, stored weights are decoded to float32. QS_FAST: activations take the
  * format that the weight's type pairs with (dot.h), the same on every level. Norms, RoPE, softmax, GLU are float32 in
- * both.
+ * both. Queries that meet keys of a quantized cache are integers of 16 bits in both (attend.h).
  */
 #ifndef QS_KERNELS_OP_H
 #define QS_KERNELS_OP_H

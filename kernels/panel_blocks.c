@@ -88,15 +88,12 @@ ALWAYS void unpack_block(const struct shape s, const uint8_t *head, const uint8_
     }
 }
 
-/* Blocks of the group at `at` of n. */
-ALWAYS size_t group_of(size_t n, size_t at) { return n - at < QS_PANEL_GROUP ? n - at : QS_PANEL_GROUP; }
-
 ALWAYS void pack(const struct shape s, const uint8_t *rows, size_t stride, size_t count, size_t cols, uint8_t *panel)
 {
     static const uint8_t zeros[36];
     const size_t n = cols / 32, bytes = block_bytes(s);
-    for (size_t at = 0; at < n; at += QS_PANEL_GROUP) {
-        const size_t some = group_of(n, at);
+    for (size_t at = 0, some; at < n; at += some) {
+        some = qs_panel_group(s.head, n, at);
         uint8_t *head = panel + at * R * bytes, *codes = head + some * R * s.head;
         for (size_t i = 0; i < some; i++)
             for (size_t r = 0; r < R; r++)
@@ -108,8 +105,8 @@ ALWAYS void pack(const struct shape s, const uint8_t *rows, size_t stride, size_
 ALWAYS void unpack(const struct shape s, const uint8_t *panel, size_t count, size_t cols, uint8_t *rows, size_t stride)
 {
     const size_t n = cols / 32, bytes = block_bytes(s);
-    for (size_t at = 0; at < n; at += QS_PANEL_GROUP) {
-        const size_t some = group_of(n, at);
+    for (size_t at = 0, some; at < n; at += some) {
+        some = qs_panel_group(s.head, n, at);
         const uint8_t *head = panel + at * R * bytes, *codes = head + some * R * s.head;
         for (size_t i = 0; i < some; i++)
             for (size_t r = 0; r < count; r++)

@@ -1,11 +1,13 @@
 /* panel_blocks_x86.h - products of panels of blocks of 32 (panel_blocks.h), written once for the vectors of a level: the file
- * that includes this one has included its panel_vec.h, and defines QS_PANEL_TOKENS, the tokens of a tile.
+ * that includes this one has included its panel_vec.h.
  *
- * FEW tokens: a panel is taken apart in registers and read once, by all tokens. It is one stream, which the CPU foresees by
- * itself: asking for lines ahead made one token slower (Zen 4: 65 to 90 % of the speed of reading, from 97), and only helps
- * where a line takes long.
- * MANY tokens: pairs of panels are taken apart into local memory, PART blocks at a time, as vectors of 8-bit codes and float
- * scales, which tiles of QS_PANEL_TOKENS tokens then go through; sums between parts lie in the output.
+ * Panels are taken apart in registers, by up to PANEL_FEW tokens at a time; with more tokens the panel stays in a cache.
+ * (Taking it apart into memory, for tiles of 32 rows by 6 tokens, was slower for any number of tokens: 72 % of the peak of
+ * vpdpbusd against 76 on Zen 4. The float step of each block alone takes 20.)
+ *
+ * With one or two tokens a panel is one stream, which the CPU foresees by itself if lines are touched in order (on Zen 4 97 %
+ * of the speed of reading; 75 where the compiler took one line early, and 65 to 90 where lines were asked for ahead). Asking
+ * helps where each line takes long.
  *
  * Codes are unsigned; what was added to them is taken from the integer sum's start, (added) * -(sum of q).
  */
@@ -16,10 +18,8 @@
 enum {
     PANEL_VECS = QS_PANEL_ROWS / QS_PV_LANES, /* vectors that hold a number of each row of a panel */
     PANEL_VEC_BYTES = 4 * QS_PV_LANES,
-    PANEL_FEW = 8,                            /* tokens at most */
-    PANEL_PAIR = 2,
-    PANEL_PART = 64,                          /* blocks: a pair of panels takes half of a first cache */
-    PANEL_AHEAD = 4096                        /* bytes from what is used to what is asked for */
+    PANEL_FEW = 8,     /* tokens that share what is taken apart, at most */
+    PANEL_AHEAD = 4096 /* bytes from what is used to what is asked for */
 };
 
 struct panel_kind { /* of a type; always a constant */
@@ -100,37 +100,48 @@ QS_INLINE qs_pv panel_start(const struct panel_kind k, const uint8_t *x, size_t 
     return k.added ? qs_pv_left32(qs_pv_all32(qs_q8_minus(x, cols)[b]), k.added) : qs_pv_zero();
 }
 
-/* Block b: `few` tokens. */
-QS_INLINE void panel_few_block(const struct panel_kind k, int few, struct panel_few *f, size_t b, const uint8_t *head,
-                               const uint8_t *codes, qs_pv table)
+/* The steps of dot.h for block b of the rows of vector g, from their integer sums. */
+QS_INLINE void panel_floats(const struct panel_kind k, int few, struct panel_few *f, size_t b, const uint8_t *head, int g,
+                            const qs_pv *s)
 {
-    qs_pv s[PANEL_FEW][PANEL_VECS], w[PANEL_VECS][2];
+    const qs_pf d = panel_scales(k, head, g);
     QS_UNROLL for (int t = 0; t < few; t++) {
-        s[t][0] = panel_start(k, panel_token(f, t), f->cols, b);
-        s[t][PANEL_VECS - 1] = s[t][0];
+        const uint8_t *x = panel_token(f, t);
+        f->a[t][g] = qs_pf_fma(qs_pf_mul(d, qs_pf_all(qs_q8_scales(x, f->cols)[b])), qs_pf_from(s[t]), f->a[t][g]);
+        if (k.minima)
+            f->a[t][g] = qs_pf_fma(panel_minima(head, g), qs_pf_all(qs_q8_sums(x, f->cols)[b]), f->a[t][g]);
     }
+}
+
+/* Asks for what step v will read, PANEL_AHEAD bytes later. */
+QS_INLINE void panel_ask(const struct panel_kind k, const uint8_t *codes, int v)
+{
+    const uint8_t *at = codes + PANEL_AHEAD + (k.whole ? 128 * (size_t)v : 16 * k.high + 64 * (size_t)v);
+    qs_p_ahead(at);
+    if (k.whole)
+        qs_p_ahead(at + 64);
+}
+
+/* Block b, the rows of vector g. */
+QS_INLINE void panel_block(const struct panel_kind k, int few, struct panel_few *f, size_t b, const uint8_t *head,
+                           const uint8_t *codes, qs_pv table, int g)
+{
+    qs_pv s[PANEL_FEW];
+    QS_UNROLL for (int t = 0; t < few; t++)
+        s[t] = panel_start(k, panel_token(f, t), f->cols, b);
     QS_UNROLL for (int v = 0; v < 4; v++) {
-        if (few > 2 && !k.whole)
-            qs_p_ahead(codes + 16 * k.high + 64 * v + PANEL_AHEAD);
-        QS_UNROLL for (int g = 0; g < PANEL_VECS; g++)
-            panel_codes(k, codes, table, v, g, w[g]);
+        qs_pv two[2];
+        qs_p_in_order();
+        if (g == 0 && (k.whole ? few > 6 : few > 2))
+            panel_ask(k, codes, v);
+        panel_codes(k, codes, table, v, g, two);
         QS_UNROLL for (int t = 0; t < few; t++) {
             const uint8_t *q = panel_token(f, t) + 32 * b;
-            const qs_pv x0 = qs_pv_spread(q + 4 * panel_column(k, v, 0)), x1 = qs_pv_spread(q + 4 * panel_column(k, v, 1));
-            QS_UNROLL for (int g = 0; g < PANEL_VECS; g++)
-                s[t][g] = qs_pv_dot(qs_pv_dot(s[t][g], w[g][0], x0), w[g][1], x1);
+            s[t] = qs_pv_dot(s[t], two[0], qs_pv_spread(q + 4 * panel_column(k, v, 0)));
+            s[t] = qs_pv_dot(s[t], two[1], qs_pv_spread(q + 4 * panel_column(k, v, 1)));
         }
     }
-    QS_UNROLL for (int g = 0; g < PANEL_VECS; g++) {
-        const qs_pf d = panel_scales(k, head, g);
-        QS_UNROLL for (int t = 0; t < few; t++) {
-            const uint8_t *x = panel_token(f, t);
-            const qs_pf scale = qs_pf_mul(d, qs_pf_all(qs_q8_scales(x, f->cols)[b]));
-            f->a[t][g] = qs_pf_fma(scale, qs_pf_from(s[t][g]), f->a[t][g]);
-            if (k.minima)
-                f->a[t][g] = qs_pf_fma(panel_minima(head, g), qs_pf_all(qs_q8_sums(x, f->cols)[b]), f->a[t][g]);
-        }
-    }
+    panel_floats(k, few, f, b, head, g, s);
 }
 
 /* One panel. `out` has room for its sixteen rows. */
@@ -145,10 +156,11 @@ QS_INLINE void panel_few(const struct panel_kind k, int few, const struct panel_
             f.a[t][g] = qs_pf_zero();
     const uint8_t *head = panel;
     for (size_t b = 0; b < n;) {
-        const size_t end = n - b < QS_PANEL_GROUP ? n : b + QS_PANEL_GROUP;
+        const size_t end = b + qs_panel_group(k.head, n, b);
         const uint8_t *codes = head + (end - b) * 16 * k.head;
         for (; b < end; b++, head += 16 * k.head, codes += code)
-            panel_few_block(k, few, &f, b, head, codes, table);
+            QS_UNROLL for (int g = 0; g < PANEL_VECS; g++)
+                panel_block(k, few, &f, b, head, codes, table, g);
         head = codes;
     }
     QS_UNROLL for (int t = 0; t < few; t++)
@@ -156,223 +168,38 @@ QS_INLINE void panel_few(const struct panel_kind k, int few, const struct panel_
             qs_pf_store(out + (size_t)t * out_stride + QS_PV_LANES * g, f.a[t][g]);
 }
 
-/* All panels with 1 to PANEL_FEW tokens. */
-QS_INLINE void panel_few_job(const struct panel_kind k, int few, const struct qs_panel_job *j)
+/* `few` is 1 to PANEL_FEW. */
+QS_INLINE void panel_few_any(const struct panel_kind k, size_t few, const struct panel_few *f, const uint8_t *panel, float *out,
+                             size_t out_stride)
 {
-    const size_t bytes = j->cols / 32 * (16 * k.head + panel_code_bytes(k));
-    const struct panel_few f = { .x = j->x, .stride = j->x_stride, .cols = j->cols };
-    for (size_t r = 0; r < j->rows; r += QS_PANEL_ROWS) {
-        const uint8_t *panel = j->panels + r / QS_PANEL_ROWS * bytes;
-        if (j->rows - r >= QS_PANEL_ROWS) {
-            panel_few(k, few, &f, panel, j->out + r, j->out_stride);
-            continue;
-        }
-        float out[PANEL_FEW][QS_PANEL_ROWS];
-        panel_few(k, few, &f, panel, out[0], QS_PANEL_ROWS);
-        for (int t = 0; t < few; t++)
-            memcpy(j->out + (size_t)t * j->out_stride + r, out[t], (j->rows - r) * sizeof(float));
+    switch (few) {
+    case 1: panel_few(k, 1, f, panel, out, out_stride); break;
+    case 2: panel_few(k, 2, f, panel, out, out_stride); break;
+    case 3: panel_few(k, 3, f, panel, out, out_stride); break;
+    case 4: panel_few(k, 4, f, panel, out, out_stride); break;
+    case 5: panel_few(k, 5, f, panel, out, out_stride); break;
+    case 6: panel_few(k, 6, f, panel, out, out_stride); break;
+    case 7: panel_few(k, 7, f, panel, out, out_stride); break;
+    default: panel_few(k, PANEL_FEW, f, panel, out, out_stride);
     }
 }
 
-/* ---- many tokens */
-
-struct panel_room { /* local memory */
-    uint8_t codes[PANEL_PAIR][PANEL_PART][8][64]; /* as in a panel of 8 bits */
-    float d[PANEL_PAIR][PANEL_PART][QS_PANEL_ROWS], m[PANEL_PAIR][PANEL_PART][QS_PANEL_ROWS];
-    /* of the tokens of a tile */
-    float dx[QS_PANEL_TOKENS][PANEL_PART], sx[QS_PANEL_TOKENS][PANEL_PART];
-    int32_t start[QS_PANEL_TOKENS][PANEL_PART];
-};
-
-static size_t panel_local(size_t cols)
-{
-    (void)cols;
-    return sizeof(struct panel_room);
-}
-
-/* Blocks [at, at + count) of a panel; at is a multiple of QS_PANEL_GROUP. */
-QS_INLINE void panel_expand(const struct panel_kind k, const uint8_t *panel, size_t n, size_t at, size_t count, struct panel_room *o,
-                            size_t p)
-{
-    const size_t code = panel_code_bytes(k);
-    const qs_pv table = panel_table(k);
-    const uint8_t *head = panel + at * (16 * k.head + code), *codes = head;
-    for (size_t i = 0; i < count; i++, head += 16 * k.head, codes += code) {
-        if (i % QS_PANEL_GROUP == 0) {
-            const size_t left = n - at - i;
-            head = codes;
-            codes = head + (left < QS_PANEL_GROUP ? left : QS_PANEL_GROUP) * 16 * k.head;
-        }
-        QS_UNROLL for (int g = 0; g < PANEL_VECS; g++) {
-            qs_pf_store(o->d[p][i] + QS_PV_LANES * g, panel_scales(k, head, g));
-            if (k.minima)
-                qs_pf_store(o->m[p][i] + QS_PV_LANES * g, panel_minima(head, g));
-            QS_UNROLL for (int v = 0; v < 4; v++) {
-                qs_pv two[2];
-                panel_codes(k, codes, table, v, g, two);
-                qs_pv_store(o->codes[p][i][panel_column(k, v, 0)] + PANEL_VEC_BYTES * g, two[0]);
-                qs_pv_store(o->codes[p][i][panel_column(k, v, 1)] + PANEL_VEC_BYTES * g, two[1]);
-            }
-        }
-    }
-}
-
-/* The numbers of tokens that go with blocks, brought together. The arrays of a token are padded to a multiple of 8. */
-QS_INLINE void panel_tokens(const struct qs_panel_job *j, const uint8_t *x, int tokens, size_t at, size_t count, unsigned added,
-                            struct panel_room *o)
-{
-    for (int t = 0; t < tokens; t++, x += j->x_stride)
-        for (size_t i = 0; i < count; i += 8) {
-            const __m256i minus = _mm256_loadu_si256((const __m256i *)(const void *)(qs_q8_minus(x, j->cols) + at + i));
-            _mm256_storeu_ps(o->dx[t] + i, _mm256_loadu_ps(qs_q8_scales(x, j->cols) + at + i));
-            _mm256_storeu_ps(o->sx[t] + i, _mm256_loadu_ps(qs_q8_sums(x, j->cols) + at + i));
-            _mm256_storeu_si256((__m256i *)(void *)(o->start[t] + i),
-                                added ? _mm256_sll_epi32(minus, _mm_cvtsi32_si128((int)added)) : _mm256_setzero_si256());
-        }
-}
-
-struct panel_tile { /* where a tile is */
-    const uint8_t *x; /* first token, first column of the part */
-    size_t x_stride;
-    size_t blocks;
-    float *out;
-    size_t out_stride;
-    bool first; /* part: no sums yet */
-};
-
-enum { PANEL_ACROSS = PANEL_PAIR * PANEL_VECS };
-
-/* The steps of dot.h of one block, for the integer sums s. */
-QS_INLINE void panel_tile_floats(bool minima, int vecs, int tokens, const struct panel_room *o, size_t b,
-                                 qs_pv s[][PANEL_ACROSS], qs_pf a[][PANEL_ACROSS])
-{
-    QS_UNROLL for (int g = 0; g < vecs; g++) {
-        const int p = g / PANEL_VECS, at = g % PANEL_VECS * QS_PV_LANES;
-        const qs_pf d = qs_pf_load(o->d[p][b] + at);
-        QS_UNROLL for (int t = 0; t < tokens; t++) {
-            a[t][g] = qs_pf_fma(qs_pf_mul(d, qs_pf_all(o->dx[t][b])), qs_pf_from(s[t][g]), a[t][g]);
-            if (minima)
-                a[t][g] = qs_pf_fma(qs_pf_load(o->m[p][b] + at), qs_pf_all(o->sx[t][b]), a[t][g]);
-        }
-    }
-}
-
-/* `tokens` of them with `vecs` vectors of rows through a part. */
-QS_INLINE void panel_tile(bool minima, int vecs, int tokens, const struct panel_room *o, const struct panel_tile *at)
-{
-    qs_pf a[QS_PANEL_TOKENS][PANEL_ACROSS];
-    QS_UNROLL for (int t = 0; t < tokens; t++)
-        QS_UNROLL for (int g = 0; g < vecs; g++)
-            a[t][g] = at->first ? qs_pf_zero() : qs_pf_load(at->out + (size_t)t * at->out_stride + QS_PV_LANES * g);
-    for (size_t b = 0; b < at->blocks; b++) {
-        qs_pv s[QS_PANEL_TOKENS][PANEL_ACROSS], w[PANEL_ACROSS];
-        QS_UNROLL for (int t = 0; t < tokens; t++)
-            QS_UNROLL for (int g = 0; g < vecs; g++)
-                s[t][g] = qs_pv_all32(o->start[t][b]);
-        QS_UNROLL for (int v = 0; v < 8; v++) {
-            QS_UNROLL for (int g = 0; g < vecs; g++)
-                w[g] = qs_pv_load(o->codes[g / PANEL_VECS][b][v] + g % PANEL_VECS * PANEL_VEC_BYTES);
-            QS_UNROLL for (int t = 0; t < tokens; t++) {
-                const qs_pv q = qs_pv_spread(at->x + (size_t)t * at->x_stride + 32 * b + 4 * v);
-                QS_UNROLL for (int g = 0; g < vecs; g++)
-                    s[t][g] = qs_pv_dot(s[t][g], w[g], q);
-            }
-        }
-        panel_tile_floats(minima, vecs, tokens, o, b, s, a);
-    }
-    QS_UNROLL for (int t = 0; t < tokens; t++)
-        QS_UNROLL for (int g = 0; g < vecs; g++)
-            qs_pf_store(at->out + (size_t)t * at->out_stride + QS_PV_LANES * g, a[t][g]);
-}
-
-typedef void panel_tile_fn(const struct panel_room *o, const struct panel_tile *at);
-
-#define PANEL_TILE(panels, tokens)                                                                                     \
-    static void panel_tile_##panels##_##tokens(const struct panel_room *o, const struct panel_tile *at)                \
-    {                                                                                                                  \
-        panel_tile(false, (panels) * PANEL_VECS, tokens, o, at);                                                       \
-    }                                                                                                                  \
-    static void panel_tile_##panels##_##tokens##m(const struct panel_room *o, const struct panel_tile *at)             \
-    {                                                                                                                  \
-        panel_tile(true, (panels) * PANEL_VECS, tokens, o, at);                                                        \
-    }
-#define PANEL_TILES(tokens) PANEL_TILE(1, tokens) PANEL_TILE(2, tokens)
-#define PANEL_TILE_ROW(tokens)                                                                                         \
-    {                                                                                                                  \
-        { panel_tile_1_##tokens, panel_tile_1_##tokens##m }, { panel_tile_2_##tokens, panel_tile_2_##tokens##m }       \
-    }
-PANEL_TILES(1)
-PANEL_TILES(2)
-PANEL_TILES(3)
-PANEL_TILES(4)
-PANEL_TILES(5)
-PANEL_TILES(6)
-static panel_tile_fn *const panel_tiles[QS_PANEL_TOKENS][PANEL_PAIR][2] = {
-    PANEL_TILE_ROW(1), PANEL_TILE_ROW(2), PANEL_TILE_ROW(3), PANEL_TILE_ROW(4), PANEL_TILE_ROW(5), PANEL_TILE_ROW(6),
-};
-
-/* A tile whose panels are not full of rows: by way of memory that has room for all. */
-static void panel_tile_some(panel_tile_fn *fn, const struct panel_room *o, struct panel_tile at, int tokens, size_t rows)
-{
-    float out[QS_PANEL_TOKENS][PANEL_PAIR * QS_PANEL_ROWS] = { { 0 } }, *to = at.out;
-    const size_t stride = at.out_stride;
-    for (int t = 0; t < tokens && !at.first; t++)
-        memcpy(out[t], to + (size_t)t * stride, rows * sizeof(float));
-    at.out = out[0];
-    at.out_stride = PANEL_PAIR * QS_PANEL_ROWS;
-    fn(o, &at);
-    for (int t = 0; t < tokens; t++)
-        memcpy(to + (size_t)t * stride, out[t], rows * sizeof(float));
-}
-
-/* Rows [r, r + rows) with all tokens, blocks [at, at + count), which lie in `o`. */
-static void panel_part(const struct qs_panel_job *j, bool minima, unsigned added, size_t r, size_t rows, size_t at, size_t count,
-                       struct panel_room *o)
-{
-    const size_t panels = qs_panel_count(rows);
-    for (size_t t = 0; t < j->tokens; t += QS_PANEL_TOKENS) {
-        const int some = (int)(j->tokens - t < QS_PANEL_TOKENS ? j->tokens - t : QS_PANEL_TOKENS);
-        const uint8_t *x = j->x + t * j->x_stride;
-        panel_tile_fn *fn = panel_tiles[some - 1][panels - 1][minima];
-        const struct panel_tile tile = {
-            x + 32 * at, j->x_stride, count, j->out + t * j->out_stride + r, j->out_stride, at == 0,
-        };
-        panel_tokens(j, x, some, at, count, added, o);
-        if (rows % QS_PANEL_ROWS == 0)
-            fn(o, &tile);
-        else
-            panel_tile_some(fn, o, tile, some, rows);
-    }
-}
-
-QS_INLINE void panel_many_job(const struct panel_kind k, const struct qs_panel_job *j)
-{
-    const size_t n = j->cols / 32, bytes = n * (16 * k.head + panel_code_bytes(k)), pair = PANEL_PAIR * QS_PANEL_ROWS;
-    struct panel_room *o = j->local;
-    for (size_t r = 0; r < j->rows; r += pair) {
-        const size_t rows = j->rows - r < pair ? j->rows - r : pair;
-        for (size_t at = 0; at < n; at += PANEL_PART) {
-            const size_t count = n - at < PANEL_PART ? n - at : PANEL_PART;
-            for (size_t p = 0; p < qs_panel_count(rows); p++)
-                panel_expand(k, j->panels + (r / QS_PANEL_ROWS + p) * bytes, n, at, count, o, p);
-            panel_part(j, k.minima, k.added, r, rows, at, count, o);
-        }
-    }
-}
-
+/* Each panel with all tokens, up to PANEL_FEW at a time. */
 QS_INLINE void panel_job(const struct panel_kind k, const struct qs_panel_job *j)
 {
-    switch (j->tokens) {
-    case 0: break;
-    case 1: panel_few_job(k, 1, j); break;
-    case 2: panel_few_job(k, 2, j); break;
-    case 3: panel_few_job(k, 3, j); break;
-    case 4: panel_few_job(k, 4, j); break;
-    case 5: panel_few_job(k, 5, j); break;
-    case 6: panel_few_job(k, 6, j); break;
-    case 7: panel_few_job(k, 7, j); break;
-    case 8: panel_few_job(k, 8, j); break;
-    default: panel_many_job(k, j);
+    const size_t bytes = j->cols / 32 * (16 * k.head + panel_code_bytes(k));
+    for (size_t r = 0; r < j->rows; r += QS_PANEL_ROWS) {
+        const uint8_t *panel = j->panels + r / QS_PANEL_ROWS * bytes;
+        for (size_t t = 0, few; t < j->tokens; t += few) {
+            const size_t left = j->tokens - t, times = (left + PANEL_FEW - 1) / PANEL_FEW;
+            const struct panel_few f = { .x = j->x + t * j->x_stride, .stride = j->x_stride, .cols = j->cols };
+            float *to = j->out + t * j->out_stride + r, out[PANEL_FEW][QS_PANEL_ROWS];
+            const bool all = j->rows - r >= QS_PANEL_ROWS;
+            few = (left + times - 1) / times;
+            panel_few_any(k, few, &f, panel, all ? to : out[0], all ? j->out_stride : QS_PANEL_ROWS);
+            for (size_t i = 0; i < few && !all; i++)
+                memcpy(to + i * j->out_stride, out[i], (j->rows - r) * sizeof(float));
+        }
     }
 }
 
@@ -403,6 +230,6 @@ static void panel_blocks_fill(struct qs_panel_ops *ops)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const struct qs_panel_blocks_ways *ways = qs_panel_blocks_ways(all[i].id);
         ops[qs_format_by_id(all[i].id) - qs_format_at(0)] =
-            (struct qs_panel_ops){ ways->pack, ways->unpack, panel_local, all[i].product };
+            (struct qs_panel_ops){ ways->pack, ways->unpack, NULL, all[i].product };
     }
 }

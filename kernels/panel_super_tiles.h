@@ -4,7 +4,8 @@
  *
  * FEW tokens: codes go from the panels through registers straight into the products, and the panels are read once.
  * MANY tokens: PART super-blocks are taken apart into local memory, codes as bytes and scales as int32, and stay in the first
- * cache while all tokens go through them.
+ * cache while up to SUMS tokens go through them. Their sums lie in local memory too: those of the output are so far from
+ * each other that caches cannot hold them.
  */
 #ifndef QS_KERNELS_PANEL_SUPER_TILES_H
 #define QS_KERNELS_PANEL_SUPER_TILES_H
@@ -19,7 +20,8 @@ enum {
     ROWS = VECS * QS_PV_LANES,
     PART = 2,                              /* super-blocks */
     MANY_FROM = 12,                        /* tokens; for fewer, taking apart does not pay */
-    AHEAD = 2048                           /* bytes between what is multiplied and what is fetched from memory */
+    SUMS = 256,                            /* tokens */
+    AHEAD = 4096                           /* bytes between what is multiplied and what is fetched from memory */
 };
 
 struct prepared { /* a super-block of a tile: all but codes */
@@ -36,6 +38,7 @@ struct room { /* local memory */
     qs_pv codes[PART][64][VECS];
     struct prepared block[PART];
     struct sums sums[PART];
+    float out[SUMS][ROWS] __attribute__((aligned(QS_PANEL_ALIGN)));
 };
 
 static size_t super_local(size_t cols)
@@ -159,8 +162,8 @@ QS_INLINE void block_of_tile(const int T, const struct kind k, const qs_pv *code
                 const qs_pv a = direct ? k.code(unit, n, i) : codes[i * VECS];
                 const qs_pv b = direct ? k.code(unit2, n, i) : codes[i * VECS + VECS - 1];
                 if (direct && n * k.group / 4 + i < k.unit) {
-                    qs_p_ahead(unit + ahead + (n * k.group / 4 + i) * ROW4);
-                    qs_p_ahead(unit2 + ahead + (n * k.group / 4 + i) * ROW4);
+                    qs_p_far_ahead(unit + ahead + (n * k.group / 4 + i) * ROW4);
+                    qs_p_far_ahead(unit2 + ahead + (n * k.group / 4 + i) * ROW4);
                 }
 #define DOT(t)                                                                                                         \
                 const qs_pv q##t = qs_pv_spread(x##t + 4 * i);                                                         \
@@ -203,8 +206,8 @@ QS_INLINE void few_tokens(const int T, const struct kind k, const struct tile *j
             prepare(k, head_of(k, j, VECS - 1, b), body2, &o, VECS - 1);
         QS_UNROLL
         for (int w = 0; w < k.scale_words; w++) {
-            qs_p_ahead(body + ahead + w * ROW4);
-            qs_p_ahead(body2 + ahead + w * ROW4);
+            qs_p_far_ahead(body + ahead + w * ROW4);
+            qs_p_far_ahead(body2 + ahead + w * ROW4);
         }
         prepare_sums(T, k, j->x, j->x_stride, j->cols, b, &s);
         block_of_tile(T, k, NULL, body + k.scale_words * ROW4, body2 + k.scale_words * ROW4, ahead, &o, &s,
@@ -267,29 +270,47 @@ static void tokens_of_rows(const struct qs_panel_job *j, tile_fn *const tiles[TO
     }
 }
 
+/* Tokens [t, t + n) with the rows of a tile. */
+QS_INLINE void many_products(const struct qs_panel_job *j, const struct kind k, tile_fn *const many[TOKENS], struct tile at,
+                             size_t r, size_t rows, size_t t, size_t n)
+{
+    struct room *o = j->local;
+    struct qs_panel_job some = *j;
+    const size_t blocks = j->cols / QS_SUPER;
+    some.x = j->x + t * j->x_stride;
+    some.tokens = n;
+    some.out = o->out[0];
+    at.out_stride = some.out_stride = ROWS;
+    for (at.at = 0; at.at < blocks; at.at += PART) {
+        at.count = blocks - at.at < PART ? blocks - at.at : PART;
+        for (int v = 0; v < VECS; v++)
+            expand(k, &at, v);
+        tokens_of_rows(&some, many, at, 0, ROWS);
+    }
+    for (size_t i = 0; i < n; i++)
+        memcpy(j->out + (t + i) * j->out_stride + r, o->out[i], rows * sizeof(float));
+}
+
+/* All rows of a job with some tokens after the other: their activations stay in the second cache. */
 QS_INLINE void super_products(const struct qs_panel_job *j, const struct kind k, tile_fn *const few[TOKENS],
                               tile_fn *const many[TOKENS])
 {
     const size_t blocks = j->cols / QS_SUPER, bytes = blocks * (head_bytes(k) + body_bytes(k));
-    for (size_t r = 0; r < j->rows; r += ROWS) {
-        const size_t rows = j->rows - r < ROWS ? j->rows - r : ROWS;
-        struct tile at = { .lane = r % QS_PANEL_ROWS, .room = j->local, .x_stride = j->x_stride, .cols = j->cols, .count = blocks,
-                           .out_stride = j->out_stride };
-        for (int v = 0; v < VECS; v++) { /* where there are no rows, the first ones again */
-            const size_t row = r + ((size_t)v * QS_PV_LANES < rows ? (size_t)v * QS_PV_LANES : 0);
-            at.panel[v] = j->panels + row / QS_PANEL_ROWS * bytes;
+    const size_t step = j->tokens < MANY_FROM ? j->tokens : SUMS;
+    for (size_t t = 0; t < j->tokens; t += step)
+        for (size_t r = 0; r < j->rows; r += ROWS) {
+            const size_t rows = j->rows - r < ROWS ? j->rows - r : ROWS;
+            struct tile at = { .lane = r % QS_PANEL_ROWS, .room = j->local, .x_stride = j->x_stride, .cols = j->cols,
+                               .count = blocks, .out_stride = j->out_stride };
+            for (int v = 0; v < VECS; v++) { /* where there are no rows, the first ones again */
+                const size_t row = r + ((size_t)v * QS_PV_LANES < rows ? (size_t)v * QS_PV_LANES : 0);
+                at.panel[v] = j->panels + row / QS_PANEL_ROWS * bytes;
+            }
+            if (j->tokens < MANY_FROM)
+                tokens_of_rows(j, few, at, r, rows);
+            else
+                many_products(j, k, many, at, r, rows, t, j->tokens - t < step ? j->tokens - t : step);
         }
-        if (j->tokens < MANY_FROM) {
-            tokens_of_rows(j, few, at, r, rows);
-            continue;
-        }
-        for (; at.at < blocks; at.at += PART) {
-            at.count = blocks - at.at < PART ? blocks - at.at : PART;
-            for (int v = 0; v < VECS; v++)
-                expand(k, &at, v);
-            tokens_of_rows(j, many, at, r, rows);
-        }
-    }
 }
 
 /* ---- the types */

@@ -18,7 +18,8 @@ static int collect(void *ctx, struct qs_engine *x, const int32_t *tokens, size_t
     corpus.origin = qs_calloc(windows, sizeof *corpus.origin);
     const struct qs_collect_args args = { .engine = x, .inputs = inputs, .corpus = &corpus, .pool = h->pool,
                                           .prio = QS_PRIO_JOB };
-    rc = corpus.origin ? qs_collect_run(&args, NULL, &out, e) : qs_fail_mem(e, windows * sizeof *corpus.origin, "windows");
+    rc = corpus.origin ? qs_collect_run(&args, NULL, &out, e)
+                       : qs_fail_mem(e, windows * sizeof *corpus.origin, "windows");
     qs_statistics_free(out);
     qs_inputs_free(inputs);
     qs_free(corpus.origin);

@@ -108,7 +108,8 @@ static int take_types(struct qs_cli *cli, struct work *w)
         next_word(&text, word, sizeof word);
         const struct qs_format *f = qs_format_by_name(word);
         if (!f || f->flags & (QS_NO_ENCODE | QS_INTERNAL) || f->n_components != 1)
-            return qs_cli_usage(cli, "--types: '%s' is not a type that can be written ('quantscape types' lists them)", word);
+            return qs_cli_usage(cli, "--types: '%s' is not a type that can be written ('quantscape types' lists them)",
+                                word);
         w->type[w->args.n_types++] = f->id;
     }
     w->args.type = w->type;
@@ -222,23 +223,25 @@ const struct qs_verb qs_verb_bench = {
     .max_args = UINT_MAX,
     .summary = "measure how fast this machine runs, encodes and calibrates models, and what it could do",
     .description =
-        "Measures what this machine can do at most (limits: reading memory with every number of threads, with and without "
-        "huge pages; multiplying and adding int8, bfloat16 and float32 by every loop that it can run), and then, for each "
-        "MODEL or for a made-up model of a named --shape: how long its start takes (startup), prompts of several lengths "
-        "(prefill), decoding behind contexts of several lengths (decode), attention of the longest prompt by itself "
-        "(attention), the speed of encoders (encode), and the collection of statistics and Hessians (calibrate).\n\n"
-        "Each number is the median of some runs, with the best, the spread (half of the runs lie within that share of the "
-        "median) and the share of the limit. A decoded token has to read the stored weights that it passes through, of "
-        "embeddings the row that it takes, and the cache before it: its limit is the reading speed. A prompt has to "
-        "multiply and add two operations for each weight in the blocks and token, and once the rows of the head: its limit "
-        "is the peak of int8 where the weights meet quantized activations, of bfloat16 for BF16 where the machine has it, "
-        "else of float32. Limits are measured before and after every run, and a run is told as a share of the better one: "
-        "on shared machines they move from one minute to the next. \"of the best\" is the best run by the best limit.\n\n"
-        "Made-up models have random weights of a sensible scale, in the types that a preset chooses, and lie in a scratch file "
-        "that is gone at the end. Contexts to decode behind are filled with made-up keys and values. Ctrl-C ends the run and "
-        "shows what was measured until then.\n\n"
-        "--compare shows two runs that --json has saved side by side: speeds, shares, ratios. Runs with other threads, "
-        "precision, cache, batch or models are refused.",
+        "Measures what this machine can do at most (limits: reading memory with every number of threads, with and "
+        "without huge pages; multiplying and adding int8, bfloat16 and float32 by every loop that it can run), and "
+        "then, for each MODEL or for a made-up model of a named --shape: how long its start takes (startup), "
+        "prompts of several lengths (prefill), decoding behind contexts of several lengths (decode), attention of "
+        "the longest prompt by itself (attention), the speed of encoders (encode), and the collection of statistics "
+        "and Hessians (calibrate).\n\n"
+        "Each number is the median of some runs, with the best, the spread (half of the runs lie within that share "
+        "of the median) and the share of the limit. A decoded token has to read the stored weights that it passes "
+        "through, of embeddings the row that it takes, and the cache before it: its limit is the reading speed. A "
+        "prompt has to multiply and add two operations for each weight in the blocks and token, and once the rows "
+        "of the head: its limit is the peak of int8 where the weights meet quantized activations, of bfloat16 for "
+        "BF16 where the machine has it, else of float32. Limits are measured before and after every run, and a run "
+        "is told as a share of the better one: on shared machines they move from one minute to the next. \"of the "
+        "best\" is the best run by the best limit.\n\n"
+        "Made-up models have random weights of a sensible scale, in the types that a preset chooses, and lie in a "
+        "scratch file that is gone at the end. Contexts to decode behind are filled with made-up keys and values. "
+        "Ctrl-C ends the run and shows what was measured until then.\n\n"
+        "--compare shows two runs that --json has saved side by side: speeds, shares, ratios. Runs with other "
+        "threads, precision, cache, batch or models are refused.",
     .examples =
         "quantscape bench\teverything, of a model of 1.1 billion weights in Q4_K_M\n"
         "quantscape bench model.gguf --only limits,prefill,decode\ta model of your own\n"

@@ -156,6 +156,7 @@ static const struct qs_key_doc keys[] = {
     { "imatrix.chunks", "chunks (windows) of it; 0: unknown" },
     { "imatrix.chunk_size", "tokens of a chunk; 0: unknown" },
     { "imatrix.tokens", "tokens that were counted" },
+    { "imatrix.precision", "precision of the activations that were looked at: exact, fast, or unknown" },
     { "imatrix.entries", "tensors with an entry" },
     { "imatrix.unseen", "experts without a row, over all routed inputs" },
     { "imatrix.rare", "experts with fewer rows than columns, those included" },

@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "ui/calibrate.h"
 
-enum kind { ON_OFF, NUMBER, SHARE, SIZE, FILE_IN, FILE_OUT };
+enum kind { ON_OFF, WORD, NUMBER, SHARE, SIZE, FILE_IN, FILE_OUT };
 
 static const struct {
     const char *name, *label, *help;
@@ -30,6 +30,8 @@ static const struct {
     [CALIBRATE_EVALUATION] = { "evaluation", "evaluation text", "to warn where it overlaps", FILE_IN, "none", 0, 0 },
     [CALIBRATE_STATISTICS] = { "statistics", "statistics", "a file instead of the text", FILE_IN, "collect", 0, 0 },
     [CALIBRATE_ERRORS] = { "errors", "errors of all types", "what each type costs each tensor", ON_OFF, NULL, 0, 0 },
+    [CALIBRATE_PRECISION] = { "precision", "precision", "of collecting; any: exact with errors, else fast", WORD, NULL,
+                              0, 0 },
     [CALIBRATE_SWAPS] = { "swaps", "swap windows", "measure KLD of single tensors, for budgets", NUMBER, "off", 1,
                           1e5 },
     [CALIBRATE_ENCODE] = { "encode", "encode the recipe", "or statistics alone", ON_OFF, NULL, 0, 0 },
@@ -93,7 +95,7 @@ static void set_number(struct calibrate *v, enum calibrate_field f, double n)
 static bool is_idle(const struct calibrate *v, enum calibrate_field f)
 {
     return (f >= CALIBRATE_GPTQ && f <= CALIBRATE_HEAD && !v->q.encode) || (f == CALIBRATE_STORE && !v->q.encode) ||
-           (f == CALIBRATE_OUT && v->file[1]);
+           ((f == CALIBRATE_OUT || f == CALIBRATE_PRECISION) && v->file[1]);
 }
 
 static void show(struct qs_app *a, enum calibrate_field f, struct qs_str *out)
@@ -103,6 +105,7 @@ static void show(struct qs_app *a, enum calibrate_field f, struct qs_str *out)
     const char *path;
     switch (fields[f].kind) {
     case ON_OFF: qs_str_add(out, *flag_of(v, f) ? "on" : "off"); break;
+    case WORD: qs_str_add(out, qs_calib_precision_name(v->q.precision)); break;
     case NUMBER:
         if (number_of(v, f) > 0)
             qs_str_addf(out, "%.0f", number_of(v, f));
@@ -204,6 +207,12 @@ static void set_field(struct qs_app *a, enum calibrate_field f, const char *valu
             qs_app_warn(a, "%s: on or off", fields[f].name);
         else
             *flag_of(v, f) = strcmp(value, "on") == 0;
+        break;
+    case WORD:
+        if (strcmp(value, "any") != 0 && qs_calib_precision_named(value) == QS_CALIB_ANY)
+            qs_app_warn(a, "%s: any, exact or fast", fields[f].name);
+        else
+            v->q.precision = qs_calib_precision_named(value);
         break;
     case NUMBER: case SHARE: set_typed_number(a, f, value); break;
     case SIZE: set_size(a, f, value); break;
@@ -347,6 +356,8 @@ void calibrate_change(struct qs_app *a)
         const enum calibrate_field f = (enum calibrate_field)(i - v->n_text - 1);
         if (fields[f].kind == ON_OFF)
             set_field(a, f, *flag_of(v, f) ? "off" : "on");
+        else if (fields[f].kind == WORD)
+            set_field(a, f, qs_calib_precision_name((enum qs_calib_precision)((v->q.precision + 1) % QS_CALIB_PRECISIONS)));
         else
             prompt(a, f);
     }

@@ -125,6 +125,18 @@ static bool is_ours(const struct qs_calibration *c, const struct qs_statistics *
            qs_key_equal(s->model, model) && (!c->args.errors || s->n_errors);
 }
 
+static bool of_precision(const struct qs_calibration *c, const struct qs_statistics *s)
+{
+    return c->args.precision == QS_CALIB_ANY || c->args.precision == s->precision;
+}
+
+static int other_precision(const struct qs_calibration *c, enum qs_calib_precision there, struct qs_err *e)
+{
+    return qs_fail(e, QS_EEXISTS, "%s holds the statistics of this text and model with precision %s, and %s is asked for: "
+                   "name another place for them, or allow them to be overwritten", c->args.statistics_out,
+                   qs_calib_precision_name(there), qs_calib_precision_name(c->args.precision));
+}
+
 /* What an earlier run has left of the same text and model is taken instead of being collected again: a run that was
  * killed while it encoded goes on from there. */
 static int take_earlier(struct qs_calibration *c, struct qs_err *e)
@@ -134,12 +146,16 @@ static int take_earlier(struct qs_calibration *c, struct qs_err *e)
     struct qs_err why = QS_ERR_INIT;
     if (!a->statistics_out || a->statistics_in)
         return QS_OK;
-    if (!a->restart && c->corpus && qs_file_exists(a->statistics_out) &&
-        !qs_statistics_open(a->statistics_out, c->inputs, a->model, &s, &why) && is_ours(c, s)) {
+    const bool ours = !a->restart && c->corpus && qs_file_exists(a->statistics_out) &&
+                      !qs_statistics_open(a->statistics_out, c->inputs, a->model, &s, &why) && is_ours(c, s);
+    if (ours && of_precision(c, s)) {
         c->statistics = s;
         return QS_OK;
     }
+    const enum qs_calib_precision there = s ? s->precision : QS_CALIB_ANY;
     qs_statistics_free(s);
+    if (ours && !a->overwrite)
+        return other_precision(c, there, e);
     const int rc = qs_file_check_output(a->statistics_out, a->overwrite || a->restart, e);
     return rc == QS_EEXISTS ? qs_fail(e, QS_EEXISTS,
                                       "%s exists already and is not of this text and model: name another "
@@ -230,28 +246,47 @@ size_t qs_calib_ladder(const struct qs_calibration *c, int *type, size_t most)
     return n;
 }
 
+/* The engine that looks; its panels, of which nobody else has use, are a part of the memory. NULL: the original's does. */
+static int collecting_engine(const struct qs_calibration *c, struct qs_engine **out, struct qs_err *e)
+{
+    const enum qs_calib_precision asked = c->args.precision;
+    const struct qs_engine_args args = { .pool = c->args.pool, .precision = QS_FAST, .prio = c->args.prio,
+                                         .pack = c->args.memory ? QS_PACK_NONE : c->memory / 2 };
+    *out = NULL;
+    if (asked == QS_CALIB_EXACT || (asked == QS_CALIB_ANY && c->args.errors))
+        return QS_OK;
+    return qs_engine_new(c->args.model, &args, out, e);
+}
+
 static int collect(struct qs_calibration *c, struct qs_err *e)
 {
     struct qs_str journal = QS_STR_INIT;
+    struct qs_engine *fast;
     int type[16];
     const size_t n = qs_calib_ladder(c, type, 16);
     int rc = journal_name(c, &journal, e);
-    const struct qs_collect_args a = { .engine = c->origin,
+    if (!rc)
+        rc = collecting_engine(c, &fast, e);
+    if (rc) {
+        qs_str_free(&journal);
+        return rc;
+    }
+    const struct qs_collect_args a = { .engine = fast ? fast : c->origin,
                                        .inputs = c->inputs,
                                        .corpus = c->corpus,
                                        .pool = c->args.pool,
                                        .prio = c->args.prio,
-                                       .memory = c->memory,
+                                       .memory = c->memory - (fast ? qs_engine_packed(fast) : 0),
                                        .type = type,
                                        .n_types = n,
                                        .sweeps = c->args.methods.sweeps,
                                        .journal = journal.len ? journal.data : NULL,
                                        .watch = c->args.watch };
-    if (!rc && c->args.restart && journal.len)
+    if (c->args.restart && journal.len)
         (void)unlink(journal.data);
     qs_calib_watch_stage(c->args.watch, QS_STAGE_COLLECT);
-    if (!rc)
-        rc = qs_collect_run(&a, c->job, &c->statistics, e);
+    rc = qs_collect_run(&a, c->job, &c->statistics, e);
+    qs_engine_free(fast);
     qs_str_free(&journal);
     return rc;
 }

@@ -37,6 +37,7 @@ struct qs_calibrate_args {
     const char *statistics_in;      /* path; NULL: collect */
     const char *statistics_out;     /* path; NULL: not kept */
     bool errors;                    /* errors of all types of the ladder while collecting */
+    enum qs_calib_precision precision; /* of collecting; all else is exact */
     size_t swap_windows;            /* measured KLD of single tensors on so many windows; 0: not */
     const struct qs_recipe *recipe; /* to encode; NULL: no encode stage */
     const char *store;              /* path of NAME.qscal; needed with recipe */

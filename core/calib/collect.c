@@ -335,6 +335,7 @@ static int finish(struct run *r, struct qs_err *e)
     s->windows = c->n_fit;
     s->n_ctx = c->n_ctx;
     s->tokens = (uint64_t)c->n_fit * c->n_ctx;
+    s->precision = qs_engine_precision(r->a->engine) == QS_FAST ? QS_CALIB_FAST : QS_CALIB_EXACT;
     int rc = qs_model_content_key(qs_engine_model(r->a->engine), &s->model, e);
     if (rc == QS_OK)
         rc = name_dataset(c, s, e);

@@ -8,7 +8,7 @@
 #include "core/calib/watch.h"
 
 struct qs_collect_args {
-    struct qs_engine *engine;         /* of the original model, exact */
+    struct qs_engine *engine;         /* of the original model, of either precision */
     const struct qs_inputs *inputs;
     const struct qs_corpus *corpus;
     struct qs_pool *pool;

@@ -48,12 +48,12 @@ static int facts(const struct qs_collect_args *a, struct qs_str *s, struct qs_er
     put_key(s, "the text", c->key);
     qs_str_addf(s, "windows: %zu and %zu held out, of %zu tokens\n", c->n_fit, c->n_held, c->n_ctx);
     put_key(s, "its tokens", qs_hash_bytes(c->token, (c->n_fit + c->n_held) * c->n_ctx * sizeof *c->token));
-    qs_str_addf(s, "precision: %s\n", qs_engine_precision(a->engine) == QS_EXACT ? "exact" : "fast");
     qs_str_add(s, "types:");
     for (size_t i = 0; i < a->n_types; i++)
         qs_str_addf(s, " %s", qs_type_name(a->type[i]));
     qs_str_addf(s, "%s\nsweeps: %u\nencoders: version %d\n", a->n_types ? "" : " none", a->n_types ? a->sweeps : 0,
                 QS_ENCODER_VERSION);
+    qs_str_addf(s, "precision: %s\n", qs_engine_precision(a->engine) == QS_EXACT ? "exact" : "fast");
     return s->failed ? qs_fail_mem(e, s->len, "a journal's head") : QS_OK;
 }
 

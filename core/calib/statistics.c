@@ -10,6 +10,20 @@
 #include "core/calib/statistics_internal.h"
 #include "kernels/half.h"
 
+const char *qs_calib_precision_name(enum qs_calib_precision p)
+{
+    static const char *const name[] = { "any", "exact", "fast" };
+    return (unsigned)p < QS_CALIB_PRECISIONS ? name[p] : "?";
+}
+
+enum qs_calib_precision qs_calib_precision_named(const char *name)
+{
+    int p = QS_CALIB_PRECISIONS - 1;
+    while (p > QS_CALIB_ANY && strcmp(qs_calib_precision_name((enum qs_calib_precision)p), name) != 0)
+        p--;
+    return (enum qs_calib_precision)p;
+}
+
 const char *qs_calib_method_name(enum qs_calib_method m)
 {
     static const char *const name[QS_CALIB_METHODS] = { "plain", "imatrix", "GPTQ", "AWQ", "AWQ+GPTQ", "HQQ" };

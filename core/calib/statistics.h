@@ -50,6 +50,12 @@ struct qs_error_cell { char *tensor; int type; enum qs_calib_method method; doub
 /* KLD of the model when that tensor alone is changed. */
 struct qs_swap_cell { char *tensor; int type; enum qs_calib_method method; double kld, kld_se; size_t windows; double error; };
 
+/* Precision of the activations that were looked at (kernels/op.h). Of a request ANY means what is usual: fast, and exact
+ * where errors of types are measured too; of statistics that it is not known (plain imatrix, merged of both). */
+enum qs_calib_precision { QS_CALIB_ANY, QS_CALIB_EXACT, QS_CALIB_FAST, QS_CALIB_PRECISIONS };
+const char *qs_calib_precision_name(enum qs_calib_precision p); /* "any", "exact", "fast" */
+enum qs_calib_precision qs_calib_precision_named(const char *name); /* ANY where it is none */
+
 struct qs_statistics {
     struct qs_input_stats *input; size_t n_inputs;
     struct qs_error_cell *error; size_t n_errors, cap_errors;
@@ -57,6 +63,7 @@ struct qs_statistics {
     struct qs_key model, corpus;   /* 0: unknown */
     char *dataset;                 /* sources, for people */
     uint64_t tokens, windows, n_ctx;
+    enum qs_calib_precision precision;
     struct qs_key key;             /* hash of importance, rows: what encoded bytes depend on */
     struct qs_imatrix *imatrix;    /* the same importance as the rest of the program takes it; owned; qs_statistics_seal makes it */
 };

@@ -388,6 +388,7 @@ static int take_facts(struct qs_statistics *s, const struct file *f, const struc
         s->tokens = f->facts->tokens;
         s->windows = f->facts->windows;
         s->n_ctx = f->facts->n_ctx;
+        s->precision = f->facts->precision;
     }
     for (size_t i = 0; !f->facts && i < s->n_inputs; i++)
         if (s->input[i].experts == 1 && s->input[i].count[0] > s->tokens)

@@ -219,6 +219,7 @@ static int merge_facts(struct qs_statistics *to, const struct qs_statistics *mor
     to->tokens += more->tokens;
     to->windows += more->windows;
     to->n_ctx = to->n_ctx ? to->n_ctx : more->n_ctx;
+    to->precision = to->precision == more->precision ? to->precision : QS_CALIB_ANY;
     return QS_OK;
 }
 

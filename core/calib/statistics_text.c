@@ -56,6 +56,7 @@ int qs_statistics_facts_text(const struct qs_statistics *s, struct qs_str *out, 
     bool ok = root && qs_json_add_int(root, "version", VERSION) && put_key(root, "model", s->model) &&
               put_key(root, "corpus", s->corpus) && qs_json_add_uint(root, "tokens", s->tokens) &&
               qs_json_add_uint(root, "windows", s->windows) && qs_json_add_uint(root, "n_ctx", s->n_ctx) &&
+              qs_json_add_str(root, "precision", qs_calib_precision_name(s->precision)) &&
               (list = qs_json_add_array(root, "inputs"));
     for (size_t i = 0; ok && i < s->n_inputs; i++)
         ok = put_input(list, &s->input[i]);
@@ -207,6 +208,7 @@ int qs_statistics_read_facts(const char *text, size_t n, struct qs_statistics *s
     s->tokens = qs_json_uint(qs_json_get(root, "tokens"), 0);
     s->windows = qs_json_uint(qs_json_get(root, "windows"), 0);
     s->n_ctx = qs_json_uint(qs_json_get(root, "n_ctx"), 0);
+    s->precision = qs_calib_precision_named(qs_json_str(qs_json_get(root, "precision"), "exact")); /* once all were */
     qs_json_free(root);
     return rc;
 }

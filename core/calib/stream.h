@@ -2,7 +2,7 @@
  *
  * A stream holds the hidden state of every token of every window between two halves of blocks, in memory up to a limit
  * and in a scratch file beyond it. Each half may be run any number of times to look at the inputs of its matrices
- * (rows), and once to go on. Windows begin with an empty cache. Precision is the engine's: exact for calibration.
+ * (rows), and once to go on. Windows begin with an empty cache. Precision is the engine's.
  * The same bits for any thread count, batch of the engine, memory limit.
  */
 #ifndef QS_CALIB_STREAM_H

@@ -269,6 +269,7 @@ static void add_shared(const struct qs_side *a, const struct qs_side *b, struct 
         if (!wa || !wb || wa->parts.p[0] != wb->parts.p[0])
             continue;
         *(wa->map ? &m->mapped : &m->heap) += wa->bytes;
+        m->heap += wa == wb ? qs_weight_packed(wa) : 0;
     }
 }
 

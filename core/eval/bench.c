@@ -14,6 +14,8 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "core/model/need.h"
+#include "core/quant/preset.h"
 
 static const char *const part_names[QS_BENCH_PARTS] = {
     [QS_BENCH_LIMITS] = "limits", [QS_BENCH_STARTUP] = "startup", [QS_BENCH_PREFILL] = "prefill",
@@ -158,13 +160,17 @@ static int add_subject(struct qs_bench_run_state *s, const char *name, const cha
     snprintf(to->name, sizeof to->name, "%s", name);
     snprintf(to->source, sizeof to->source, "%s", source);
     s->subject = name;
+    const uint64_t free = qs_machine_memory().available;
+    if (free && s->model->bytes > free)
+        qs_bench_note(s, "%s is larger than the memory that is free: it is read from the disk again and again", name);
     return QS_OK;
 }
 
 static int measure_model(struct qs_bench_run_state *s, struct qs_err *e)
 {
     const struct qs_bench_args *a = s->args;
-    const size_t speeds = (wants(s, QS_BENCH_PREFILL) ? a->n_prefill : 0) + (wants(s, QS_BENCH_DECODE) ? a->n_context : 0);
+    const size_t prompts = wants(s, QS_BENCH_PREFILL) ? a->n_prefill : 0;
+    const size_t speeds = prompts + (wants(s, QS_BENCH_DECODE) ? a->n_context : 0);
     int rc = QS_OK;
     if (speeds) {
         qs_job_phase(s->job, s->subject, "numbers", speeds);
@@ -174,7 +180,8 @@ static int measure_model(struct qs_bench_run_state *s, struct qs_err *e)
         qs_job_phase(s->job, "attention", "numbers", 2);
         rc = qs_bench_attention(s, e);
     }
-    if (!rc && wants(s, QS_BENCH_CALIBRATE) && a->calibration.collect && (!a->shape || !qs_model_is_quantized(s->model))) {
+    const bool original = !a->shape || !qs_model_is_quantized(s->model);
+    if (!rc && wants(s, QS_BENCH_CALIBRATE) && a->calibration.collect && original) {
         qs_job_phase(s->job, "calibrate", "numbers", 1);
         rc = qs_bench_collect(s, e);
     }
@@ -236,7 +243,7 @@ static bool any_float(const struct qs_bench_args *a)
 {
     bool any = false;
     for (size_t i = 0; i < a->n_presets; i++)
-        any = any || strcmp(a->preset[i], "BF16") == 0 || strcmp(a->preset[i], "F16") == 0 || strcmp(a->preset[i], "F32") == 0;
+        any = any || qs_format_by_id(qs_preset_by_name(a->preset[i])->base)->kind == QS_KIND_FLOAT;
     return any;
 }
 

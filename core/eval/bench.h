@@ -2,13 +2,13 @@
  *
  * LIMITS. A decoded token has to read the stored weights that it passes through (of embeddings the one row that it
  * takes), and the keys and values before it: these bytes over the reading speed are the least time. A prompt has to
- * multiply and add: two operations for each weight in the blocks and each token, and once the rows of the head, over the
- * peak of the unit that works on them: int8 where weights of that type meet quantized activations, bfloat16 for BF16
- * where the machine has it, else float32. Attention is not counted there; it has a number of its own. Limits are measured
- * before and after every run (kernels/limits.h), and a run's share is told by the better of the two.
+ * multiply and add: two operations for each weight in the blocks and each token, and once the rows of the head, over
+ * the peak of the unit that works on them: int8 where weights of that type meet quantized activations, bfloat16 for
+ * BF16 where the machine has it, else float32. Attention is not counted there; it has a number of its own. Limits are
+ * measured before and after every run (kernels/limits.h), and a run's share is told by the better of the two.
  *
- * Every number is the median of some runs, with the best and the spread, and says how it was obtained. Nothing is written
- * but scratch files of made-up models, gone at the end.
+ * Every number is the median of some runs, with the best and the spread, and says how it was obtained. Nothing is
+ * written but scratch files of made-up models, gone at the end.
  */
 #ifndef QS_CORE_BENCH_H
 #define QS_CORE_BENCH_H

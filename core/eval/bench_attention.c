@@ -1,7 +1,8 @@
 /* bench_attention.c - attention of a long prompt, by itself: one layer's heads over a cache of either type.
  *
- * Owns a device of its own. The prompt goes through in batches, as in a model; the operations counted are those of the
- * causal half, two for each product of a query and of a value, on float32.
+ * Owns a device of its own. The prompt goes through in batches, as in a model. The operations counted are those of the
+ * causal half, two for each number of a key and of a value: values on float32, keys on int8 where the cache is quantized
+ * (queries become integers then, kernels/cpu_attend.c), else on float32.
  */
 #include "core/eval/bench_internal.h"
 
@@ -106,15 +107,17 @@ static int with_cache(struct attention *a, int type, struct qs_err *e)
     const struct qs_config *c = a->config;
     struct qs_bench_number out = { .part = QS_BENCH_ATTENTION, .size = a->n, .unit = "Gop/s" };
     struct qs_bench_try t = { .ctx = a, .once = attend_once };
-    const double pairs = (double)a->n * ((double)a->n + 1) / 2, ops = 2 * pairs * (double)(a->n_head * (c->dk + c->dv));
+    const double pairs = (double)a->n * ((double)a->n + 1) / 2 * (double)a->n_head;
+    const double of_keys = 2 * pairs * (double)c->dk, of_values = 2 * pairs * (double)c->dv;
     int rc = make_cache(a, type, &a->k, c->dk, &a->kc, e);
     rc = rc ? rc : make_cache(a, type, &a->v, c->dv, &a->vc, e);
     rc = rc ? rc : fill(a, e);
     snprintf(out.subject, sizeof out.subject, "%s", qs_type_name(type));
     snprintf(out.detail, sizeof out.detail, "%zu heads of %zu, %zu of keys", a->n_head, c->dk, a->n_kv);
     snprintf(out.how, sizeof out.how, "one layer, batches of %d tokens, the causal half counted", BATCH);
-    t.amount = ops * 1e-9;
-    t.work.need[QS_LIMIT_F32] = ops;
+    t.amount = (of_keys + of_values) * 1e-9;
+    t.work.need[QS_LIMIT_F32] = of_values;
+    t.work.need[qs_format_by_id(type)->kind == QS_KIND_FLOAT ? QS_LIMIT_F32 : QS_LIMIT_INT8] += of_keys;
     rc = rc ? rc : qs_bench_take(a->s, &t, &out, e);
     a->d->buf_free(a->d, a->k);
     a->d->buf_free(a->d, a->v);

@@ -43,15 +43,15 @@ static int choose_windows(struct collecting *c, struct qs_err *e)
     c->windows = window > TOO_LONG * s->args->seconds ? 0 : (size_t)(2 * s->args->seconds / window) + 1;
     c->windows = c->windows > WINDOWS_MOST ? WINDOWS_MOST : c->windows;
     if (!rc && !c->windows)
-        qs_bench_note(s, "%s: collecting a window of %d tokens would take about %.0f s and is left out; more --seconds "
-                         "allow it", s->subject, WINDOW, window);
+        qs_bench_note(s, "%s: collecting a window of %d tokens would take about %.0f s and is left out; more time "
+                         "for each number allows it", s->subject, WINDOW, window);
     return rc;
 }
 
 int qs_bench_collect(struct qs_bench_run_state *s, struct qs_err *e)
 {
     struct collecting c = { .s = s };
-    const struct qs_engine_args args = { .pool = s->args->pool, .precision = QS_EXACT, .prio = QS_PRIO_JOB,
+    const struct qs_engine_args args = { .pool = s->args->pool, .precision = QS_FAST, .prio = QS_PRIO_JOB,
                                          .batch = s->args->batch };
     struct qs_bench_number out = { .part = QS_BENCH_CALIBRATE, .unit = "tokens/s" };
     struct qs_bench_try t = { .ctx = &c, .once = collect_once };
@@ -68,7 +68,7 @@ int qs_bench_collect(struct qs_bench_run_state *s, struct qs_err *e)
         snprintf(out.subject, sizeof out.subject, "%s", s->subject);
         snprintf(out.detail, sizeof out.detail, "imatrix");
         out.size = WINDOW;
-        snprintf(out.how, sizeof out.how, "%zu windows of %d tokens, statistics of every input; the limit is that of prefill",
+        snprintf(out.how, sizeof out.how, "%zu windows of %d tokens, statistics of every input; the limit is prefill's",
                  c.windows, WINDOW);
         t.amount = (double)(c.windows * WINDOW);
         qs_bench_work_prefill(c.engine, c.windows * WINDOW, 0, QS_FAST, s->bf16, &t.work);
@@ -101,7 +101,10 @@ int qs_bench_hessian(struct qs_bench_run_state *s, struct qs_err *e)
 {
     const struct qs_bench_calibration *k = &s->args->calibration;
     struct adding a = { .s = s, .cols = s->args->shape ? s->args->shape->width : 2048 };
-    const struct { const char *name, *how; int (*add)(void *, const float *, size_t, size_t, struct qs_err *); } way[] = {
+    const struct {
+        const char *name, *how;
+        int (*add)(void *, const float *, size_t, size_t, struct qs_err *);
+    } way[] = {
         { "Hessian", "512 rows at a time, the upper half counted", k->hessian },
         { "library", "the same by a call of the algebra library on one thread", k->library },
     };

@@ -48,7 +48,8 @@ static int make_source(struct encoding *x, struct qs_err *e)
 {
     struct qs_parts parts;
     uint32_t state = 3;
-    int rc = qs_weight_heap(qs_format_by_id(QS_F16), (const uint64_t[4]){ COLS, ROWS_MOST, 1, 1 }, &x->source, &parts, e);
+    const uint64_t ne[4] = { COLS, ROWS_MOST, 1, 1 };
+    int rc = qs_weight_heap(qs_format_by_id(QS_F16), ne, &x->source, &parts, e);
     x->importance = (struct qs_imatrix_entry){ .name = (char *)"made up", .n = COLS, .experts = 1, .count = 1 };
     x->importance.value = qs_malloc(COLS * sizeof(float));
     x->out = qs_malloc(ROWS_MOST * COLS * sizeof(float));

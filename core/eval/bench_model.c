@@ -231,6 +231,15 @@ static int layout(const struct qs_bench_shape *s, const struct qs_preset *preset
     return rc;
 }
 
+static int check_room(const struct writing *w, uint64_t size, struct qs_err *e)
+{
+    uint64_t room = UINT64_MAX;
+    if (qs_file_free_space(w->path, &room, NULL) == QS_OK && room < size)
+        return qs_fail(e, QS_ENOSPACE, "%s: a model of %" PRIu64 " MiB does not fit where %" PRIu64 " MiB are free", w->path,
+                       size >> 20, room >> 20);
+    return QS_OK;
+}
+
 static int put_header(struct writing *w, const struct qs_str *header, uint64_t size, struct qs_err *e)
 {
     if (ftruncate(w->fd, 0) != 0 || ftruncate(w->fd, (off_t)size) != 0)
@@ -267,6 +276,7 @@ static int write_all(struct writing *w, const struct qs_bench_shape *shape, cons
     rc = rc ? rc : put_header(w, &header, size, e);
     rc = rc ? rc : choose_types(w, preset, e);
     rc = rc ? rc : layout(shape, preset, &w->list, &header, &size, e);
+    rc = rc ? rc : check_room(w, size, e);
     rc = rc ? rc : put_header(w, &header, size, e);
     qs_job_phase(w->job, "make a model", "bytes", size);
     for (size_t i = 0; !rc && i < w->list.n; i++)

@@ -121,7 +121,7 @@ int qs_bench_read(const char *path, struct qs_bench **out, struct qs_err *e)
         return qs_fail_mem(e, sizeof *b, "a saved bench");
     int rc = qs_file_read(path, FILE_MOST, &text, &n, e);
     if (!rc && (rc = qs_json_parse(text, n, &root, e)) == QS_OK && !is_bench(root))
-        rc = qs_fail(e, QS_EFORMAT, "this is no run of the bench as \"bench --json\" prints it");
+        rc = qs_fail(e, QS_EFORMAT, "this is no saved run of the bench (its JSON)");
     if (!rc)
         read_head(root, b);
     rc = rc ? rc : read_models(qs_json_get(root, "models"), b, e);

@@ -1,8 +1,8 @@
 /* bench_speed.c - prefill and decode of a model, and how long its start takes.
  *
  * Owns an engine and a session while they run. Contexts are filled with made-up keys and values, since computing them
- * would take longer than what is measured. Sizes beyond the model's context, the memory or the patience are left out, and
- * that is said.
+ * would take longer than what is measured. Sizes beyond the model's context, the memory or the patience are left out,
+ * and that is said.
  */
 #include "core/eval/bench_internal.h"
 
@@ -75,8 +75,8 @@ static int prefill(struct speed *p, struct qs_err *e)
         if (p->prompt > p->most)
             continue;
         if (per_token * (double)p->prompt > TOO_LONG * s->args->seconds) {
-            qs_bench_note(s, "%s: a prompt of %zu tokens would take about %.0f s and is left out; more --seconds allow it",
-                          s->subject, p->prompt, per_token * (double)p->prompt);
+            qs_bench_note(s, "%s: a prompt of %zu tokens would take about %.0f s and is left out; more time for each "
+                             "number allows it", s->subject, p->prompt, per_token * (double)p->prompt);
             continue;
         }
         snprintf(out.how, sizeof out.how, "fed at once into an empty context, logits of the last token");

@@ -136,8 +136,8 @@ uint64_t qs_engine_packed(const struct qs_engine *x)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < x->model->n_tensors; i++)
-        if (x->of[i] && x->of[i]->weight && x->of[i]->weight->arena)
-            bytes += qs_weight_panel_bytes(x->of[i]->weight);
+        if (x->of[i] && x->of[i]->weight)
+            bytes += qs_weight_packed(x->of[i]->weight);
     return bytes;
 }
 

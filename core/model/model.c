@@ -26,6 +26,7 @@ struct qs_model_maps {
     struct qs_key key, content;
     void *note;
     void (*free_note)(void *);
+    struct qs_weight_cache *weights; /* those that are mapped: who asks for the same one shares what it was packed into */
     unsigned n;
     struct qs_map *map[];
 };
@@ -204,6 +205,9 @@ int qs_model_of_headers(const char *path, struct qs_gguf *g, struct qs_model **o
         pthread_mutex_init(&m->maps->lock, NULL);
         m->maps->n = g->n_parts;
         rc = fill_table(m, e);
+        m->maps->weights = rc == QS_OK ? qs_weight_cache_new(m->n_tensors) : NULL;
+        if (rc == QS_OK && !m->maps->weights)
+            rc = qs_fail_mem(e, m->n_tensors * sizeof(void *), "a model");
     } else {
         qs_free(m->maps); /* its lock is not there yet */
         m->maps = NULL;
@@ -234,6 +238,7 @@ void qs_model_close(struct qs_model *m)
             qs_map_unref(m->maps->map[i]);
         if (m->maps->note)
             m->maps->free_note(m->maps->note);
+        qs_weight_cache_free(m->maps->weights);
         pthread_mutex_destroy(&m->maps->lock);
     }
     qs_free(m->maps);
@@ -407,6 +412,15 @@ static int make_weight(void *ctx, size_t i, struct qs_weight **out, struct qs_er
     return m->source->make(m, i, out, e);
 }
 
+static int map_weight(void *ctx, size_t i, struct qs_weight **out, struct qs_err *e)
+{
+    const struct qs_model *m = ctx;
+    const struct qs_tensor *t = &m->tensor[i];
+    struct qs_map *map;
+    int rc = qs_model_map(m, t->part, &map, e);
+    return rc == QS_OK ? qs_weight_mapped(t->format, t->ne, map, t->offset, out, e) : rc;
+}
+
 int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct qs_weight **out, struct qs_err *e)
 {
     *out = NULL;
@@ -415,13 +429,8 @@ int qs_model_weight(const struct qs_model *m, const struct qs_tensor *t, struct 
     if (!t->format)
         return qs_fail(e, QS_EUNSUPPORTED, "%s: tensor %s has a type this program does not know (%d)",
                        m->gguf->part[t->part].path, t->name, t->type);
-    struct qs_map *map;
-    if (t->made)
-        return qs_weight_cache_get(m->source->made, qs_model_index(m, t), make_weight, (void *)(uintptr_t)m, out, e);
-    int rc = qs_model_map(m, t->part, &map, e);
-    if (rc == QS_OK)
-        rc = qs_weight_mapped(t->format, t->ne, map, t->offset, out, e);
-    return rc;
+    return qs_weight_cache_get(t->made ? m->source->made : m->maps->weights, qs_model_index(m, t),
+                               t->made ? make_weight : map_weight, (void *)(uintptr_t)m, out, e);
 }
 
 int qs_model_intact(const struct qs_model *m, struct qs_err *e)

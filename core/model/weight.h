@@ -51,6 +51,7 @@ int qs_weight_decode(const struct qs_weight *w, uint64_t row, uint64_t n, float 
  * they may take; *took: those they took now. QS_OK without either: nothing is faster at this level, or it would be larger.
  * QS_ENOMEM. The stored bytes stay the truth; the panels die with the weight. Any thread. */
 int qs_weight_pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, uint64_t most, uint64_t *took, struct qs_err *e);
+uint64_t qs_weight_packed(const struct qs_weight *w); /* bytes that they do take */
 /* What freeing a weight does with its panels. */
 void qs_weight_unpack(struct qs_weight *w);
 /* Bytes that its panels or its copy take or would take at this level; 0: it has none. */

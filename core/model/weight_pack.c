@@ -86,6 +86,8 @@ uint64_t qs_weight_panel_bytes(const struct qs_weight *w)
     return w->ne[2] * w->ne[3] * qs_panel_count((size_t)w->ne[1]) * qs_panel_bytes(w->format, (size_t)w->ne[0]);
 }
 
+uint64_t qs_weight_packed(const struct qs_weight *w) { return w->arena ? qs_weight_panel_bytes(w) : 0; }
+
 struct packing {
     const struct qs_weight *w;
     const struct qs_panel_ops *ops;

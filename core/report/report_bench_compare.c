@@ -67,7 +67,8 @@ static void pair_row(struct qs_section *s, const struct qs_bench_number *x, cons
 }
 
 /* What stands in one run alone, named as far as a line has room. */
-static void remark_missing(struct qs_section *s, const char *name, const struct qs_bench *in, const struct qs_bench *other)
+static void remark_missing(struct qs_section *s, const char *name, const struct qs_bench *in,
+                           const struct qs_bench *other)
 {
     size_t n = 0;
     const struct qs_bench_number *first = NULL;
@@ -102,7 +103,8 @@ struct qs_report *qs_report_bench_compare(const struct qs_bench *a, const struct
     run_facts(r, "a", "Run a", a);
     run_facts(r, "b", "Run b", b);
     limits(r, a, b, data);
-    struct qs_section *s = qs_report_table(r, "numbers", "Medians, and shares of the limits beside them", columns, N(columns));
+    struct qs_section *s =
+        qs_report_table(r, "numbers", "Medians, and shares of the limits beside them", columns, N(columns));
     for (size_t i = 0; i < a->n_numbers; i++) {
         const struct qs_bench_number *y = qs_bench_same(b, &a->number[i]);
         if (y)

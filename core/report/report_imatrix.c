@@ -302,6 +302,7 @@ static int add_facts(struct qs_report *r, const struct qs_statistics *s, const s
     qs_fact_int(f, "chunks", "chunks", (int64_t)s->windows, QS_UNIT_COUNT);
     qs_fact_int(f, "chunk_size", "tokens of a chunk", (int64_t)s->n_ctx, QS_UNIT_COUNT);
     qs_fact_int(f, "tokens", "tokens", (int64_t)s->tokens, QS_UNIT_COUNT);
+    qs_fact_str(f, "precision", "precision", s->precision ? qs_calib_precision_name(s->precision) : "unknown");
     qs_fact_int(f, "entries", "entries", (int64_t)s->imatrix->n_entries, QS_UNIT_COUNT);
     qs_fact_int(f, "unseen", "experts without a row", (int64_t)unseen, QS_UNIT_COUNT);
     qs_fact_int(f, "rare", "experts with fewer rows than columns", (int64_t)rare, QS_UNIT_COUNT);

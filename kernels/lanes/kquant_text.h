@@ -1,5 +1,5 @@
-/* kquant_text.h - `fit` of Q2_K .. Q6_K with LANES sub-blocks at a time: common text, compiled once per level (kquant.c of
- * its folder, after its vec.h).
+/* kquant_text.h - `fit` of Q2_K .. Q6_K with LANES sub-blocks at a time: common text, compiled once per level (kquant.c
+ * of its folder, after its vec.h).
  *
  * The searches run with one sub-block per lane and the choice of the stored scales with one super-block per lane
  * (search.h), in the order of operations of kernels/ref/kquant*.c, so the results are the same bits. A super-block in
@@ -122,8 +122,8 @@ static void weigh(int set, int n, const vf *x, const float sigma2[BATCH], vf *w)
         w[i] = v_mul(w[i], v_sqrt(v_add(s, v_mul(x[i], x[i]))));
 }
 
-/* A search with a lane per super-block over v, which holds `subs` values of each; out[j] lane b = value j of b. Both have
- * room for SUBS_MAX. */
+/* A search with a lane per super-block over v, which holds `subs` values of each; out[j] lane b = value j of b. Both
+ * have room for SUBS_MAX. */
 static void load_scales(const float *v, int subs, vf *out)
 {
     const float *row[LANES];

@@ -2,8 +2,8 @@
  * level (legacy.c of its folder, after its vec.h).
  *
  * The searches are those of search.h, in the order of operations of kernels/ref/legacy.c, so the results are the same
- * bits. Blocks in which a lane left the ground that search.h covers are done again by the plain code. Without importance
- * these formats have little to search and stay plain.
+ * bits. Blocks in which a lane left the ground that search.h covers are done again by the plain code. Without
+ * importance these formats have little to search and stay plain.
  *
  * Works through batches of 2 * LANES blocks, across rows; a short last batch is filled up with its last member. Owns
  * nothing, allocates nothing (about 20 KiB of stack), thread-safe.

@@ -57,24 +57,29 @@ static float scale_ref(const float *x, const float *w)
     return d;
 }
 
+static void scales_ref(const float *x, const float *w, int n, float *scale)
+{
+    for (int g = 0; g < n; g++)
+        scale[g] = scale_ref(x + 32 * g, w + 32 * g);
+}
+
 static void index_ref(const float *x, float inv, uint8_t *code)
 {
     for (int i = 0; i < 32; i++)
         code[i] = (uint8_t)place_of(inv * x[i]);
 }
 
-const struct qs_iq4_fns qs_iq4_ref = {scale_ref, index_ref};
-
-/* The weights of the search for 32 weights. */
-static void weights32(const float *x, const float *importance, float sigma2, float *w)
+static void weigh_ref(const float *x, const float *importance, float sigma2, int n, float *w)
 {
     if (importance) {
-        qs_iq_weights(x, importance, sigma2, 32, w);
+        qs_iq_weights(x, importance, sigma2, n, w);
         return;
     }
-    for (int i = 0; i < 32; i++)
+    for (int i = 0; i < n; i++)
         w[i] = x[i] * x[i];
 }
+
+const struct qs_iq4_fns qs_iq4_ref = {scales_ref, index_ref, weigh_ref};
 
 /* sigma2 is the sum times 2/n, where the other formats divide. */
 static float sigma2_of(const float *x, int n)
@@ -117,14 +122,18 @@ static bool bad_iq4_nl(const struct qs_block_iq4_nl *b) { return qs_f16_is_bad(b
 static void fit_row_nl(const struct qs_iq4_fns *fn, const float *row, size_t cols, const float *weight,
                        struct qs_grid_iq4_nl *g, uint8_t *code)
 {
-    for (size_t i = 0; i < cols; i += 32) {
-        float x_room[32], importance_room[32], w[32];
-        const float *x = qs_iq_finite(row + i, 32, x_room);
-        const float *importance = qs_iq_importance(weight ? weight + i : NULL, 32, importance_room);
-        weights32(x, importance, sigma2_of(x, 32), w);
-        float d = fn->scale(x, w);
-        g[i / 32] = (struct qs_grid_iq4_nl){.d = qs_f32_to_f16(d)};
-        fn->index(x, fabsf(d) > 0 ? 1 / d : 0, code + i);
+    for (size_t i = 0; i < cols; i += 256) { /* eight blocks, or what is left */
+        const int n = cols - i < 256 ? (int)(cols - i) : 256;
+        float x_room[256], importance_room[256], w[256], scale[8];
+        const float *x = qs_iq_finite(row + i, (size_t)n, x_room);
+        const float *importance = qs_iq_importance(weight ? weight + i : NULL, (size_t)n, importance_room);
+        for (int k = 0; k < n; k += 32)
+            fn->weigh(x + k, importance ? importance + k : NULL, sigma2_of(x + k, 32), 32, w + k);
+        fn->scales(x, w, n / 32, scale);
+        for (int k = 0; k < n / 32; k++, g++, code += 32) {
+            *g = (struct qs_grid_iq4_nl){.d = qs_f32_to_f16(scale[k])};
+            fn->index(x + 32 * k, fabsf(scale[k]) > 0 ? 1 / scale[k] : 0, code);
+        }
     }
 }
 
@@ -169,13 +178,12 @@ static bool bad_iq4_xs(const struct qs_block_iq4_xs *b) { return qs_f16_is_bad(b
 static void fit_super_xs(const struct qs_iq4_fns *fn, const float *x, const float *importance,
                          struct qs_grid_iq4_xs *g, uint8_t *code)
 {
-    float x_room[256], importance_room[256], scale[8], w[32], size = 0, max = 0;
+    float x_room[256], importance_room[256], scale[8], w[256], size = 0, max = 0;
     x = qs_iq_finite(x, 256, x_room);
     importance = qs_iq_importance(importance, 256, importance_room);
-    float sigma2 = sigma2_of(x, 256);
+    fn->weigh(x, importance, importance ? sigma2_of(x, 256) : 0, 256, w);
+    fn->scales(x, w, 8, scale);
     for (int j = 0; j < 8; j++) {
-        weights32(x + 32 * j, importance ? importance + 32 * j : NULL, sigma2, w);
-        scale[j] = fn->scale(x + 32 * j, w);
         if (fabsf(scale[j]) > size) {
             size = fabsf(scale[j]);
             max = scale[j];

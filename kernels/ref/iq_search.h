@@ -138,13 +138,16 @@ struct qs_iq1_fns {
 };
 extern const struct qs_iq1_fns qs_iq1_ref;
 
-/* ---- IQ4: scale of 32 weights (0 for a zero group); importance-weighted as given in w */
-typedef float qs_iq4_scale_fn(const float *x, const float *w);
-/* Places in qs_iq4_values of inv*x[i]. */
+/* ---- IQ4: scales of n <= 8 groups of 32 weights (0 for a zero group); importance-weighted as given in w */
+typedef void qs_iq4_scales_fn(const float *x, const float *w, int n, float *scale);
+/* Places in qs_iq4_values of inv*x[i], for 32 of them. */
 typedef void qs_iq4_index_fn(const float *x, float inv, uint8_t *code);
+/* The weights w of n weights x (a multiple of 32): qs_iq_weights(), or x^2 without importance. */
+typedef void qs_iq4_weigh_fn(const float *x, const float *importance, float sigma2, int n, float *w);
 struct qs_iq4_fns {
-    qs_iq4_scale_fn *scale;
+    qs_iq4_scales_fn *scales;
     qs_iq4_index_fn *index;
+    qs_iq4_weigh_fn *weigh;
 };
 extern const struct qs_iq4_fns qs_iq4_ref;
 /* An inv*x below qs_iq4_middle[i] belongs to values 0..i (exactly the reference's comparison of distances). */

@@ -1,4 +1,6 @@
-/* limits.c - the loops of limits.h in plain C: what a compiler makes of them without being told of an instruction set. */
+/* limits.c - the loops of limits.h in plain C: what a compiler makes of them without being told of an instruction
+ * set.
+ */
 #include "kernels/limits.h"
 
 enum { WIDE = 64 };

@@ -1,13 +1,15 @@
 /* attend_x86.h - the pieces of attention (attend.h) for vectors of any width: a template of the x86 levels.
  *
- * The file that includes this defines vec, W (floats of a vector), NV (vectors of a block of columns), v_zero, v_set1,
- * v_load, v_store, v_fma(a, b, c) = a * b + c, v_add, v_sub, v_mul, v_max, v_exp, v_most and v_sum16; loaders of W values of a
- * row, load_f32 .. load_q4_0; put16(float *, __m256i), which stores 16 float16 as floats; and for codes: CODES in 32 bits of
- * an ivec, NQ_CODES queries at a time, v_izero, v_iset1, v_iload, v_join (the float of sums of high and low bytes), v_dot (sum
- * += dot products of 32 bits each), pick_q8_0, pick_q4_0 and what they add to codes, OFFSET_Q8_0, OFFSET_Q4_0.
+ * The file that includes this defines vec, W (floats of a vector), NV (vectors of a block of columns), v_zero,
+ * v_set1, v_load, v_store, v_fma(a, b, c) = a * b + c, v_add, v_sub, v_mul, v_max, v_exp, v_most and v_sum16;
+ * loaders of W values of a row, load_f32 .. load_q4_0; put16(float *, __m256i), which stores 16 float16 as floats;
+ * and for codes: CODES in 32 bits of an ivec, NQ_CODES queries at a time, v_izero, v_iset1, v_iload, v_join (the
+ * float of sums of high and low bytes), v_dot (sum += dot products of 32 bits each), pick_q8_0, pick_q4_0 and what
+ * they add to codes, OFFSET_Q8_0, OFFSET_Q4_0.
  *
- * Logits and mixes are the same sums: rows of numbers, each times a row of floats. A block of NV vectors of columns of six
- * rows stays in registers over the whole sum. For logits a tile of keys is turned first, so that keys are columns.
+ * Logits and mixes are the same sums: rows of numbers, each times a row of floats. A block of NV vectors of columns
+ * of six rows stays in registers over the whole sum. For logits a tile of keys is turned first, so that keys are
+ * columns.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -65,7 +67,8 @@ struct sums {
     }
 
 /* nq rows from q on, nv vectors of columns from `col` on. */
-QS_INLINE void block(const int nq, const int nv, const bool scaled, load_fn *load, const struct sums *j, size_t q, size_t col)
+QS_INLINE void block(const int nq, const int nv, const bool scaled, load_fn *load, const struct sums *j, size_t q,
+                     size_t col)
 {
     const size_t stride = j->c_stride, apart = j->y_stride;
     const float *p = j->c + q * stride, *const end = p + j->rows;
@@ -193,7 +196,8 @@ QS_INLINE void turn(const struct qs_logits *j, turn_fn *some, size_t width, size
 
 QS_INLINE void logits(const struct qs_logits *j)
 {
-    const struct sums s = { (const float *)(const void *)j->q, j->n, j->n, (const uint8_t *)j->room, TILE * sizeof(float), NULL, j->out, TILE };
+    const struct sums s = { (const float *)(const void *)j->q, j->n, j->n, (const uint8_t *)j->room,
+                            TILE * sizeof(float), NULL, j->out, TILE };
     sum_rows(false, load_f32, &s, j->queries, (j->keys + 15) / 16 * 16);
 }
 

@@ -2,7 +2,8 @@
  *
  * Same bits as the plain functions they stand for: every sum runs over the weights in the same order, one sum per
  * lane. A lane is a scale to try, a point of a neighbour list, or a split; where the plain loop takes the first of
- * several, the lanes are looked at in that order. Nothing is fused. No state, no allocation.
+ * several, the lanes are looked at in that order. Nothing is fused. No state, no allocation. IQ2
+ * and IQ3 are in kernels/lanes/iq_text.h, compiled here.
  */
 #include "kernels/x86_avx2/vec.h"
 
@@ -11,39 +12,14 @@
 #include <float.h>
 #include <math.h>
 
-#include "kernels/lanes/search.h"
+#include "kernels/lanes/iq_text.h"
 #include "kernels/ref/iq_search.h"
 #include "kernels/ref/search.h"
 #include "kernels/ref/tables_iq.h"
 
-/* Inlined so that `dim` and `vectors` are constants in every copy and the loops over them come apart. */
-#define INLINE static inline __attribute__((always_inline))
-
 static inline __m256i lane_numbers(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 
 /* ---------------------------------------------------------------------------------------------- neighbour lists */
-
-/* Sums of the costs of eight listed points. For 8 weights the costs of weight i at its levels are the lower three
- * floats of both halves of cost[i]; for 4 weights the eight of them. */
-INLINE __m256 list_sums(const uint16_t *list, const __m256 *cost, unsigned dim)
-{
-    __m256i p = _mm256_cvtepu16_epi32(_mm_load_si128((const void *)list));
-    __m256 s;
-    if (dim == 4) {
-        s = _mm256_permutevar8x32_ps(cost[0], p);
-        s = _mm256_add_ps(s, _mm256_permutevar8x32_ps(cost[1], _mm256_srli_epi32(p, 3)));
-        s = _mm256_add_ps(s, _mm256_permutevar8x32_ps(cost[2], _mm256_srli_epi32(p, 6)));
-        return _mm256_add_ps(s, _mm256_permutevar8x32_ps(cost[3], _mm256_srli_epi32(p, 9)));
-    }
-    s = _mm256_permutevar_ps(cost[0], p);
-    s = _mm256_add_ps(s, _mm256_permutevar_ps(cost[1], _mm256_srli_epi32(p, 2)));
-    s = _mm256_add_ps(s, _mm256_permutevar_ps(cost[2], _mm256_srli_epi32(p, 4)));
-    s = _mm256_add_ps(s, _mm256_permutevar_ps(cost[3], _mm256_srli_epi32(p, 6)));
-    s = _mm256_add_ps(s, _mm256_permutevar_ps(cost[4], _mm256_srli_epi32(p, 8)));
-    s = _mm256_add_ps(s, _mm256_permutevar_ps(cost[5], _mm256_srli_epi32(p, 10)));
-    s = _mm256_add_ps(s, _mm256_permutevar_ps(cost[6], _mm256_srli_epi32(p, 12)));
-    return _mm256_add_ps(s, _mm256_permutevar_ps(cost[7], _mm256_srli_epi32(p, 14)));
-}
 
 /* The smallest of eight, everywhere. */
 INLINE __m256 least_of(__m256 v)
@@ -53,21 +29,14 @@ INLINE __m256 least_of(__m256 v)
     return _mm256_min_ps(m, _mm256_permute_ps(m, 0xb1));
 }
 
-/* The first point with the smallest sum in a list of at most eight; sums that are no ordinary numbers do not count. */
-INLINE uint16_t nearest_of_few(const uint16_t *list, const __m256 *cost, unsigned dim)
-{
-    __m256 s = _mm256_min_ps(list_sums(list, cost, dim), _mm256_set1_ps(FLT_MAX)); /* the second when one is NaN */
-    unsigned least = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(s, least_of(s), _CMP_EQ_OQ));
-    return list[__builtin_ctz(least)];
-}
-
-/* The same in a list of any length: each lane keeps its smallest sum and where it was. */
-INLINE uint16_t nearest_of_many(const uint16_t *list, unsigned count, const __m256 *cost, unsigned dim)
+/* The first point with the smallest sum in a list; sums that are no ordinary numbers do not count. Each lane keeps its
+ * smallest sum and where it was. */
+INLINE uint16_t nearest_of_many(const uint16_t *list, unsigned count, const __m256 *cost)
 {
     __m256i place = lane_numbers(), at = place;
     __m256 best = _mm256_set1_ps(FLT_MAX);
     for (unsigned j = 0; j < count; j += 8, at = _mm256_add_epi32(at, _mm256_set1_epi32(8))) {
-        __m256 s = list_sums(list + j, cost, dim), less = _mm256_cmp_ps(s, best, _CMP_LT_OQ);
+        __m256 s = list_sums(list, count, j, cost, 8), less = _mm256_cmp_ps(s, best, _CMP_LT_OQ);
         best = _mm256_blendv_ps(best, s, less);
         place = _mm256_blendv_epi8(place, at, _mm256_castps_si256(less));
     }
@@ -82,239 +51,7 @@ static uint16_t nearest_table(const struct qs_iq_book *b, const struct qs_iq_nea
     __m256 c[8];
     for (int i = 0; i < 8; i++)
         c[i] = _mm256_broadcast_ps((const __m128 *)(const void *)cost[i]);
-    return nearest_of_many(b->list + near->first, near->count, c, 8);
-}
-
-/* ---------------------------------------------------------------------------------------------- IQ2, IQ3: one scale */
-
-enum { TRIES_MAX = 32 };
-
-/* q = 2*level+1 of all levels; with three of them twice, for either half of a vector. */
-INLINE __m256 all_q(unsigned dim)
-{
-    return dim == 8 ? _mm256_setr_ps(1, 3, 5, 7, 1, 3, 5, 7) : _mm256_setr_ps(1, 3, 5, 7, 9, 11, 13, 15);
-}
-
-INLINE __m256 pick(__m256 table, __m256i level, unsigned dim)
-{
-    return dim == 8 ? _mm256_permutevar_ps(table, level) : _mm256_permutevar8x32_ps(table, level);
-}
-
-INLINE void costs_on_scale(const float *x, const float *root_w, float scale, unsigned dim, __m256 *cost)
-{
-    __m256 decoded = _mm256_mul_ps(_mm256_set1_ps(scale), all_q(dim));
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < dim; i++) {
-        __m256 diff = _mm256_sub_ps(decoded, _mm256_broadcast_ss(x + i));
-        cost[i] = _mm256_mul_ps(_mm256_mul_ps(_mm256_broadcast_ss(root_w + i), diff), diff);
-    }
-}
-
-INLINE unsigned rank_of(unsigned point, unsigned dim)
-{
-    return dim == 8 ? qs_iq_rank4[point & 255] + 81u * qs_iq_rank4[point >> 8] : point;
-}
-
-/* One group on one scale, after the row of scales. */
-INLINE uint16_t group_point(const struct qs_iq_book *b, const float *x, const float *root_w, float inv,
-                                   float scale, unsigned dim)
-{
-    unsigned point = 0;
-    for (unsigned i = 0; i < dim; i++) {
-        int l = qs_nearest_int(0.5f * (inv * x[i] - 1));
-        point |= (unsigned)qs_clamp_int(l, 0, dim == 8 ? 2 : 7) << (dim == 8 ? 2 : 3) * i;
-    }
-    const struct qs_iq_near *near = &b->near[rank_of(point, dim)];
-    if (near->index >= 0)
-        return (uint16_t)point;
-    __m256 cost[8];
-    costs_on_scale(x, root_w, scale, dim, cost);
-    return nearest_of_many(b->list + near->first, near->count, cost, dim);
-}
-
-/* Round one group on eight scales; `inv` are their inverses. */
-INLINE __m256i round_group(const float *x, __m256 inv, unsigned dim)
-{
-    const __m256i zero = _mm256_set1_epi32(0x400000), top = _mm256_set1_epi32(0x400000 + (dim == 8 ? 2 : 7));
-    unsigned bits = dim == 8 ? 2 : 3;
-    __m256i point = _mm256_setzero_si256();
-#pragma GCC unroll 8
-    for (unsigned i = dim; i-- > 0;) {
-        __m256 v = _mm256_sub_ps(_mm256_mul_ps(inv, _mm256_broadcast_ss(x + i)), _mm256_set1_ps(1));
-        v = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(0.5f), v), _mm256_set1_ps(12582912.f));
-        __m256i l = _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x007fffff));
-        l = _mm256_xor_si256(_mm256_min_epi32(_mm256_max_epi32(l, zero), top), zero);
-        point = _mm256_or_si256(_mm256_slli_epi32(point, (int)bits), l);
-    }
-    return point;
-}
-
-struct tries {
-    uint32_t point[QS_IQ_GROUPS_MAX][TRIES_MAX]; /* of each group on each scale */
-    uint32_t on_grid[QS_IQ_GROUPS_MAX];          /* bit t: rounding alone found it */
-    float scale[TRIES_MAX], qx[TRIES_MAX], q2[TRIES_MAX];
-};
-
-/* Sums of w*x*q and w*q*q for all scales. */
-INLINE void sum_tries(struct tries *t, unsigned vectors, unsigned sub, const float *x, const float *w,
-                             unsigned dim)
-{
-    __m256 qx[TRIES_MAX / 8], q2[TRIES_MAX / 8], q = all_q(dim);
-    unsigned bits = dim == 8 ? 2 : 3;
-#pragma GCC unroll 8
-    for (unsigned v = 0; v < vectors; v++)
-        qx[v] = q2[v] = _mm256_setzero_ps();
-    for (unsigned k = 0; k < sub / dim; k++) {
-        __m256i p[TRIES_MAX / 8];
-#pragma GCC unroll 8
-        for (unsigned v = 0; v < vectors; v++)
-            p[v] = _mm256_loadu_si256((const void *)&t->point[k][8 * v]);
-        for (unsigned i = dim * k; i < dim * (k + 1); i++) {
-            __m256 wi = _mm256_broadcast_ss(w + i), wx = _mm256_mul_ps(wi, _mm256_broadcast_ss(x + i));
-            __m256 table_x = _mm256_mul_ps(wx, q), table_2 = _mm256_mul_ps(_mm256_mul_ps(wi, q), q);
-#pragma GCC unroll 8
-            for (unsigned v = 0; v < vectors; v++) {
-                qx[v] = _mm256_add_ps(qx[v], pick(table_x, p[v], dim));
-                q2[v] = _mm256_add_ps(q2[v], pick(table_2, p[v], dim));
-                p[v] = _mm256_srli_epi32(p[v], (int)bits);
-            }
-        }
-    }
-#pragma GCC unroll 8
-    for (unsigned v = 0; v < vectors; v++) {
-        _mm256_storeu_ps(t->qx + 8 * v, qx[v]);
-        _mm256_storeu_ps(t->q2 + 8 * v, q2[v]);
-    }
-}
-
-/* Move to points what rounding left beside them. Short lists first: without branches that depend on the data. */
-INLINE void find_points(struct tries *t, unsigned n, unsigned groups, const struct qs_iq_book *b, const float *x,
-                               const float *root_w, unsigned dim)
-{
-    uint16_t few[QS_IQ_GROUPS_MAX * TRIES_MAX], many[QS_IQ_GROUPS_MAX * TRIES_MAX];
-    unsigned n_few = 0, n_many = 0;
-    __m256 cost[8];
-    for (unsigned k = 0; k < groups; k++) {
-        t->on_grid[k] = 0;
-        for (unsigned j = 0; j < n; j++) {
-            const struct qs_iq_near *near = &b->near[rank_of(t->point[k][j], dim)];
-            unsigned on = near->index >= 0, is_long = near->count > 8;
-            t->on_grid[k] |= on << j;
-            few[n_few] = many[n_many] = (uint16_t)(k * TRIES_MAX + j);
-            n_few += !on & !is_long;
-            n_many += is_long;
-        }
-    }
-    for (unsigned i = 0; i < n_few; i++) {
-        unsigned k = few[i] / TRIES_MAX, j = few[i] % TRIES_MAX;
-        const struct qs_iq_near *near = &b->near[rank_of(t->point[k][j], dim)];
-        costs_on_scale(x + dim * k, root_w + dim * k, t->scale[j], dim, cost);
-        t->point[k][j] = nearest_of_few(b->list + near->first, cost, dim);
-    }
-    for (unsigned i = 0; i < n_many; i++) {
-        unsigned k = many[i] / TRIES_MAX, j = many[i] % TRIES_MAX;
-        const struct qs_iq_near *near = &b->near[rank_of(t->point[k][j], dim)];
-        costs_on_scale(x + dim * k, root_w + dim * k, t->scale[j], dim, cost);
-        t->point[k][j] = nearest_of_many(b->list + near->first, near->count, cost, dim);
-    }
-}
-
-INLINE void fit_tries(struct tries *t, const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x,
-                             const float *w, const float *root_w, float max, unsigned dim, unsigned vectors)
-{
-    unsigned n = 2u * (unsigned)kind->tries + 1, groups = kind->sub / dim;
-    for (unsigned v = 0; v < vectors; v++) {
-        __m256i step = _mm256_add_epi32(_mm256_set1_epi32((int)(8 * v) - kind->tries), lane_numbers());
-        __m256 inv = _mm256_mul_ps(_mm256_cvtepi32_ps(step), _mm256_set1_ps(kind->step));
-        inv = _mm256_div_ps(_mm256_add_ps(_mm256_set1_ps(dim == 8 ? 5 : 15), inv), _mm256_set1_ps(max));
-        _mm256_storeu_ps(t->scale + 8 * v, _mm256_div_ps(_mm256_set1_ps(1), inv));
-        for (unsigned k = 0; k < groups; k++)
-            _mm256_storeu_si256((void *)&t->point[k][8 * v], round_group(x + dim * k, inv, dim));
-    }
-    find_points(t, n, groups, b, x, root_w, dim);
-    sum_tries(t, vectors, kind->sub, x, w, dim);
-}
-
-/* As refit() of kernels/ref/iq_search.c. */
-INLINE float refit(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x, const float *w,
-                          const float *root_w, float scale, unsigned on_grid, uint16_t *points, unsigned dim)
-{
-    unsigned groups = kind->sub / dim, bits = dim == 8 ? 2 : 3, mask = (1u << bits) - 1;
-    if ((on_grid == (1u << groups) - 1 && kind->refit != QS_REFIT_ALWAYS) || !(scale > 0))
-        return scale;
-    float qx = 0, q2 = 0;
-    for (unsigned k = 0; k < groups; k++) {
-        if (!((on_grid >> k & 1) && kind->refit == QS_REFIT_OFF_GRID))
-            points[k] = group_point(b, x + dim * k, root_w + dim * k, 1 / scale, scale, dim);
-        unsigned p = points[k];
-        for (unsigned i = dim * k; i < dim * (k + 1); i++, p >>= bits) {
-            float q = (float)(2 * (p & mask) + 1);
-            qx += w[i] * x[i] * q;
-            q2 += w[i] * q * q;
-        }
-    }
-    return q2 > 0 ? qx / q2 : scale;
-}
-
-INLINE float scale_search(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x,
-                                 const float *w, float max, float start, uint16_t *points, unsigned dim,
-                                 unsigned vectors)
-{
-    struct tries t;
-    unsigned n = 2u * (unsigned)kind->tries + 1, groups = kind->sub / dim, best_try = n, on_grid = 0;
-    float root_w[QS_IQ_SUB_MAX], scale = start, best = 0;
-    for (unsigned i = 0; i < kind->sub; i += 8)
-        _mm256_storeu_ps(root_w + i, _mm256_sqrt_ps(_mm256_loadu_ps(w + i)));
-    fit_tries(&t, kind, b, x, w, root_w, max, dim, vectors);
-    for (unsigned j = 0; j < n; j++) {
-        if (t.q2[j] > 0 && t.qx[j] * t.qx[j] > best * t.q2[j]) {
-            scale = t.qx[j] / t.q2[j];
-            best = scale * t.qx[j];
-            best_try = j;
-        }
-    }
-    for (unsigned k = 0; k < groups; k++) {
-        bool on = best_try < n ? t.on_grid[k] >> best_try & 1 : kind->refit != QS_REFIT_ALL_IF_OFF;
-        points[k] = (uint16_t)(best_try < n ? t.point[k][best_try] : 0);
-        on_grid |= (unsigned)on << k;
-    }
-    return refit(kind, b, x, w, root_w, scale, on_grid, points, dim);
-}
-
-static float scale_avx2(const struct qs_iq_kind *kind, const struct qs_iq_book *b, const float *x, const float *w,
-                        float max, float start, uint16_t *points)
-{
-    unsigned vectors = (2u * (unsigned)kind->tries + 8) / 8;
-    if (b->dim == 8)
-        return vectors == 2 ? scale_search(kind, b, x, w, max, start, points, 8, 2)
-                            : scale_search(kind, b, x, w, max, start, points, 8, 3);
-    return vectors == 3 ? scale_search(kind, b, x, w, max, start, points, 4, 3)
-                        : scale_search(kind, b, x, w, max, start, points, 4, 4);
-}
-
-/* The start of IQ2_XXS: the eight searches of a super-block beside each other. */
-static void starts_avx2(const float *x, const float *w, float start[8])
-{
-    const float *rows_x[8], *rows_w[8];
-    const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), limit = _mm256_set1_ps(1e15f);
-    __m256 vx[32], vw[32], large = _mm256_setzero_ps();
-    __m256i code[32];
-    for (int j = 0; j < 8; j++) {
-        rows_x[j] = x + 32 * j;
-        rows_w[j] = w + 32 * j;
-    }
-    for (size_t at = 0; at < 32; at += 8) {
-        v_transpose(rows_x, at, vx + at);
-        v_transpose(rows_w, at, vw + at);
-    }
-    for (int i = 0; i < 32; i++) {
-        large = _mm256_or_ps(large, _mm256_cmp_ps(_mm256_and_ps(vx[i], no_sign), limit, _CMP_NLT_UQ));
-        large = _mm256_or_ps(large, _mm256_cmp_ps(vw[i], limit, _CMP_NLT_UQ));
-    }
-    if (_mm256_movemask_ps(large)) /* or NaN: sums may overflow, and then lanes differ from the plain search */
-        qs_iq_ref.starts(x, w, start);
-    else
-        _mm256_storeu_ps(start, QS_LANES(positive)(32, 4, vx, vw, code));
+    return nearest_of_many(b->list + near->first, near->count, c);
 }
 
 /* ---------------------------------------------------------------------------------------------- IQ1: best split
@@ -598,6 +335,23 @@ static float scale4(const float *x, const float *w)
     return d;
 }
 
+static void scales4(const float *x, const float *w, int n, float *scale)
+{
+    for (int g = 0; g < n; g++)
+        scale[g] = scale4(x + 32 * g, w + 32 * g);
+}
+
+static void weigh4(const float *x, const float *importance, float sigma2, int n, float *w)
+{
+    const __m256 s = _mm256_set1_ps(sigma2);
+    for (int i = 0; i < n; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i), square = _mm256_mul_ps(v, v);
+        if (importance)
+            square = _mm256_mul_ps(_mm256_loadu_ps(importance + i), _mm256_sqrt_ps(_mm256_add_ps(s, square)));
+        _mm256_storeu_ps(w + i, square);
+    }
+}
+
 static void index4(const float *x, float inv, uint8_t *code)
 {
     __m256i l[4];
@@ -612,9 +366,8 @@ static void index4(const float *x, float inv, uint8_t *code)
 
 /* ---------------------------------------------------------------------------------------------- the table */
 
-static const struct qs_iq_fns iq_fns = {scale_avx2, starts_avx2};
 static const struct qs_iq1_fns iq1_fns = {sort_places, split_s, split_m, nearest_table};
-static const struct qs_iq4_fns iq4_fns = {scale4, index4};
+static const struct qs_iq4_fns iq4_fns = {scales4, index4, weigh4};
 
 #define FIT(name, fns)                                                                                                 \
     void qs_avx2_##name##_fit(const struct qs_rows *in, void *grid, void *codes)                                       \

@@ -31,7 +31,8 @@ static void multiply_bytes(size_t rounds)
     __m256i a = _mm256_set1_epi8(1);
     const __m256i b = _mm256_set1_epi8(2), one = _mm256_set1_epi16(1);
 #define SUM(k) __m256i s##k = _mm256_setzero_si256();
-#define STEP(k) __asm__ volatile("" : "+x"(a)); s##k = _mm256_add_epi32(s##k, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), one));
+#define DOT _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), one)
+#define STEP(k) __asm__ volatile("" : "+x"(a)); s##k = _mm256_add_epi32(s##k, DOT);
 #define ADD(k) all = _mm256_add_epi32(all, s##k);
     QS_LIMIT_EACH(SUM)
     for (size_t r = 0; r < rounds; r++) {
@@ -40,6 +41,7 @@ static void multiply_bytes(size_t rounds)
     __m256i all = _mm256_setzero_si256();
     QS_LIMIT_EACH(ADD)
     kept = _mm256_extract_epi32(all, 0);
+#undef DOT
 #undef SUM
 #undef STEP
 #undef ADD

@@ -31,6 +31,18 @@ static inline vf v_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.f), a);
 static inline vf v_minus(vf a) { return _mm256_xor_ps(_mm256_set1_ps(-0.f), a); }
 static inline vf v_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
+static inline vf v_fused(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); } /* for what no result depends on */
+static inline vf v_repeat_8(const float *p) { return _mm256_loadu_ps(p); }
+/* Entry of a table that repeats: by the lowest 2 bits of every lane, or 3. */
+static inline vf v_lookup_4(vf table, vi at) { return _mm256_permutevar_ps(table, at); }
+static inline vf v_lookup_8(vf table, vi at) { return _mm256_permutevar8x32_ps(table, at); }
+static inline float v_least(vf a)
+{
+    __m128 m = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    m = _mm_min_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_min_ss(m, _mm_movehdup_ps(m)));
+}
+
 static inline vm v_less(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 static inline vm v_at_most(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
 static inline vm v_more(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
@@ -47,6 +59,24 @@ static inline unsigned m_bits(vm a) { return (unsigned)_mm256_movemask_ps(a); }
 static inline vf v_pick(vf no, vf yes, vm m) { return _mm256_blendv_ps(no, yes, m); }
 static inline vf v_where(vm m, vf a) { return _mm256_and_ps(m, a); } /* 0 elsewhere */
 
+static inline vi i_ramp(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+static inline vi i_load(const void *p) { return _mm256_loadu_si256(p); }
+/* Numbers of 16 bits, of which n are left: lists are filled up to a multiple of 8. */
+static inline vi i_load_u16(const uint16_t *p, unsigned n)
+{
+    (void)n;
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p));
+}
+static inline vi i_or(vi a, vi b) { return _mm256_or_si256(a, b); }
+static inline vi i_shift_left(vi a, unsigned n) { return _mm256_slli_epi32(a, (int)n); }
+static inline vi i_shift_right(vi a, unsigned n) { return _mm256_srli_epi32(a, (int)n); }
+static inline vm i_more(vi a, vi b) { return _mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b)); }
+static inline int i_least(vi a)
+{
+    __m128i m = _mm_min_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    m = _mm_min_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    return _mm_cvtsi128_si32(_mm_min_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+}
 static inline vi i_all(int x) { return _mm256_set1_epi32(x); }
 static inline void i_store(int32_t *p, vi a) { _mm256_storeu_si256((void *)p, a); }
 static inline vi i_add(vi a, vi b) { return _mm256_add_epi32(a, b); }

@@ -7,8 +7,8 @@
 
 QS_INLINE __m512 qs_step16(__m512 p, __m512 r, float c) { return _mm512_add_ps(_mm512_mul_ps(p, r), _mm512_set1_ps(c)); }
 
-/* Where x is NaN, min and max hand out their second operand. Scaling by 2^n at once rounds as its two factors do: the first
- * of them changes no digit. */
+/* Where x is NaN, min and max hand out their second operand. Scaling by 2^n at once rounds as its two factors do:
+ * the first of them changes no digit. */
 QS_INLINE __m512 qs_exp16(__m512 x)
 {
     x = _mm512_max_ps(_mm512_set1_ps(QS_EXP_BOTTOM), _mm512_min_ps(_mm512_set1_ps(QS_EXP_TOP), x));

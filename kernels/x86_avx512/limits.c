@@ -1,5 +1,6 @@
-/* limits.c - the loops of limits.h with AVX-512: reading by 512 bits, vpdpbusd and multiply-add of floats. vpdpbusd at both
- * widths: where 512 bits pass in two halves the narrow one may win. Made like kernels/x86_avx2/limits.c. */
+/* limits.c - the loops of limits.h with AVX-512: reading by 512 bits, vpdpbusd and multiply-add of floats. vpdpbusd
+ * at both widths: where 512 bits pass in two halves the narrow one may win. Made like kernels/x86_avx2/limits.c.
+ */
 #include <immintrin.h>
 
 #include "kernels/limits.h"

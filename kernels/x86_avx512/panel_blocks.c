@@ -6,8 +6,6 @@
 #include "kernels/x86_avx512/panel_vec.h"
 #include "kernels/x86_avx512/panels.h"
 
-enum { QS_PANEL_TOKENS = 6 };
-
 #include "kernels/panel_blocks_x86.h"
 
 void qs_avx512_panels_of_blocks(struct qs_panel_ops *ops) { panel_blocks_fill(ops); }

@@ -113,6 +113,11 @@ QS_INLINE void qs_p_crossed_pairs(const int16_t *sums, int32_t *out)
     _mm_store_si128((void *)out, _mm256_castsi256_si128(p));
 }
 
+/* Memory is read in the order of the text, here. */
+QS_INLINE void qs_p_in_order(void) { __asm__ volatile("" ::: "memory"); }
+/* Asks for a line. */
 QS_INLINE void qs_p_ahead(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+/* The same into the second cache: more of these can be under way, which memory needs. */
+QS_INLINE void qs_p_far_ahead(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
 #endif

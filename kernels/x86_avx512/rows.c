@@ -1,7 +1,8 @@
 /* rows.c - operations on rows (rows.h), and activations, by AVX-512.
  *
- * Every lane does the float operations of kernels/ref/rows.c and funcs.h in their order, or others with the same results: same
- * bits. Ends of rows that fill no whole vector are done by masks where that is simple, else by plain C.
+ * Every lane does the float operations of kernels/ref/rows.c and funcs.h in their order, or others with the same
+ * results: same bits. Ends of rows that fill no whole vector are done by masks where that is simple, else by plain
+ * C.
  */
 #include <math.h>
 

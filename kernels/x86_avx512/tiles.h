@@ -17,7 +17,7 @@ enum { QS_TILE_ROWS = 4, QS_TILE_TOKENS = 6 };
 struct qs_tile {
     const uint8_t *w[QS_TILE_ROWS], *x[QS_TILE_TOKENS];
     size_t units, rest;  /* whole vectors of a row, and columns behind them */
-    size_t ahead;        /* what lies so many bytes behind the rows will be read next */
+    size_t ahead;        /* bytes behind a vector of weights to ask for */
     _Alignas(64) float sums[QS_TILE_TOKENS][QS_TILE_ROWS][16]; /* of a token: sums[0][row], or partial sums of each row */
 };
 typedef void qs_tile_fn(struct qs_tile *t);

@@ -30,6 +30,12 @@ static inline vf v_abs(vf a) { return _mm512_abs_ps(a); }
 static inline vf v_minus(vf a) { return _mm512_xor_ps(_mm512_set1_ps(-0.f), a); }
 static inline vf v_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
+static inline vf v_fused(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf v_repeat_8(const float *p) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(p)); }
+static inline vf v_lookup_4(vf table, vi at) { return _mm512_permutevar_ps(table, at); }
+static inline vf v_lookup_8(vf table, vi at) { return _mm512_permutexvar_ps(at, table); }
+static inline float v_least(vf a) { return _mm512_reduce_min_ps(a); }
+
 static inline vm v_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline vm v_at_most(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 static inline vm v_more(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
@@ -46,6 +52,18 @@ static inline unsigned m_bits(vm a) { return a; }
 static inline vf v_pick(vf no, vf yes, vm m) { return _mm512_mask_blend_ps(m, no, yes); }
 static inline vf v_where(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }
 
+static inline vi i_ramp(void) { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+static inline vi i_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline vi i_load_u16(const uint16_t *p, unsigned n)
+{
+    const __mmask16 some = (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffff);
+    return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(some, p));
+}
+static inline vi i_or(vi a, vi b) { return _mm512_or_si512(a, b); }
+static inline vi i_shift_left(vi a, unsigned n) { return _mm512_slli_epi32(a, n); }
+static inline vi i_shift_right(vi a, unsigned n) { return _mm512_srli_epi32(a, n); }
+static inline vm i_more(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
+static inline int i_least(vi a) { return _mm512_reduce_min_epi32(a); }
 static inline vi i_all(int x) { return _mm512_set1_epi32(x); }
 static inline void i_store(int32_t *p, vi a) { _mm512_storeu_si512(p, a); }
 static inline vi i_add(vi a, vi b) { return _mm512_add_epi32(a, b); }

@@ -24,6 +24,21 @@ expect_no_out
 run quantscape quantize m.gguf -t IQ2_XS --imatrix m.imatrix.gguf -o i.gguf -q
 expect_rc 0
 
+# The precision that they were collected in is kept; another is no way to go on, and hardly another result.
+run quantscape imatrix m.imatrix.gguf --json
+expect_rc 0
+expect_json imatrix.precision fast
+run quantscape calibrate m.gguf "${args[@]}" --precision exact -q
+expect_rc 1
+expect_err 'with precision fast, and exact is asked for'
+run quantscape calibrate m.gguf "${args[@]}" --precision exact --statistics-out exact.gguf -q
+expect_rc 0
+run quantscape imatrix exact.gguf --json
+expect_json imatrix.precision exact
+run quantscape calibrate m.gguf --text a.txt -t Q4_K_M --statistics exact.gguf --precision fast
+expect_rc 2
+expect_err 'for collecting'
+
 # A preset, in lines: events, then the report.
 run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --write cal.gguf --statistics-out s.gguf --json
 expect_rc 0

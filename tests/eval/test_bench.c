@@ -15,7 +15,7 @@ static struct qs_pool *pool;
 static struct qs_model *made(const char *preset, char path[512])
 {
     struct qs_err e = QS_ERR_INIT;
-    struct qs_model *m;
+    struct qs_model *m = NULL;
     snprintf(path, 512, "%s/%s.gguf", qs_test_tmp(), preset);
     if (qs_bench_model_write(qs_bench_shape_find("llama-tiny"), preset, path, NULL, &e) || qs_model_open(path, &m, &e))
         fail_msg("%s: %s", preset, e.msg);
@@ -247,7 +247,7 @@ static void test_not_saved(void **state)
 {
     (void)state;
     static const struct { const char *text; int code; const char *says; } bad[] = {
-        { "{}", QS_EFORMAT, "no run of the bench" },
+        { "{}", QS_EFORMAT, "no saved run of the bench" },
         { "{\"report\": \"bench\", \"bench\": {}, \"numbers\": [{\"part\": \"fly\"}]}", QS_EFORMAT, "\"fly\"" },
         { "{\"report\": \"bench\", \"bench\": {}, \"numbers\": [{\"part\": \"decode\", \"median\": -1}]}", QS_EFORMAT,
           "no value" },

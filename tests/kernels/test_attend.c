@@ -1,5 +1,5 @@
-/* test_attend.c - append and attend against softmax in double: cache types, grouped heads, windows, caps, sinks; the same
- * bits at every level, thread count and cut.
+/* test_attend.c - append and attend against softmax in double: cache types, grouped heads, windows, caps, sinks; the
+ * same bits at every level, thread count and cut.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* test_rows.c - exp and tanh against libm in double, softmax of a tile, and the bits of every operation on rows at every
- * level, whatever the length and the values.
+/* test_rows.c - exp and tanh against libm in double, softmax of a tile, and the bits of every operation on rows at
+ * every level, whatever the length and the values.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -95,10 +95,10 @@ void app_type(struct qs_app *a, const char *text)
 
 void app_wait(struct qs_app *a, struct qs_cells *c)
 {
-    const double until = qs_now() + 60;
+    const double until = qs_now() + APP_PATIENCE;
     for (app_draw(a, c); !qs_app_idle(a); app_draw(a, c)) {
         if (qs_now() > until)
-            fail_msg("work goes on for 60 s");
+            fail_msg("work goes on for %d s", APP_PATIENCE);
         poll(NULL, 0, 1); /* nobody wakes us */
     }
 }

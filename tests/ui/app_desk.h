@@ -7,6 +7,9 @@
 #include "tests/ui/widgets.h"
 #include "ui/app_internal.h"
 
+/* Seconds until a test that waits has failed. */
+enum { APP_PATIENCE = QS_TEST_SANITIZED ? 240 : 60 };
+
 extern const enum qs_tier app_tiers[4];
 
 int app_folder(void **state); /* for cmocka_run_group_tests */
@@ -17,6 +20,6 @@ void app_draw(struct qs_app *a, struct qs_cells *c);
 void app_size(struct qs_cells *c, unsigned rows, unsigned cols);
 void app_press(struct qs_app *a, uint32_t k);
 void app_type(struct qs_app *a, const char *text); /* ASCII; \r is Enter */
-void app_wait(struct qs_app *a, struct qs_cells *c); /* until nothing is under way */
+void app_wait(struct qs_app *a, struct qs_cells *c); /* until nothing is under way; fails when that lasts */
 
 #endif

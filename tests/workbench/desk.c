@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-enum { PATIENCE = 60 /* seconds */, LOOK_EVERY = 50 /* ms, where nobody wakes us */ };
+enum { PATIENCE = QS_TEST_SANITIZED ? 240 : 60 /* seconds */, LOOK_EVERY = 50 /* ms, where nobody wakes us */ };
 
 void desk_start(struct desk *d, const char *preset)
 {

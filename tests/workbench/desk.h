@@ -18,7 +18,7 @@ void desk_start(struct desk *d, const char *preset);
 void desk_end(struct desk *d);
 
 typedef bool desk_condition(const struct desk *d, const void *ctx);
-/* Polls until it holds; fails the test after a minute. ctx of the two below is NULL; of desk_ended the job's id. */
+/* Polls until it holds; fails the test after a minute (four where code is instrumented). ctx of the two below is NULL; of desk_ended the job's id. */
 void desk_wait(struct desk *d, desk_condition *holds, const void *ctx);
 bool desk_opened(const struct desk *d, const void *ctx); /* nothing is being opened */
 bool desk_idle(const struct desk *d, const void *ctx);   /* no job runs, paused ones neither */
