@@ -36,11 +36,21 @@ static void gram(void *ctx, size_t begin, size_t end, unsigned thread)
         }
 }
 
-static void keep_rows(const struct qs_op *op)
+static void keep(void *ctx, size_t begin, size_t end, unsigned thread)
+{
+    const struct qs_op *op = ctx;
+    const struct qs_tap *tap = op->u.tap.tap;
+    (void)thread;
+    for (size_t t = begin; t < end; t++)
+        memcpy(tap->rows + (tap->n_rows + t) * tap->cols, qs_cpu_row(&op->u.tap.in, t), tap->cols * sizeof(float));
+}
+
+static void keep_rows(const struct qs_cpu *c, const struct qs_op *op)
 {
     struct qs_tap *tap = op->u.tap.tap;
-    for (size_t t = 0; t < op->n && tap->n_rows < tap->max_rows; t++, tap->n_rows++)
-        memcpy(tap->rows + tap->n_rows * tap->cols, qs_cpu_row(&op->u.tap.in, t), tap->cols * sizeof(float));
+    const size_t room = tap->max_rows - tap->n_rows, n = op->n < room ? op->n : room;
+    qs_cpu_run(c, n, 8, (double)n * (double)tap->cols, keep, (void *)op);
+    tap->n_rows += n;
 }
 
 static void count_nonfinite(const struct qs_op *op)
@@ -64,7 +74,7 @@ void qs_cpu_tap(const struct qs_cpu *c, const struct qs_op *op)
     switch (tap->kind) {
     case QS_TAP_SUMSQ: qs_cpu_run(c, (tap->cols + COLUMNS - 1) / COLUMNS, 1, cols * n, squares, (void *)op); break;
     case QS_TAP_GRAM: qs_cpu_run(c, (tap->cols + 1) / 2, 1, cols * cols * n, gram, (void *)op); break;
-    case QS_TAP_ROWS: keep_rows(op); break;
+    case QS_TAP_ROWS: keep_rows(c, op); break;
     case QS_TAP_FINITE: count_nonfinite(op); break;
     case QS_TAP_ROUTES: break; /* refused when it is recorded: cpu_experts.c fills them */
     }

@@ -7,6 +7,7 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -50,6 +51,15 @@ static void fill_avx2(const struct qs_level_tables *t)
 }
 #endif
 
+#ifdef QS_HAVE_AVXVNNI
+static bool has_avxvnni(void)
+{
+    unsigned a = 0, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+static void fill_avxvnni(const struct qs_level_tables *t) { qs_avxvnni_panels(t->panels); }
+#endif
+
 #ifdef QS_HAVE_AVX512
 static bool has_avx512(void)
 {
@@ -57,11 +67,24 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512vnni");
 }
+static void fill_avx512_256(const struct qs_level_tables *t) { qs_avx512_256_panels(t->panels); }
+
+/* In t->panels are those of 256 bits, which stay where they are faster. */
+static void fill_avx512_panels(struct qs_panel_ops *ops)
+{
+    static struct qs_panel_ops wide[MAX_FORMATS];
+    const ptrdiff_t at = qs_format_by_id(QS_Q8_0) - qs_format_at(0);
+    memcpy(wide, ops, sizeof wide);
+    qs_avx512_panels(wide);
+    if (!qs_panel_faster(&ops[at], &wide[at]))
+        memcpy(ops, wide, sizeof wide);
+}
+
 static void fill_avx512(const struct qs_level_tables *t)
 {
     qs_avx512_formats(t->formats);
     qs_avx512_dots(t->dots);
-    qs_avx512_panels(t->panels);
+    fill_avx512_panels(t->panels);
     qs_avx512_rows(t->rows);
 }
 #endif
@@ -93,18 +116,23 @@ static const struct {
 #else
     [QS_LEVEL_AVX2] = { "avx2", QS_LEVEL_REF, NULL, NULL },
 #endif
-    [QS_LEVEL_AVXVNNI] = { "avxvnni", QS_LEVEL_AVX2, NULL, NULL },
-#ifdef QS_HAVE_AVX512
-    [QS_LEVEL_AVX512] = { "avx512", QS_LEVEL_AVX2, has_avx512, fill_avx512 },
+#ifdef QS_HAVE_AVXVNNI
+    [QS_LEVEL_AVXVNNI] = { "avxvnni", QS_LEVEL_AVX2, has_avxvnni, fill_avxvnni },
 #else
-    [QS_LEVEL_AVX512] = { "avx512", QS_LEVEL_AVX2, NULL, NULL },
+    [QS_LEVEL_AVXVNNI] = { "avxvnni", QS_LEVEL_AVX2, NULL, NULL },
+#endif
+#ifdef QS_HAVE_AVX512
+    [QS_LEVEL_AVX512_256] = { "avx512-256", QS_LEVEL_AVX2, has_avx512, fill_avx512_256 },
+    [QS_LEVEL_AVX512] = { "avx512", QS_LEVEL_AVX512_256, has_avx512, fill_avx512 },
+#else
+    [QS_LEVEL_AVX512_256] = { "avx512-256", QS_LEVEL_AVX2, NULL, NULL },
+    [QS_LEVEL_AVX512] = { "avx512", QS_LEVEL_AVX512_256, NULL, NULL },
 #endif
 #ifdef QS_HAVE_AVX512BF16
     [QS_LEVEL_AVX512BF16] = { "avx512bf16", QS_LEVEL_AVX512, has_avx512bf16, fill_avx512bf16 },
 #else
     [QS_LEVEL_AVX512BF16] = { "avx512bf16", QS_LEVEL_AVX512, NULL, NULL },
 #endif
-    [QS_LEVEL_NEON] = { "neon", QS_LEVEL_REF, NULL, NULL },
 };
 
 static void build(void)

@@ -85,7 +85,7 @@ QS_INLINE qs_pf panel_scales(const struct panel_kind k, const uint8_t *head, int
 }
 QS_INLINE qs_pf panel_minima(const uint8_t *head, int g) { return qs_pf_halves(head + 32 + 2 * QS_PV_LANES * g); }
 
-/* ---- few tokens */
+/* ---- up to PANEL_FEW tokens */
 
 struct panel_few { /* what a panel is multiplied with, and the sums */
     const uint8_t *x; /* first token */

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "kernels/attend.h"
+#include "kernels/codes.h"
 #include "kernels/dot.h"
 
 struct qs_row_ops {
@@ -39,7 +40,11 @@ struct qs_row_ops {
     /* g[j] = fma(x[t * stride + i], x[t * stride + j], g[j]) for j in [i, cols), rows t in order: row i of a Gram matrix. */
     void (*gram)(const float *x, size_t stride, size_t rows, size_t i, size_t cols, float *g);
 
+    /* For j < n, rows in order, all in double: sum2[j] += x^2, sum[j] += x; max[j] becomes |x| where that is more. */
+    void (*moments)(const float *x, size_t stride, size_t rows, size_t n, double *sum2, double *sum, float *max);
+
     struct qs_attend_ops attend;
+    struct qs_code_ops codes;
 
     /* Sums of outer products in bfloat16, NULL where there is no instruction for them. pair puts the n values of two rows side by
      * side (b NULL: zeros), as QS_ACT_BF16 has them, into panels of QS_PAIR_COLS columns that are `stride` pairs of rows apart:

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "core/calib/collect_internal.h"
+#include "kernels/rows.h"
 
 #define PANEL 64 /* columns that one thread adds up */
 
@@ -86,31 +87,35 @@ static void look_at_rows(void *ctx, size_t begin, size_t end, unsigned thread)
     }
 }
 
-static void add_row(struct qs_input_stats *s, size_t expert, const float *x, size_t from, size_t to)
-{
-    double *sum2 = s->sum2 + expert * s->cols, *sum = s->sum + expert * s->cols;
-    float *max = s->max + expert * s->cols;
-    for (size_t j = from; j < to; j++) {
-        const double v = (double)x[j];
-        sum2[j] += v * v;
-        sum[j] += v;
-        max[j] = fabsf(x[j]) > max[j] ? fabsf(x[j]) : max[j];
-    }
-}
-
 /* Rows that go into a matrix: of the window's rows one each, or one for every expert that a row is sent through. */
 static size_t uses_of(const struct qs_stream_rows *r) { return r->pair_row ? r->n_pairs : r->n; }
 static size_t row_of(const struct qs_stream_rows *r, size_t use) { return r->pair_row ? r->pair_row[use] : use; }
 static size_t expert_of(const struct qs_stream_rows *r, size_t use) { return r->pair_row ? r->pair_expert[use] : 0; }
+
+/* Whether the run-th use behind u is of the next row, a good one, and of the same expert. */
+static bool follows(const struct window *w, size_t u, size_t run)
+{
+    const size_t row = row_of(w->r, u + run);
+    return row == row_of(w->r, u) + run && expert_of(w->r, u + run) == expert_of(w->r, u) && !w->t->bad[row];
+}
 
 static void add_panels(void *ctx, size_t begin, size_t end, unsigned thread)
 {
     const struct window *w = ctx;
     const size_t cols = w->r->cols, from = begin * PANEL, to = end * PANEL < cols ? end * PANEL : cols;
     (void)thread;
-    for (size_t u = 0; u < uses_of(w->r); u++)
-        if (!w->t->bad[row_of(w->r, u)])
-            add_row(w->t->to, expert_of(w->r, u), w->r->x + row_of(w->r, u) * cols, from, to);
+    struct qs_input_stats *s = w->t->to;
+    size_t run;
+    for (size_t u = 0; u < uses_of(w->r); u += run) {
+        run = 1;
+        if (w->t->bad[row_of(w->r, u)])
+            continue;
+        while (u + run < uses_of(w->r) && follows(w, u, run))
+            run++;
+        const size_t at = expert_of(w->r, u) * cols + from;
+        qs_row_ops()->moments(w->r->x + row_of(w->r, u) * cols + from, cols, run, to - from, s->sum2 + at, s->sum + at,
+                              s->max + at);
+    }
 }
 
 /* ---- the sample ---- */

@@ -10,34 +10,34 @@
 
 enum { BLOCK = QS_GPTQ_BLOCK, PASSES = 4 };
 
-void qs_axpy16(float *restrict y, const float *restrict x, float a, size_t n)
+/* Moves weight k where that lowers the error. */
+static bool move(const struct qs_strip *s, const struct qs_block_row *b, size_t k, float *level)
 {
-    for (size_t k = 0; k < n; k += 16)
-        for (size_t i = 0; i < 16; i++)
-            y[k + i] += a * x[k + i];
+    const float h = s->diagonal[k], scale = b->scale[k / s->sub], offset = b->offset[k / s->sub];
+    const float now = offset + scale * *level;
+    const uint8_t code = qs_rounder_code(s->round, (now - b->push[k] / h - offset) / scale);
+    const float step = offset + scale * s->round->level[code] - now;
+    if (!((double)step * (2.0 * (double)b->push[k] + (double)step * (double)h) < 0))
+        return false;
+    b->code[k] = code;
+    *level = s->round->level[code];
+    b->step[k] += step;
+    qs_row_ops()->codes.combine(b->push, s->block + k * BLOCK, BLOCK, &step, 1, BLOCK);
+    return true;
 }
 
 unsigned qs_descend_block(const struct qs_strip *s, const struct qs_block_row *b)
 {
+    const struct qs_code_ops *ops = &qs_row_ops()->codes;
+    float level[BLOCK];
+    const struct qs_code_row r = { s->round, b->width, s->sub, b->scale, b->offset, level, b->push, s->diagonal };
     unsigned moved = 0;
+    for (size_t k = 0; k < b->width; k++)
+        level[k] = s->round->level[b->code[k]];
     for (unsigned pass = 0, last = 1; pass < PASSES && last; pass++) {
         last = 0;
-        for (size_t k = 0; k < b->width; k++) {
-            const float h = s->block[k * (BLOCK + 1)], scale = b->scale[k / s->sub], offset = b->offset[k / s->sub];
-            if (!(h > 0) || scale == 0)
-                continue;
-            const float now = offset + scale * s->round->level[b->code[k]];
-            const uint8_t code = qs_rounder_code(s->round, (now - b->push[k] / h - offset) / scale);
-            if (code == b->code[k])
-                continue;
-            const float step = offset + scale * s->round->level[code] - now;
-            if (!((double)step * (2.0 * (double)b->push[k] + (double)step * (double)h) < 0))
-                continue;
-            b->code[k] = code;
-            b->step[k] += step;
-            qs_axpy16(b->push, s->block + k * BLOCK, step, BLOCK);
-            last++;
-        }
+        for (size_t k = ops->mover(&r, 0); k < b->width; k = ops->mover(&r, k + 1))
+            last += move(s, b, k, &level[k]);
         moved += last;
     }
     return moved;
@@ -46,6 +46,7 @@ unsigned qs_descend_block(const struct qs_strip *s, const struct qs_block_row *b
 /* Few steps: row by row; many: one product. Which of them is a matter of the numbers alone. */
 static int spread_steps(struct qs_strip *s, const struct qs_hessian *h, size_t at, size_t width, struct qs_err *e)
 {
+    const struct qs_code_ops *ops = &qs_row_ops()->codes;
     const size_t n = s->cols;
     size_t count = 0;
     for (size_t r = 0; r < s->rows; r++)
@@ -59,8 +60,8 @@ static int spread_steps(struct qs_strip *s, const struct qs_hessian *h, size_t a
             const float step = s->step[r * BLOCK + k], *row = h->h + (at + k) * n;
             if (step == 0)
                 continue;
-            qs_axpy16(push, row, step, at);
-            qs_axpy16(push + at + width, row + at + width, step, n - at - width);
+            ops->combine(push, row, n, &step, 1, at);
+            ops->combine(push + at + width, row + at + width, n, &step, 1, n - at - width);
         }
     }
     return QS_OK;

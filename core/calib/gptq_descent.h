@@ -20,7 +20,4 @@ int qs_strip_blocks(struct qs_strip *s, const struct qs_hessian *h, qs_block_fn 
 /* Coordinate descent within one block, a few passes; returns how often a code moved. */
 unsigned qs_descend_block(const struct qs_strip *s, const struct qs_block_row *b);
 
-/* y += a x, n a multiple of 16. */
-void qs_axpy16(float *restrict y, const float *restrict x, float a, size_t n);
-
 #endif

@@ -1,14 +1,15 @@
 /* gptq_internal.h - what the files of GPTQ share: the factor, grids as numbers, the state of some rows under work.
  *
  * All work is on *strips* of at most QS_GPTQ_STRIP rows, one strip on one thread. Products of strips with H are
- * OpenBLAS's. Within blocks of QS_GPTQ_BLOCK columns all is done by plain loops, and what it means for the other
- * columns afterwards at once: the same numbers (but for rounding) as column by column.
+ * OpenBLAS's. Within blocks of QS_GPTQ_BLOCK columns all is done by kernels/codes.h, and what it means for the
+ * other columns afterwards at once: the same numbers (but for rounding) as column by column.
  */
 #ifndef QS_CALIB_GPTQ_INTERNAL_H
 #define QS_CALIB_GPTQ_INTERNAL_H
 
 #include "core/calib/gptq.h"
 #include "kernels/lattice.h"
+#include "kernels/rows.h"
 
 enum { QS_GPTQ_STRIP = 128, QS_GPTQ_BLOCK = 256, QS_GPTQ_LANES = 16 };
 enum { QS_GPTQ_DOUBLE_COLS = 6144 }; /* factors of more columns are made in single precision */
@@ -35,31 +36,7 @@ static inline void *qs_gptq_part(char *memory, size_t *used, size_t n)
 
 size_t qs_gptq_factor_room(size_t cols); /* bytes needed while it is made, besides itself */
 
-/* Rounding to the levels of a format. */
-struct qs_rounder {
-    const float *level;
-    int n;
-    bool line;        /* levels are level[0] + code */
-    float cut[16];    /* otherwise (at most 16 levels) the middles between neighbours, ascending */
-    uint8_t place[16];
-    int cuts;
-};
 void qs_rounder_init(struct qs_rounder *r, const float *level, int n);
-
-/* The code nearest to t, which is (x - offset) / scale. NaN gives the lowest. */
-static inline uint8_t qs_rounder_code(const struct qs_rounder *r, float t)
-{
-    if (r->line) {
-        t -= r->level[0];
-        t = t > 0 ? t : 0;
-        t = t < (float)(r->n - 1) ? t : (float)(r->n - 1);
-        return (uint8_t)(int)(t + 0.5f);
-    }
-    int i = 0;
-    for (int k = 0; k < r->cuts; k++)
-        i += t > r->cut[k];
-    return r->place[i];
-}
 
 /* Rows of a grid as numbers. Codes are in the order of the weights. */
 struct qs_strip {
@@ -73,6 +50,7 @@ struct qs_strip {
     float *push;           /* rows * cols: diff * H (or what rounding has to make up for) */
     float *step;           /* rows * QS_GPTQ_BLOCK: changes within a block */
     float *block;          /* QS_GPTQ_BLOCK squared: the part of H that belongs to a block */
+    float diagonal[QS_GPTQ_BLOCK]; /* of it */
 };
 
 /* What a row's differences cost: with the ridge, by which all is decided; under H alone, which is told. */

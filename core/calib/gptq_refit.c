@@ -9,95 +9,81 @@
 
 #include "core/calib/gptq_descent.h"
 
-enum { BLOCK = QS_GPTQ_BLOCK, SUB_MAX = 64 };
+enum { BLOCK = QS_GPTQ_BLOCK };
 
 struct refit { const struct qs_lattice *l; uint8_t *grid; size_t supers; /* of a row */ };
 
 /* One sub-block under trial. */
 struct trial {
-    const struct qs_strip *s;
-    const float *h;              /* of the sub-block, rows BLOCK apart */
-    size_t n;
-    const float *push;           /* as it stands */
-    float value[SUB_MAX];        /* as they stand */
-    uint8_t code[SUB_MAX];       /* of the best trial */
-    float step[SUB_MAX];
-    double gain;                 /* of the best trial: below 0 */
-    bool found;
+    struct qs_code_trials t;
+    int scale[QS_TRIALS], min[QS_TRIALS]; /* the integers of each */
+    float value[QS_TRIAL_SUB];
 };
 
-/* Codes settle on (scale, offset), each making up for those before it; how the error changes. */
-static double settle(const struct trial *t, float scale, float offset, uint8_t *code, float *step)
+/* The integers of sub-block j and their neighbours. */
+static void list_grids(struct trial *t, const struct qs_lattice *l, const struct qs_lattice_super *p, int j)
 {
-    float push[SUB_MAX];
-    memcpy(push, t->push, t->n * sizeof *push);
-    memset(step, 0, t->n * sizeof *step);
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t k = 0; k < t->n; k++) {
-            const float h = t->h[k * (BLOCK + 1)], now = t->value[k] + step[k];
-            const float wish = h > 0 ? now - push[k] / h : now;
-            code[k] = qs_rounder_code(t->s->round, (wish - offset) / scale);
-            const float move = offset + scale * t->s->round->level[code[k]] - now;
-            if (move == 0)
-                continue;
-            step[k] = step[k] + move;
-            qs_axpy16(push, t->h + k * BLOCK, move, t->n);
+    const int far = l->scale_hi < 16 ? 2 : 1; /* coarse steps: two of them may be worth it where one is not */
+    for (int ds = -far; ds <= far; ds++)
+        for (int dm = l->offset ? -far : 0; dm <= (l->offset ? far : 0); dm++) {
+            const int sc = p->scale[j] + ds, mc = p->min[j] + dm;
+            if (ds * dm < 0 || sc < l->scale_lo || sc > l->scale_hi || mc < 0 || mc > l->scale_hi ||
+                p->d * (float)sc == 0)
+                continue; /* wider and lower belong together */
+            t->scale[t->t.count] = sc;
+            t->min[t->t.count] = mc;
+            t->t.scale[t->t.count] = p->d * (float)sc;
+            t->t.offset[t->t.count++] = l->offset ? -(p->dmin * (float)mc) : -0.0f;
         }
-    double gain = 0;
-    for (size_t k = 0; k < t->n; k++)
-        gain += (double)step[k] * ((double)t->push[k] + (double)push[k]);
-    return gain;
+    for (size_t i = t->t.count; i < QS_TRIALS; i++) {
+        t->t.scale[i] = 1;
+        t->t.offset[i] = 0;
+    }
 }
 
-static void try_grid(struct trial *t, float scale, float offset, struct qs_lattice_super *p, int j, int scale_code,
-                     int min_code)
+/* The first of the best that gains; count: none does. */
+static size_t best_grid(const struct qs_code_trials *t, double least)
 {
-    uint8_t code[SUB_MAX];
-    float step[SUB_MAX];
-    if (scale == 0)
-        return;
-    const double gain = settle(t, scale, offset, code, step);
-    if (!(gain < t->gain))
-        return;
-    t->gain = gain;
-    t->found = true;
-    memcpy(t->code, code, t->n);
-    memcpy(t->step, step, t->n * sizeof *step);
-    p->scale[j] = (int16_t)scale_code;
-    p->min[j] = (int16_t)min_code;
+    size_t best = t->count;
+    for (size_t i = 0; i < t->count; i++)
+        if (t->gain[i] < least) {
+            least = t->gain[i];
+            best = i;
+        }
+    return best;
 }
 
 /* Scale and minimum of sub-block j and their neighbours. True: something better was found; it is in p, codes, steps. */
 static bool refit_sub(const struct qs_lattice *l, const struct qs_strip *s, const struct qs_block_row *b, size_t at,
                       struct qs_lattice_super *p, int j)
 {
-    struct trial t = { .s = s, .h = s->block + at * (BLOCK + 1), .n = l->sub, .push = b->push + at };
-    const struct qs_lattice_super was = *p;
+    struct trial t;
+    t.t.round = s->round;
+    t.t.n = l->sub;
+    t.t.count = 0;
+    t.t.h = s->block + at * (BLOCK + 1);
+    t.t.stride = BLOCK;
+    t.t.value = t.value;
+    t.t.push = b->push + at;
     const float scale = b->scale[at / l->sub], offset = b->offset[at / l->sub];
     double size = 0;
-    for (size_t k = 0; k < t.n; k++) {
+    for (size_t k = 0; k < l->sub; k++) {
         t.value[k] = offset + scale * l->level[b->code[at + k]];
-        size += fabs((double)t.value[k] * (double)t.push[k]);
+        size += fabs((double)t.value[k] * (double)b->push[at + k]);
     }
-    t.gain = -1e-7 * size;
-    const int far = l->scale_hi < 16 ? 2 : 1; /* coarse steps: two of them may be worth it where one is not */
-    for (int ds = -far; ds <= far; ds++)
-        for (int dm = l->offset ? -far : 0; dm <= (l->offset ? far : 0); dm++) {
-            if (ds * dm < 0)
-                continue; /* wider and lower belong together */
-            const int sc = was.scale[j] + ds, mc = was.min[j] + dm;
-            if (sc < l->scale_lo || sc > l->scale_hi || mc < 0 || mc > l->scale_hi)
-                continue;
-            try_grid(&t, was.d * (float)sc, l->offset ? -(was.dmin * (float)mc) : -0.0f, p, j, sc, mc);
-        }
-    if (!t.found)
+    list_grids(&t, l, p, j);
+    qs_row_ops()->codes.settle(&t.t);
+    const size_t best = best_grid(&t.t, -1e-7 * size);
+    if (best == t.t.count)
         return false;
-    for (size_t k = 0; k < t.n; k++) {
-        b->code[at + k] = t.code[k];
-        b->step[at + k] += t.step[k];
-        if (t.step[k] != 0)
-            qs_axpy16(b->push, s->block + (at + k) * BLOCK, t.step[k], BLOCK);
+    float step[QS_TRIAL_SUB];
+    for (size_t k = 0; k < l->sub; k++) {
+        b->code[at + k] = qs_rounder_code(s->round, t.t.level[k][best]);
+        b->step[at + k] += step[k] = t.t.step[k][best];
     }
+    qs_row_ops()->codes.combine(b->push, s->block + at * BLOCK, BLOCK, step, l->sub, BLOCK);
+    p->scale[j] = (int16_t)t.scale[best];
+    p->min[j] = (int16_t)t.min[best];
     b->scale[at / l->sub] = p->d * (float)p->scale[j];
     b->offset[at / l->sub] = l->offset ? -(p->dmin * (float)p->min[j]) : -0.0f;
     return true;
@@ -107,9 +93,7 @@ static bool refit_sub(const struct qs_lattice *l, const struct qs_strip *s, cons
 static void times_h(const struct qs_strip *s, const float *v, size_t at, size_t n, float *out)
 {
     memset(out, 0, BLOCK * sizeof *out);
-    for (size_t k = at; k < at + n; k++)
-        if (v[k] != 0)
-            qs_axpy16(out, s->block + k * BLOCK, v[k], BLOCK);
+    qs_row_ops()->codes.combine(out, s->block + at * BLOCK, BLOCK, v + at, n, BLOCK);
 }
 
 static double dot(const float *a, const float *b, size_t n)

@@ -112,6 +112,7 @@ struct candidate {
 static void round_anew(const struct qs_strip *s, const struct qs_block_row *b, const struct way *w, const float *best,
                        struct candidate *c)
 {
+    const struct qs_code_ops *ops = &qs_row_ops()->codes;
     float ask[BLOCK] = { 0 };
     memcpy(c->push, b->push, sizeof c->push);
     memset(c->step, 0, sizeof c->step);
@@ -124,11 +125,10 @@ static void round_anew(const struct qs_strip *s, const struct qs_block_row *b, c
             c->code[k] = qs_rounder_code(s->round, (now + best[k] - ask[m] - offset) / scale);
         c->step[k] = offset + scale * s->round->level[c->code[k]] - now;
         const size_t from = m / 16 * 16;
-        qs_axpy16(ask + from, w->ratio + m * BLOCK + from, c->step[k] - best[k], BLOCK - from);
+        const float error = c->step[k] - best[k];
+        ops->combine(ask + from, w->ratio + m * BLOCK + from, BLOCK, &error, 1, BLOCK - from);
     }
-    for (size_t k = 0; k < b->width; k++)
-        if (c->step[k] != 0)
-            qs_axpy16(c->push, s->block + k * BLOCK, c->step[k], BLOCK);
+    ops->combine(c->push, s->block, BLOCK, c->step, b->width, BLOCK);
 }
 
 /* How the error of the row changes with the candidate, which descends first. */
@@ -160,12 +160,13 @@ static unsigned install(const struct qs_block_row *b, const struct candidate *c)
 static unsigned search_row(struct qs_strip *s, const struct qs_block_row *b, void *ctx)
 {
     const struct qs_gptq_block *block = (const struct qs_gptq_block *)ctx + b->at / BLOCK;
-    float best[BLOCK] = { 0 };
+    float best[BLOCK] = { 0 }, pull[BLOCK];
     struct candidate c[2];
     int kept = -1;
     double gain = 0;
     for (size_t k = 0; k < b->width; k++)
-        qs_axpy16(best, block->inverse + k * BLOCK, -b->push[k], BLOCK);
+        pull[k] = -b->push[k];
+    qs_row_ops()->codes.combine(best, block->inverse, BLOCK, pull, b->width, BLOCK);
     for (size_t k = 0; k < b->width; k++) /* what is lost in rounding is no gain */
         gain -= 1e-6 * fabs((double)best[k] * (double)b->push[k]);
     for (unsigned way = 0; way < WAYS; way++) {

@@ -31,6 +31,8 @@ void qs_rounder_init(struct qs_rounder *r, const float *level, int n)
         count++;
     }
     r->cuts = count - 1;
+    for (int i = 0; i < count; i++)
+        r->sorted[i] = level[r->place[i]];
     for (int i = 0; i < r->cuts; i++)
         r->cut[i] = (level[r->place[i]] + level[r->place[i + 1]]) / 2;
 }
@@ -72,6 +74,7 @@ void qs_strip_load(struct qs_strip *s, const struct qs_hessian *h, size_t at, si
         memset(to + have, 0, (QS_GPTQ_BLOCK - have) * sizeof *to);
         if (have)
             to[i] += s->ridge;
+        s->diagonal[i] = to[i];
     }
 }
 
@@ -128,13 +131,7 @@ static void round_group(struct turns *t)
     for (size_t k = t->begin; k < t->end; k++) {
         float error[LANES];
         round_column(t, k, error);
-        const float *ratio = t->f->ratio + k * n;
-        for (size_t m = k + 1; m < t->end; m++) {
-            float *restrict ask = t->ask[m - t->begin];
-            const float v = ratio[m];
-            for (size_t i = 0; i < LANES; i++)
-                ask[i] += error[i] * v;
-        }
+        qs_row_ops()->codes.feed(t->ask + (k + 1 - t->begin), error, t->f->ratio + k * n + k + 1, t->end - k - 1);
     }
 }
 

@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "core/calib/inputs.h"
 
+enum { ALIGN = 64 };
+
 struct qs_stream {
     struct qs_stream_args args;
     const struct qs_config *config;
@@ -22,6 +24,7 @@ struct qs_stream {
     struct qs_map *map;       /* of the others; NULL: there are none */
     float *mapped;
     float *batch;             /* states on their way */
+    char *looks; size_t used; /* room of what taps see, from the first look on */
     bool spoilt;
 };
 
@@ -75,7 +78,7 @@ static uint64_t looks_bytes(const struct qs_stream_args *a)
         for (size_t i = 0; i < 3; i++)
             most = half[i] > most ? half[i] : most;
     }
-    return most;
+    return most + 3 * QS_POINTS * ALIGN;
 }
 
 uint64_t qs_stream_need(const struct qs_stream_args *a)
@@ -173,6 +176,7 @@ void qs_stream_free(struct qs_stream *s)
     qs_map_unref(s->map);
     qs_free(s->memory);
     qs_free(s->batch);
+    qs_free(s->looks);
     qs_free(s);
 }
 
@@ -189,35 +193,41 @@ static void look_end(struct qs_stream *s, struct look *k)
 {
     if (s->session)
         (void)qs_session_taps(s->session, NULL, 0, NULL);
-    for (size_t i = 0; i < k->n; i++) {
-        qs_free(k->tap[i].tap.rows);
-        qs_free(k->tap[i].tap.pair_row);
-        qs_free(k->tap[i].tap.pair_expert);
-    }
+    k->n = 0;
 }
 
-static int look_add(const struct qs_stream *s, struct look *k, int layer, enum qs_point p, struct qs_err *e)
+/* The next bytes of the room, which all looks of the stream have in turn: fresh pages would be cleared for each. */
+static void *part(struct qs_stream *s, size_t n)
+{
+    void *p = s->looks + s->used;
+    s->used += (n + ALIGN - 1) / ALIGN * ALIGN;
+    return p;
+}
+
+static int look_add(struct qs_stream *s, struct look *k, int layer, enum qs_point p, struct qs_err *e)
 {
     const size_t cols = qs_engine_point_cols(s->args.engine, layer, p), used = routes_of(s->config, p);
     if (cols == 0)
         return QS_OK;
+    if (!s->looks && !(s->looks = qs_alloc_aligned(ALIGN, looks_bytes(&s->args))))
+        return qs_fail_mem(e, looks_bytes(&s->args), "the rows of a window");
     struct qs_tap_point *t = &k->tap[k->n++];
     *t = (struct qs_tap_point){ layer, p, { .kind = used ? QS_TAP_ROUTES : QS_TAP_ROWS, .cols = cols } };
     t->tap.max_rows = s->args.n_ctx * (used ? used : 1);
     if (p != QS_POINT_EXPERTS_IN)
-        t->tap.rows = qs_calloc(t->tap.max_rows, cols * sizeof(float));
+        t->tap.rows = part(s, t->tap.max_rows * cols * sizeof(float));
     if (used) {
-        t->tap.pair_row = qs_calloc(t->tap.max_rows, sizeof(uint32_t));
-        t->tap.pair_expert = qs_calloc(t->tap.max_rows, sizeof(uint32_t));
+        t->tap.pair_row = part(s, t->tap.max_rows * sizeof(uint32_t));
+        t->tap.pair_expert = part(s, t->tap.max_rows * sizeof(uint32_t));
     }
-    const bool room = (t->tap.rows || p == QS_POINT_EXPERTS_IN) && (!used || (t->tap.pair_row && t->tap.pair_expert));
-    return room ? QS_OK : qs_fail_mem(e, tap_bytes(s->args.engine, layer, p, s->args.n_ctx), "the rows of a window");
+    return QS_OK;
 }
 
 static int look_new(struct qs_stream *s, size_t layer, enum qs_half half, unsigned points, struct look *k, struct qs_err *e)
 {
     int rc = QS_OK;
     *k = (struct look){ .points = points };
+    s->used = 0;
     for (int i = 0; rc == QS_OK && i < QS_POINTS; i++) {
         const enum qs_point p = (enum qs_point)i;
         const bool shared = p == QS_POINT_FFN_IN && (points >> QS_POINT_EXPERTS_IN & 1); /* rows of another */

@@ -51,7 +51,7 @@ static int choose_windows(struct collecting *c, struct qs_err *e)
 int qs_bench_collect(struct qs_bench_run_state *s, struct qs_err *e)
 {
     struct collecting c = { .s = s };
-    const struct qs_engine_args args = { .pool = s->args->pool, .precision = QS_FAST, .prio = QS_PRIO_JOB,
+    const struct qs_engine_args args = { .pool = s->args->pool, .precision = s->args->precision, .prio = QS_PRIO_JOB,
                                          .batch = s->args->batch };
     struct qs_bench_number out = { .part = QS_BENCH_CALIBRATE, .unit = "tokens/s" };
     struct qs_bench_try t = { .ctx = &c, .once = collect_once };
@@ -71,7 +71,7 @@ int qs_bench_collect(struct qs_bench_run_state *s, struct qs_err *e)
         snprintf(out.how, sizeof out.how, "%zu windows of %d tokens, statistics of every input; the limit is prefill's",
                  c.windows, WINDOW);
         t.amount = (double)(c.windows * WINDOW);
-        qs_bench_work_prefill(c.engine, c.windows * WINDOW, 0, QS_FAST, s->bf16, &t.work);
+        qs_bench_work_prefill(c.engine, c.windows * WINDOW, 0, s->args->precision, s->bf16, &t.work);
         rc = qs_bench_take(s, &t, &out, e);
     }
     qs_free(c.token);

@@ -134,6 +134,17 @@ static void gram(const float *x, size_t stride, size_t rows, size_t i, size_t co
             g[j] = fmaf(x[t * stride + i], x[t * stride + j], g[j]);
 }
 
+void qs_ref_moments(const float *x, size_t stride, size_t rows, size_t n, double *sum2, double *sum, float *max)
+{
+    for (size_t t = 0; t < rows; t++, x += stride)
+        for (size_t j = 0; j < n; j++) {
+            const double v = (double)x[j];
+            sum2[j] += v * v;
+            sum[j] += v;
+            max[j] = fabsf(x[j]) > max[j] ? fabsf(x[j]) : max[j];
+        }
+}
+
 void qs_ref_rows(struct qs_row_ops *ops)
 {
     *ops = (struct qs_row_ops){
@@ -149,6 +160,8 @@ void qs_ref_rows(struct qs_row_ops *ops)
         .softcap = qs_ref_softcap,
         .merge = qs_ref_merge,
         .gram = gram,
+        .moments = qs_ref_moments,
     };
     qs_ref_attend(&ops->attend);
+    qs_ref_codes(&ops->codes);
 }

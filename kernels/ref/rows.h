@@ -17,6 +17,7 @@ void qs_ref_glu_gelu_erf(const float *gate, const float *up, size_t n, float alp
 void qs_ref_glu_oai(const float *gate, const float *up, size_t n, float alpha, float limit, float *out);
 void qs_ref_add(float *x, const float *y, size_t n, float scale);
 void qs_ref_softcap(float *x, size_t n, float cap, float scale);
+void qs_ref_moments(const float *x, size_t stride, size_t rows, size_t n, double *sum2, double *sum, float *max);
 void qs_ref_merge(float *x, float a, const float *y, float b, size_t n);
 
 #endif

@@ -210,6 +210,39 @@ static void quantize_q8k(const float *x, size_t cols, void *row)
         d[i] = 0;
 }
 
+/* ---- moments */
+
+/* Columns [j, j + 16) in registers over all rows; squares are exact in double, so fusing changes no bit. */
+static void moments(const float *x, size_t stride, size_t rows, size_t n, double *sum2, double *sum, float *max)
+{
+    enum { PARTS = 4, LANES = 4 };
+    size_t j = 0;
+    for (; j + PARTS * LANES <= n; j += PARTS * LANES) {
+        __m256d two[PARTS], one[PARTS];
+        __m128 most[PARTS];
+        for (int i = 0; i < PARTS; i++) {
+            two[i] = _mm256_loadu_pd(sum2 + j + i * LANES);
+            one[i] = _mm256_loadu_pd(sum + j + i * LANES);
+            most[i] = _mm_loadu_ps(max + j + i * LANES);
+        }
+        const float *row = x + j;
+        for (size_t t = 0; t < rows; t++, row += stride)
+            for (int i = 0; i < PARTS; i++) {
+                const __m128 f = _mm_loadu_ps(row + i * LANES);
+                const __m256d v = _mm256_cvtps_pd(f);
+                two[i] = _mm256_fmadd_pd(v, v, two[i]);
+                one[i] = _mm256_add_pd(one[i], v);
+                most[i] = _mm_max_ps(_mm_andnot_ps(_mm_set1_ps(-0.f), f), most[i]); /* NaN is no more */
+            }
+        for (int i = 0; i < PARTS; i++) {
+            _mm256_storeu_pd(sum2 + j + i * LANES, two[i]);
+            _mm256_storeu_pd(sum + j + i * LANES, one[i]);
+            _mm_storeu_ps(max + j + i * LANES, most[i]);
+        }
+    }
+    qs_ref_moments(x + j, stride, rows, n - j, sum2 + j, sum + j, max + j);
+}
+
 void qs_avx2_rows(struct qs_row_ops *ops)
 {
     ops->quantize[QS_ACT_Q8] = quantize_q8;
@@ -223,5 +256,7 @@ void qs_avx2_rows(struct qs_row_ops *ops)
     ops->softcap = softcap;
     ops->merge = merge;
     ops->gram = gram;
+    ops->moments = moments;
     qs_avx2_attend(&ops->attend);
+    qs_avx2_codes(&ops->codes);
 }

@@ -4,19 +4,7 @@
 #ifndef QS_KERNELS_X86_AVX512_PANEL_VEC_H
 #define QS_KERNELS_X86_AVX512_PANEL_VEC_H
 
-#include <immintrin.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#define QS_INLINE static inline __attribute__((always_inline))
-
-/* Before a loop whose count is a constant: arrays that it indexes become registers. */
-#ifdef __clang__
-#define QS_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define QS_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "kernels/x86_avx2/panel_any.h"
 
 typedef __m512i qs_pv; /* integers: 16 of 32 bits, or 64 bytes */
 typedef __m512 qs_pf;
@@ -86,38 +74,11 @@ QS_INLINE __mmask16 qs_p_rows(size_t n) { return (__mmask16)(n < 16 ? (1u << n) 
 QS_INLINE qs_pf qs_pf_load_some(const float *p, size_t n) { return _mm512_maskz_loadu_ps(qs_p_rows(n), p); }
 QS_INLINE void qs_pf_store_some(float *p, qs_pf v, size_t n) { _mm512_mask_storeu_ps(p, qs_p_rows(n), v); }
 
-/* Sums of 16 activations (Q8K), sixteen of them; `out` is aligned. Each times its own of `by`; */
+/* Sums of 16 activations (Q8K), sixteen of them, each times its own of `by`; `out` is aligned. */
 QS_INLINE void qs_p_sums_times(const int16_t *sums, const int32_t *by, int32_t *out)
 {
     const __m512i s = _mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)sums));
     _mm512_store_si512(out, _mm512_mullo_epi32(s, _mm512_loadu_si512(by)));
 }
-/* the sums of two neighbours times `by`; */
-QS_INLINE void qs_p_pair_sums_times(const int16_t *sums, int16_t by, int32_t *out)
-{
-    const __m256i s = _mm256_loadu_si256((const void *)sums);
-    _mm256_store_si256((void *)out, _mm256_madd_epi16(s, _mm256_set1_epi16(by)));
-}
-/* as pairs of int16: (0, 2), (1, 3), (4, 6), (5, 7) ...; */
-QS_INLINE void qs_p_crossed(const int16_t *sums, int32_t *out)
-{
-    const __m256i s = _mm256_loadu_si256((const void *)sums);
-    _mm256_store_si256((void *)out, _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(s, 0xd8), 0xd8));
-}
-/* the sums of two neighbours as such pairs. */
-QS_INLINE void qs_p_crossed_pairs(const int16_t *sums, int32_t *out)
-{
-    const __m256i s = _mm256_loadu_si256((const void *)sums);
-    const __m256i two = _mm256_shuffle_epi32(_mm256_madd_epi16(s, _mm256_set1_epi16(1)), 0xd8);
-    const __m256i p = _mm256_permute4x64_epi64(_mm256_packs_epi32(two, two), 0x08);
-    _mm_store_si128((void *)out, _mm256_castsi256_si128(p));
-}
-
-/* Memory is read in the order of the text, here. */
-QS_INLINE void qs_p_in_order(void) { __asm__ volatile("" ::: "memory"); }
-/* Asks for a line. */
-QS_INLINE void qs_p_ahead(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
-/* The same into the second cache: more of these can be under way, which memory needs. */
-QS_INLINE void qs_p_far_ahead(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
 #endif

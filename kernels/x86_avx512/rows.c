@@ -14,7 +14,7 @@
 QS_INLINE __m512 set(float x) { return _mm512_set1_ps(x); }
 
 /* The first n % 16 lanes, or all. */
-QS_INLINE __mmask16 lanes(size_t n) { return n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1); }
+QS_INLINE __mmask16 lanes(size_t n) { return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1); }
 
 /* ---- norms */
 
@@ -251,6 +251,39 @@ static void quantize_q8k(const float *x, size_t cols, void *row)
         d[i] = 0;
 }
 
+/* ---- moments */
+
+/* Columns [j, j + 32) in registers over all rows; squares are exact in double, so fusing changes no bit. */
+static void moments(const float *x, size_t stride, size_t rows, size_t n, double *sum2, double *sum, float *max)
+{
+    enum { PARTS = 4, LANES = 8 };
+    size_t j = 0;
+    for (; j + PARTS * LANES <= n; j += PARTS * LANES) {
+        __m512d two[PARTS], one[PARTS];
+        __m256 most[PARTS];
+        for (int i = 0; i < PARTS; i++) {
+            two[i] = _mm512_loadu_pd(sum2 + j + i * LANES);
+            one[i] = _mm512_loadu_pd(sum + j + i * LANES);
+            most[i] = _mm256_loadu_ps(max + j + i * LANES);
+        }
+        const float *row = x + j;
+        for (size_t t = 0; t < rows; t++, row += stride)
+            for (int i = 0; i < PARTS; i++) {
+                const __m256 f = _mm256_loadu_ps(row + i * LANES);
+                const __m512d v = _mm512_cvtps_pd(f);
+                two[i] = _mm512_fmadd_pd(v, v, two[i]);
+                one[i] = _mm512_add_pd(one[i], v);
+                most[i] = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.f), f), most[i]); /* NaN is no more */
+            }
+        for (int i = 0; i < PARTS; i++) {
+            _mm512_storeu_pd(sum2 + j + i * LANES, two[i]);
+            _mm512_storeu_pd(sum + j + i * LANES, one[i]);
+            _mm256_storeu_ps(max + j + i * LANES, most[i]);
+        }
+    }
+    qs_ref_moments(x + j, stride, rows, n - j, sum2 + j, sum + j, max + j);
+}
+
 void qs_avx512_rows(struct qs_row_ops *ops)
 {
     ops->quantize[QS_ACT_Q8] = quantize_q8;
@@ -265,5 +298,7 @@ void qs_avx512_rows(struct qs_row_ops *ops)
     ops->add = add;
     ops->softcap = softcap;
     ops->merge = merge;
+    ops->moments = moments;
     qs_avx512_attend(&ops->attend);
+    qs_avx512_codes(&ops->codes);
 }

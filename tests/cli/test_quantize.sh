@@ -58,8 +58,11 @@ make_one() { # PRESET FILE-TYPE-NAME [OPTION]...: writes out.gguf and opens it a
     only_files out.gguf
 }
 
+turn=0
 for preset in $presets; do
     with=()
+    turn=$((turn + 1)) # reduced: every third
+    if [ -n "${QS_REDUCED:-}" ] && [ $((turn % 3)) != 0 ]; then continue; fi
     case $needs_imatrix in *" $preset "*)
         run quantscape quantize model.gguf -t "$preset" -o out.gguf
         refused '--imatrix'

@@ -177,6 +177,17 @@ static void do_gram(const struct qs_row_ops *ops, struct row *r, size_t n)
     ops->gram(r->x, cols, n / cols, cols / 3, cols, r->out);
 }
 
+static void do_moments(const struct qs_row_ops *ops, struct row *r, size_t n)
+{
+    const size_t cols = n / 3 + 1;
+    double two[MAX] = { 0 }, one[MAX] = { 0 };
+    ops->moments(r->x, cols, n / cols, cols, two, one, r->out);
+    for (size_t i = 0; i < cols; i++) {
+        r->y[i] = (float)two[i];
+        r->w[i] = (float)one[i];
+    }
+}
+
 /* NaNs are alike. */
 static void plain_nans(struct row *r)
 {
@@ -217,7 +228,7 @@ static void test_levels(void **state)
         { "softmax", do_softmax }, { "logits", do_logits_f32 }, { "logits of float16", do_logits_f16 },
         { "logits of Q8_0", do_logits_q8_0 }, { "logits of Q4_0", do_logits_q4_0 },
         { "mix", do_mix_f32 }, { "mix of float16", do_mix_f16 }, { "mix of Q8_0", do_mix_q8_0 }, { "mix of Q4_0", do_mix_q4_0 },
-        { "merge", do_merge }, { "gram", do_gram },
+        { "merge", do_merge }, { "gram", do_gram }, { "moments", do_moments },
     };
     for (int l = QS_LEVEL_REF + 1; l < QS_LEVEL_COUNT; l++) {
         if (!qs_level_available((enum qs_level)l))
