@@ -190,7 +190,55 @@ QS_INLINE void block_of_tile(const int T, const struct kind k, const qs_pv *code
         minima_of_block(T, k, o, s, out, out_stride);
 }
 
+/* A super-block of one token and one vector, straight from the panel: groups side by side, so that their sums are independent
+ * chains and a word that holds codes of several is read once; in the order of addresses, which is what machines fetch ahead. */
+#define EACH_GROUP(M) M(0) M(1) if (64 / k.group > 2) { M(2) M(3) }
+QS_INLINE void block_of_token(const struct kind k, const uint8_t *unit, const struct prepared *o, const struct sums *s,
+                              const uint8_t *x, bool first, float *out)
+{
+    qs_pv sum = qs_pv_zero(), min = sum;
+    for (int g = 0; g < QS_SUPER / k.group; g += 64 / k.group, x += 64, unit += k.unit * ROW4) {
+        qs_pv p0 = qs_pv_zero(), p1 = p0, p2 = p0, p3 = p0;
+#define BEGIN(n) if (!k.minima) p##n = qs_pv_spread(&s->start[0][g + n]);
+        EACH_GROUP(BEGIN)
+#undef BEGIN
+        QS_UNROLL
+        for (int i = 0; i < k.group / 4; i++) {
+#define DOT(n) p##n = qs_pv_dot(p##n, k.code(unit, n, i), qs_pv_spread(x + n * k.group + 4 * i));
+            EACH_GROUP(DOT)
+#undef DOT
+            qs_p_in_order();
+        }
+#define ADD(n) sum = qs_pv_add32(sum, qs_pv_mul32(p##n, o->scales[0].scale[g + n]));
+        EACH_GROUP(ADD)
+#undef ADD
+    }
+    add_sum(k, o, s, 0, 0, sum, first, out);
+    QS_UNROLL
+    for (int m = 0; m < k.minima; m++)
+        min = qs_pv_dot2(min, o->scales[0].min[m], qs_pv_spread(&s->start[0][m]));
+    if (k.minima)
+        less_minima(o, s, 0, 0, min, out);
+}
+
 /* ---- tiles */
+
+/* One vector after the other. */
+QS_INLINE void one_token(const struct kind k, const struct tile *j)
+{
+    struct prepared o;
+    struct sums s;
+    for (int v = 0; v < VECS; v++) {
+        for (size_t i = 0; i < j->cols / QS_SUPER * head_bytes(k); i += 64) /* all heads: they lie before the rest */
+            (void)*(const volatile uint8_t *)(j->panel[v] + i);
+        for (size_t b = 0; b < j->cols / QS_SUPER; b++) {
+            const uint8_t *body = body_of(k, j, v, b);
+            prepare(k, head_of(k, j, v, b), body, &o, 0);
+            prepare_sums(1, k, j->x, 0, j->cols, b, &s);
+            block_of_token(k, body + k.scale_words * ROW4, &o, &s, j->x + b * QS_SUPER, b == 0, j->out + v * QS_PV_LANES);
+        }
+    }
+}
 
 QS_INLINE void few_tokens(const int T, const struct kind k, const struct tile *j)
 {
@@ -316,7 +364,7 @@ QS_INLINE void super_products(const struct qs_panel_job *j, const struct kind k,
 /* ---- the types */
 
 #define SUPER_TILE(name, t)                                                                                            \
-    static void few_##name##_##t(const struct tile *j) { few_tokens(t, kind_##name, j); }                              \
+    static void few_##name##_##t(const struct tile *j) { t == 1 ? one_token(kind_##name, j) : few_tokens(t, kind_##name, j); }                              \
     static void many_##name##_##t(const struct tile *j) { many_tokens(t, kind_##name, j); }
 #define SUPER_PRODUCT(name)                                                                                            \
     SUPER_TILE(name, 1) SUPER_TILE(name, 2) SUPER_TILE(name, 3) SUPER_TILE(name, 4) SUPER_TILE(name, 5)                \
