@@ -246,12 +246,13 @@ size_t qs_calib_ladder(const struct qs_calibration *c, int *type, size_t most)
     return n;
 }
 
-/* The engine that looks; its panels, of which nobody else has use, are a part of the memory. NULL: the original's does. */
+/* The engine that looks; its panels, which live as long as the model's weights are held, are a part of the memory that was not
+ * limited. NULL: the original's does. */
 static int collecting_engine(const struct qs_calibration *c, struct qs_engine **out, struct qs_err *e)
 {
     const enum qs_calib_precision asked = c->args.precision;
     const struct qs_engine_args args = { .pool = c->args.pool, .precision = QS_FAST, .prio = c->args.prio,
-                                         .pack = c->args.memory ? QS_PACK_NONE : c->memory / 2 };
+                                         .pack = c->args.memory ? QS_PACK_NONE : 0 };
     *out = NULL;
     if (asked == QS_CALIB_EXACT || (asked == QS_CALIB_ANY && c->args.errors))
         return QS_OK;
@@ -264,6 +265,7 @@ static int collect(struct qs_calibration *c, struct qs_err *e)
     struct qs_engine *fast;
     int type[16];
     const size_t n = qs_calib_ladder(c, type, 16);
+    uint64_t packed;
     int rc = journal_name(c, &journal, e);
     if (!rc)
         rc = collecting_engine(c, &fast, e);
@@ -271,12 +273,14 @@ static int collect(struct qs_calibration *c, struct qs_err *e)
         qs_str_free(&journal);
         return rc;
     }
+    packed = fast ? qs_engine_packed(fast) : 0; /* by others too */
+    packed = packed < c->memory / 2 ? packed : c->memory / 2;
     const struct qs_collect_args a = { .engine = fast ? fast : c->origin,
                                        .inputs = c->inputs,
                                        .corpus = c->corpus,
                                        .pool = c->args.pool,
                                        .prio = c->args.prio,
-                                       .memory = c->memory - (fast ? qs_engine_packed(fast) : 0),
+                                       .memory = c->memory - packed,
                                        .type = type,
                                        .n_types = n,
                                        .sweeps = c->args.methods.sweeps,

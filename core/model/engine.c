@@ -108,29 +108,9 @@ static bool multiplied(const struct qs_engine *x, int slot)
                                  : !qs_engine_place(x, 0, QS_SLOT_OUTPUT)->weight;
 }
 
-static int pack(struct qs_engine *x, struct qs_weight *w, struct qs_err *e)
-{
-    uint64_t took;
-    int rc = qs_weight_pack(w, x->args.pool, x->args.prio, x->pack_left, &took, e);
-    x->pack_left -= took;
-    return rc;
-}
-
 static _Atomic uint64_t pack_limit;
 
 void qs_engine_pack_limit(uint64_t bytes) { atomic_store(&pack_limit, bytes); }
-
-/* Memory for panels is no condition: without it products go by rows. */
-static void pack_all(struct qs_engine *x, const int *slot)
-{
-    const uint64_t most = x->args.pack ? x->args.pack : atomic_load(&pack_limit);
-    if (x->args.precision != QS_FAST || most == QS_PACK_NONE)
-        return;
-    x->pack_left = most ? most : qs_machine_memory().available / 2;
-    for (size_t i = 0; i < x->model->n_tensors; i++)
-        if (slot[i] >= 0 && multiplied(x, slot[i]) && pack(x, x->of[i]->weight, NULL) != QS_OK)
-            break;
-}
 
 uint64_t qs_engine_packed(const struct qs_engine *x)
 {
@@ -139,6 +119,26 @@ uint64_t qs_engine_packed(const struct qs_engine *x)
         if (x->of[i] && x->of[i]->weight)
             bytes += qs_weight_packed(x->of[i]->weight);
     return bytes;
+}
+
+/* Memory for panels is no condition: without it products go by rows. */
+static void pack(const struct qs_engine *x, struct qs_weight *w)
+{
+    const uint64_t packed = qs_engine_packed(x);
+    uint64_t took;
+    if (packed < x->pack_most)
+        (void)qs_weight_pack(w, x->args.pool, x->args.prio, x->pack_most - packed, &took, NULL);
+}
+
+static void pack_all(struct qs_engine *x, const int *slot)
+{
+    const uint64_t most = x->args.pack ? x->args.pack : atomic_load(&pack_limit);
+    if (x->args.precision != QS_FAST || most == QS_PACK_NONE)
+        return;
+    x->pack_most = most ? most : qs_machine_memory().available / 2;
+    for (size_t i = 0; i < x->model->n_tensors; i++)
+        if (slot[i] >= 0 && multiplied(x, slot[i]))
+            pack(x, x->of[i]->weight);
 }
 
 static int load(struct qs_engine *x, const int *slot, struct qs_err *e)
@@ -247,10 +247,11 @@ int qs_engine_set(struct qs_engine *x, size_t tensor, struct qs_weight *w, struc
     struct qs_weight *use = w ? qs_weight_ref(w) : NULL;
     int rc = w ? QS_OK : qs_model_weight(m, t, &use, e);
     const bool matrix = p->vec == NULL;
-    if (rc == QS_OK && matrix && x->args.precision == QS_FAST && x->pack_left > 0)
-        (void)pack(x, use, NULL);
+    int slot;
     if (rc == QS_OK)
         rc = put(p, matrix, use, e);
+    if (rc == QS_OK && qs_slot_of(m, x->config, t, &slot, NULL) == QS_OK && slot >= 0 && multiplied(x, slot))
+        pack(x, p->weight);
     qs_weight_unref(use);
     if (rc != QS_OK)
         return rc;

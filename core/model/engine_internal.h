@@ -42,7 +42,7 @@ struct qs_engine {
     struct qs_slot_place **of;       /* per tensor of the model: its slot; NULL: not used */
     struct qs_weight **replaced;     /* per tensor: what qs_engine_set gave; NULL: the model's own */
     uint64_t generation;
-    uint64_t pack_left;              /* bytes that panels to come may take */
+    uint64_t pack_most;              /* bytes that the weights in use may be packed into; 0: none is */
 };
 
 /* The slot of a block (layer) or of the model as a whole. */

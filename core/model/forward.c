@@ -18,8 +18,10 @@ static struct qs_mat mat(const struct qs_slot_place *p)
     const struct qs_weight *w = p->weight;
     if (!w)
         return (struct qs_mat){ 0 };
-    const struct qs_const_parts parts = w->copy ? (struct qs_const_parts){ { w->copy } } : w->parts;
-    return (struct qs_mat){ w->format, parts, (size_t)w->ne[1], (size_t)w->ne[0], (size_t)w->ne[2], w->panels };
+    const uint8_t *copy = qs_weight_copy(w);
+    const struct qs_const_parts parts = copy ? (struct qs_const_parts){ { copy } } : w->parts;
+    return (struct qs_mat){ w->format, parts, (size_t)w->ne[1], (size_t)w->ne[0], (size_t)w->ne[2],
+                            qs_weight_panels(w) };
 }
 
 static struct qs_view shifted(struct qs_view v, size_t floats)

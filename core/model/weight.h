@@ -19,7 +19,7 @@ struct qs_weight {
     uint64_t rows;               /* ne[1]*ne[2]*ne[3] */
     struct qs_const_parts parts; /* component 0.. of row 0 */
     uint64_t bytes;              /* all components */
-    const uint8_t *panels;       /* the second layout (kernels/panel.h), NULL: not made; set once, before the first use by an engine */
+    const uint8_t *panels;       /* the second layout (kernels/panel.h), NULL: not made; set once, read by qs_weight_panels */
     const uint8_t *copy;         /* the stored bytes again, in memory that is read faster; likewise */
     /* private */
     struct qs_map *map;
@@ -52,6 +52,8 @@ int qs_weight_decode(const struct qs_weight *w, uint64_t row, uint64_t n, float 
  * QS_ENOMEM. The stored bytes stay the truth; the panels die with the weight. Any thread. */
 int qs_weight_pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, uint64_t most, uint64_t *took, struct qs_err *e);
 uint64_t qs_weight_packed(const struct qs_weight *w); /* bytes that they do take */
+static inline const uint8_t *qs_weight_panels(const struct qs_weight *w) { return __atomic_load_n(&w->panels, __ATOMIC_ACQUIRE); }
+static inline const uint8_t *qs_weight_copy(const struct qs_weight *w) { return __atomic_load_n(&w->copy, __ATOMIC_ACQUIRE); }
 /* What freeing a weight does with its panels. */
 void qs_weight_unpack(struct qs_weight *w);
 /* Bytes that its panels or its copy take or would take at this level; 0: it has none. */

@@ -12,7 +12,7 @@
 #include "core/model/weight.h"
 #include "kernels/panel.h"
 
-#define ARENA_LEAST ((size_t)2 << 20) /* a huge page; each arena is twice the one before */
+#define ARENA_LEAST ((size_t)4 << 20) /* two huge pages; arenas double up to the most */
 #define ARENA_MOST ((size_t)32 << 20)
 
 struct qs_arena {
@@ -86,7 +86,7 @@ uint64_t qs_weight_panel_bytes(const struct qs_weight *w)
     return w->ne[2] * w->ne[3] * qs_panel_count((size_t)w->ne[1]) * qs_panel_bytes(w->format, (size_t)w->ne[0]);
 }
 
-uint64_t qs_weight_packed(const struct qs_weight *w) { return w->arena ? qs_weight_panel_bytes(w) : 0; }
+uint64_t qs_weight_packed(const struct qs_weight *w) { return qs_weight_panels(w) || qs_weight_copy(w) ? qs_weight_panel_bytes(w) : 0; }
 
 struct packing {
     const struct qs_weight *w;
@@ -122,10 +122,10 @@ static int pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, ui
         return qs_fail_mem(e, bytes, "weights in panels");
     if (p.ops) {
         qs_pool_run(pool, prio, (size_t)(bytes / qs_panel_bytes(w->format, (size_t)w->ne[0])), 4, pack_some, (void *)&p);
-        w->panels = p.to;
+        __atomic_store_n(&w->panels, p.to, __ATOMIC_RELEASE);
     } else {
         qs_pool_run(pool, prio, (size_t)w->rows, 64, copy_some, (void *)&p);
-        w->copy = p.to;
+        __atomic_store_n(&w->copy, p.to, __ATOMIC_RELEASE);
     }
     return QS_OK;
 }

@@ -5,6 +5,16 @@
 
 #include "kernels/limits.h"
 
+/* Unsigned: the headers' own sums of lanes overflow. */
+static uint64_t sum_of(__m512i v)
+{
+    uint64_t lane[8], sum = 0;
+    _mm512_storeu_si512(lane, v);
+    for (int i = 0; i < 8; i++)
+        sum += lane[i];
+    return sum;
+}
+
 static inline __attribute__((always_inline)) uint64_t read_any(const uint8_t *p, size_t bytes, size_t ahead)
 {
     __m512i sum[4] = { _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512() };
@@ -15,7 +25,7 @@ static inline __attribute__((always_inline)) uint64_t read_any(const uint8_t *p,
                 _mm_prefetch((const char *)p + ahead + 64 * k, _MM_HINT_T0);
             sum[k] = _mm512_add_epi64(sum[k], _mm512_load_si512(p + 64 * k));
         }
-    return (uint64_t)_mm512_reduce_add_epi64(
+    return sum_of(
         _mm512_add_epi64(_mm512_add_epi64(sum[0], sum[1]), _mm512_add_epi64(sum[2], sum[3])));
 }
 
@@ -38,7 +48,7 @@ static void multiply_bytes_512(size_t rounds)
     }
     __m512i all = _mm512_setzero_si512();
     QS_LIMIT_EACH(ADD)
-    kept = _mm512_reduce_add_epi32(all);
+    kept = (int)sum_of(all);
 #undef SUM
 #undef STEP
 #undef ADD
