@@ -222,7 +222,7 @@ static void attention(struct bench *b, bool json, bool comma)
 static double time_prefill(struct bench *b, int type, size_t dim)
 {
     struct qs_err e = QS_ERR_INIT;
-    struct qs_buf *cache, *out;
+    struct qs_buf *cache = NULL, *out = NULL;
     const size_t row = qs_format_row_bytes(qs_format_by_id(type), PREFILL_KV * dim), width = PREFILL_HEADS * dim;
     if (b->dev->buf_new(b->dev, 2 * CONTEXT * row, &cache, &e) != QS_OK ||
         b->dev->buf_new(b->dev, PREFILL * width * sizeof(float), &out, &e) != QS_OK)

@@ -350,7 +350,9 @@ static void release(struct runner *r)
 static void choose_rows(struct runner *r, const struct qs_weight *w)
 {
     const struct qs_zoom_args *a = &r->z->args;
-    r->rows = *w;
+    /* What is read only once it is shared; others count references and set panels meanwhile. */
+    r->rows = (struct qs_weight){ .format = w->format, .rows = w->rows, .parts = w->parts, .bytes = w->bytes, .map = w->map };
+    memcpy(r->rows.ne, w->ne, sizeof w->ne);
     r->importance = a->importance;
     if (a->expert == QS_ZOOM_ALL)
         return;
