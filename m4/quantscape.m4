@@ -40,11 +40,17 @@ AC_DEFUN([QS_SANITIZE], [
 ])
 
 dnl QS_ISA(NAME, HOST-CPUS, FLAGS, INCLUDES, BODY): conditional HAVE_NAME; flags in QS_NAME_CFLAGS, and QS_ISA_DEFINES
-dnl gets -DQS_HAVE_NAME. The probe links real intrinsics: some compilers take the flag and lack the header.
+dnl gets -DQS_HAVE_NAME. The probe links real intrinsics: some compilers take the flag and lack the header. --with-isa may
+dnl leave it out.
 AC_DEFUN([QS_ISA], [
     qs_isa=no
+    qs_isa_known="$qs_isa_known m4_tolower([$1])"
     AC_MSG_CHECKING([for $1 intrinsics])
-    case $host_cpu in
+    case " $qs_isa_wanted " in
+    *" all "* | *" m4_tolower([$1]) "*) qs_cpu=$host_cpu ;;
+    *) qs_cpu=left-out ;;
+    esac
+    case $qs_cpu in
     $2)
         qs_saved=$CFLAGS
         CFLAGS="$CFLAGS $3"
@@ -58,6 +64,25 @@ AC_DEFUN([QS_ISA], [
     AM_CONDITIONAL([HAVE_$1], [test "$qs_isa" = yes])
     AC_SUBST([QS_$1_CFLAGS])
     AC_SUBST([QS_ISA_DEFINES])
+])
+
+dnl QS_WITH_ISA: which instruction sets are compiled; QS_ISA_CHECK after the last of them refuses names that none has.
+AC_DEFUN([QS_WITH_ISA], [
+    AC_ARG_WITH([isa], [AS_HELP_STRING([--with-isa=LIST],
+        [instruction sets to compile besides plain C, names with commas, those they build on included: all (default), none, avx2, avx512 ...])],
+        [qs_isa_wanted=$(echo "$withval" | tr , ' ')], [qs_isa_wanted=all])
+    case $qs_isa_wanted in yes) qs_isa_wanted=all ;; no) qs_isa_wanted=none ;; esac
+    case " $qs_isa_wanted " in *" avx512bf16 "*) qs_isa_wanted="$qs_isa_wanted avx512" ;; esac
+    case " $qs_isa_wanted " in *" avx512 "* | *" avxvnni "*) qs_isa_wanted="$qs_isa_wanted avx2" ;; esac
+    qs_isa_known='all none'
+])
+AC_DEFUN([QS_ISA_CHECK], [
+    for qs_i in $qs_isa_wanted; do
+        case " $qs_isa_known " in
+        *" $qs_i "*) ;;
+        *) AC_MSG_ERROR([--with-isa: there is no instruction set "$qs_i" here; there are: $qs_isa_known]) ;;
+        esac
+    done
 ])
 
 dnl QS_LIBRARY(PREFIX, PKG-CONFIG-NAME, DEBIAN, FEDORA, ARCH, BREW): PREFIX_CFLAGS and PREFIX_LIBS, or one more entry on the
