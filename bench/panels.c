@@ -19,7 +19,7 @@
 #include "kernels/level.h"
 #include "kernels/limits.h"
 
-enum { TOKENS = 512, STREAM = 64 << 20, TRIES = 5 };
+enum { TOKENS = 512, STREAM = 512 << 20, TRIES = 5 };
 static const size_t counts[] = { 1, 4, 8, 64, TOKENS };
 enum { COUNTS = sizeof counts / sizeof *counts };
 

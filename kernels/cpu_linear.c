@@ -16,7 +16,9 @@ enum {
     DECODE_MAX = 32,       /* rows */
     DECODE_APART = 16,     /* floats between decoded rows, so that they do not fall on the sets of a cache that tokens do */
     X_BYTES = 128 << 10,   /* of activations that go along with a chunk of rows */
-    CHUNK_MAX = 128,       /* rows */
+    CHUNK_MAX = 128,       /* rows; eight chunks for each thread, if there are enough */
+    FEW = 4,               /* tokens that are read for, not computed for: memory is fast in long pieces, */
+    CHUNK_FEW = 1024,      /* so chunks are larger, and two for each thread */
     CHUNK_UNIT = 32,       /* rows: two panels share what they load */
     PACK_FROM = 48         /* tokens that are worth packing rows for */
 };
@@ -166,8 +168,10 @@ void qs_cpu_products(const struct qs_cpu *c, const struct qs_cpu_product *list, 
         rows += list[i].mat->rows;
         work += 2.0 * (double)list[i].mat->rows * (double)list[i].mat->cols * (double)list[i].n;
     }
-    g.chunk = rows / (c->threads * 8u) / CHUNK_UNIT * CHUNK_UNIT;
-    g.chunk = g.chunk < QS_PANEL_ROWS ? QS_PANEL_ROWS : g.chunk > CHUNK_MAX ? CHUNK_MAX : g.chunk;
+    const bool few = list[0].n <= FEW;
+    const size_t most = few ? CHUNK_FEW : CHUNK_MAX;
+    g.chunk = rows / (c->threads * (few ? 2u : 8u)) / CHUNK_UNIT * CHUNK_UNIT;
+    g.chunk = g.chunk < QS_PANEL_ROWS ? QS_PANEL_ROWS : g.chunk > most ? most : g.chunk;
     for (size_t i = 0; i < n; i++)
         chunks += (list[i].mat->rows + g.chunk - 1) / g.chunk;
     qs_cpu_run(c, chunks, 1, work, do_chunks, &g);

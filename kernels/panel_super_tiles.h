@@ -199,6 +199,7 @@ QS_INLINE void block_of_token(const struct kind k, const uint8_t *unit, const st
     qs_pv sum = qs_pv_zero(), min = sum;
     for (int g = 0; g < QS_SUPER / k.group; g += 64 / k.group, x += 64, unit += k.unit * ROW4) {
         qs_pv p0 = qs_pv_zero(), p1 = p0, p2 = p0, p3 = p0;
+        __builtin_prefetch(x + QS_SUPER); /* long rows do not stay in the first cache beside the panel */
 #define BEGIN(n) if (!k.minima) p##n = qs_pv_spread(&s->start[0][g + n]);
         EACH_GROUP(BEGIN)
 #undef BEGIN
