@@ -100,39 +100,16 @@ QS_INLINE void prepare_sums(const int T, const struct kind k, const uint8_t *x, 
 
 /* ---- a super-block of a tile */
 
-/* out + d * dx * sum, as floats, for token t and vector v; and less by the minima. */
-QS_INLINE void add_sum(const struct kind k, const struct prepared *o, const struct sums *s, int t, int v, qs_pv sum,
-                       bool first, float *out)
+/* out + d * dx * sum, as floats, for token t and vector v, and less by the minima's sum. */
+QS_INLINE void add_sums(const struct kind k, const struct prepared *o, const struct sums *s, int t, int v, qs_pv sum, qs_pv min,
+                        bool first, float *out)
 {
-    const qs_pf a = first ? qs_pf_zero() : qs_pf_load(out), scale = qs_pf_mul(o->d[v], qs_pf_all(s->dx[t]));
-    qs_pf_store(out, qs_pf_fma(scale, qs_pf_from(qs_pv_right32_signed(sum, k.shift)), a));
-}
-QS_INLINE void less_minima(const struct prepared *o, const struct sums *s, int t, int v, qs_pv sum, float *out)
-{
-    const qs_pf scale = qs_pf_mul(o->dmin[v], qs_pf_all(s->dx[t]));
-    qs_pf_store(out, qs_pf_fma_less(scale, qs_pf_from(sum), qs_pf_load(out)));
-}
-
-QS_INLINE void minima_of_block(const int T, const struct kind k, const struct prepared *o, const struct sums *s, float *out,
-                               size_t stride)
-{
-    NAMES(qs_pv, a, qs_pv_zero());
-    NAMES(qs_pv, b, qs_pv_zero());
-    QS_UNROLL
-    for (int m = 0; m < k.minima; m++) {
-        const qs_pv w = o->scales[0].min[m], z = o->scales[VECS - 1].min[m];
-#define DOT(t)                                                                                                         \
-        const qs_pv q##t = qs_pv_spread(&s->start[t][m]);                                                              \
-        a##t = qs_pv_dot2(a##t, w, q##t);                                                                              \
-        if (VECS > 1) b##t = qs_pv_dot2(b##t, z, q##t);
-        EACH(DOT)
-#undef DOT
-    }
-#define FINISH(t)                                                                                                      \
-    less_minima(o, s, t, 0, a##t, out + t * stride);                                                                   \
-    if (VECS > 1) less_minima(o, s, t, VECS - 1, b##t, out + t * stride + QS_PV_LANES);
-    EACH(FINISH)
-#undef FINISH
+    const qs_pf dx = qs_pf_all(s->dx[t]);
+    qs_pf a = first ? qs_pf_zero() : qs_pf_load(out);
+    a = qs_pf_fma(qs_pf_mul(o->d[v], dx), qs_pf_from(qs_pv_right32_signed(sum, k.shift)), a);
+    if (k.minima)
+        a = qs_pf_fma_less(qs_pf_mul(o->dmin[v], dx), qs_pf_from(min), a);
+    qs_pf_store(out, a);
 }
 
 /* `codes` from local memory; or NULL, and from the vectors' units of the panels, fetching those that come. */
@@ -181,13 +158,23 @@ QS_INLINE void block_of_tile(const int T, const struct kind k, const qs_pv *code
 #undef ADD
         }
     }
+    NAMES(qs_pv, ma, qs_pv_zero());
+    NAMES(qs_pv, mb, qs_pv_zero());
+    QS_UNROLL
+    for (int m = 0; m < k.minima; m++) {
+        const qs_pv a = o->scales[0].min[m], b = o->scales[VECS - 1].min[m];
+#define DOT(t)                                                                                                         \
+        const qs_pv q##t = qs_pv_spread(&s->start[t][m]);                                                              \
+        ma##t = qs_pv_dot2(ma##t, a, q##t);                                                                            \
+        if (VECS > 1) mb##t = qs_pv_dot2(mb##t, b, q##t);
+        EACH(DOT)
+#undef DOT
+    }
 #define FINISH(t)                                                                                                      \
-    add_sum(k, o, s, t, 0, sa##t, first, out + t * out_stride);                                                        \
-    if (VECS > 1) add_sum(k, o, s, t, VECS - 1, sb##t, first, out + t * out_stride + QS_PV_LANES);
+    add_sums(k, o, s, t, 0, sa##t, ma##t, first, out + t * out_stride);                                                \
+    if (VECS > 1) add_sums(k, o, s, t, VECS - 1, sb##t, mb##t, first, out + t * out_stride + QS_PV_LANES);
     EACH(FINISH)
 #undef FINISH
-    if (k.minima)
-        minima_of_block(T, k, o, s, out, out_stride);
 }
 
 /* A super-block of one token and one vector, straight from the panel: groups side by side, so that their sums are independent
@@ -214,12 +201,10 @@ QS_INLINE void block_of_token(const struct kind k, const uint8_t *unit, const st
         EACH_GROUP(ADD)
 #undef ADD
     }
-    add_sum(k, o, s, 0, 0, sum, first, out);
     QS_UNROLL
     for (int m = 0; m < k.minima; m++)
         min = qs_pv_dot2(min, o->scales[0].min[m], qs_pv_spread(&s->start[0][m]));
-    if (k.minima)
-        less_minima(o, s, 0, 0, min, out);
+    add_sums(k, o, s, 0, 0, sum, min, first, out);
 }
 
 /* ---- tiles */
