@@ -2,7 +2,7 @@
  *
  * Owns the list of recorded operations and the scratch memory, which grows to the largest need met when operations are
  * recorded; submit allocates nothing. Recording refuses operations whose parts do not fit together (cpu_check.c). What
- * the operations do is in cpu_rows.c, cpu_linear.c, cpu_attend.c, cpu_experts.c, cpu_tap.c.
+ * the operations do is in cpu_rows.c, cpu_linear.c, cpu_attend.c, cpu_experts.c, cpu_tap.c; what goes together, cpu_fuse.c.
  */
 #include <string.h>
 
@@ -12,19 +12,12 @@
 #define WORTH_A_REGION 30e3 /* float operations: about what waking the other threads costs */
 
 static const struct {
-    qs_cpu_run_fn *run;
+    qs_cpu_run_fn *run;   /* NULL: its steps are all there is to do */
     qs_cpu_need_fn *need; /* NULL: no scratch memory */
 } runners[QS_OP_KINDS] = {
-    [QS_OP_EMBED] = { qs_cpu_embed, NULL },
-    [QS_OP_NORM] = { qs_cpu_norm, NULL },
     [QS_OP_LINEAR] = { qs_cpu_linear, qs_cpu_linear_need },
-    [QS_OP_ROPE] = { qs_cpu_rope, NULL },
-    [QS_OP_ROTATE] = { qs_cpu_rotate, NULL },
-    [QS_OP_APPEND] = { qs_cpu_append, qs_cpu_append_need },
+    [QS_OP_APPEND] = { NULL, qs_cpu_append_need },
     [QS_OP_ATTEND] = { qs_cpu_attend, qs_cpu_attend_need },
-    [QS_OP_GLU] = { qs_cpu_glu, NULL },
-    [QS_OP_ADD] = { qs_cpu_add, NULL },
-    [QS_OP_SOFTCAP] = { qs_cpu_softcap, NULL },
     [QS_OP_EXPERTS] = { qs_cpu_experts, qs_cpu_experts_need },
     [QS_OP_TAP] = { qs_cpu_tap, NULL },
 };
@@ -142,8 +135,14 @@ static int submit(struct qs_device *d, enum qs_prio prio, struct qs_err *e)
     (void)e;
     c->prio = prio;
     const bool entered = qs_pool_enter(c->pool, prio);
-    for (size_t i = 0; i < c->n_ops; i++)
-        runners[c->op[i].kind].run(c, &c->op[i]);
+    for (size_t i = 0; i < c->n_ops;) {
+        const size_t steps = qs_cpu_fits(&c->op[i], c->n_ops - i);
+        if (steps > 0)
+            qs_cpu_steps(c, &c->op[i], steps);
+        i += steps > 0 ? steps : 1;
+        if (runners[c->op[i - 1].kind].run)
+            runners[c->op[i - 1].kind].run(c, &c->op[i - 1]);
+    }
     qs_pool_leave(c->pool, entered);
     c->n_ops = 0;
     return QS_OK;

@@ -79,8 +79,24 @@ void qs_cpu_products(const struct qs_cpu *c, const struct qs_cpu_product *list, 
 typedef void qs_cpu_run_fn(const struct qs_cpu *c, const struct qs_op *op);
 typedef void qs_cpu_need_fn(const struct qs_op *op, struct qs_cpu_need *need);
 
-qs_cpu_run_fn qs_cpu_embed, qs_cpu_norm, qs_cpu_rope, qs_cpu_rotate, qs_cpu_append, qs_cpu_glu, qs_cpu_add, qs_cpu_softcap;
-qs_cpu_run_fn qs_cpu_linear, qs_cpu_attend, qs_cpu_experts, qs_cpu_tap;
+qs_cpu_run_fn qs_cpu_attend, qs_cpu_experts, qs_cpu_tap;
+qs_cpu_run_fn qs_cpu_linear; /* its products: the forms of the activations have been made */
 qs_cpu_need_fn qs_cpu_append_need, qs_cpu_linear_need, qs_cpu_attend_need, qs_cpu_experts_need;
+
+/* ---- steps that do a token by itself (cpu_rows.c, cpu_linear.c): token t */
+
+typedef void qs_cpu_step_fn(const struct qs_cpu *c, const struct qs_op *op, size_t t, unsigned thread);
+
+qs_cpu_step_fn qs_cpu_embed, qs_cpu_norm, qs_cpu_rope, qs_cpu_rotate, qs_cpu_append, qs_cpu_glu, qs_cpu_add, qs_cpu_softcap;
+qs_cpu_step_fn qs_cpu_linear_forms;               /* activations as the matrices want them, into the area */
+bool qs_cpu_linear_has_forms(const struct qs_op *op); /* whether any wants others than float32 */
+
+/* ---- runs of steps (cpu_fuse.c) */
+
+/* How many of the `left` operations from `op` on can be done token by token before the next token is looked at; 0: the first is
+ * none of the kind. A linear one may be the last: its forms are such a step. */
+size_t qs_cpu_fits(const struct qs_op *op, size_t left);
+/* The steps of these n operations, as one region. */
+void qs_cpu_steps(const struct qs_cpu *c, const struct qs_op *op, size_t n);
 
 #endif

@@ -1,7 +1,7 @@
 /* cpu_linear.c - products of matrices with a batch of tokens, as one region.
  *
- * The tokens are brought into the form that the weights want (once for all matrices of that form), then rows are dealt
- * out in chunks. A chunk is multiplied in one of three ways: from panels (panel.h), where the level has them and they were made, or
+ * The tokens are brought into the form that the weights want (once for all matrices of that form: a step of
+ * cpu_fuse.c), then rows are dealt out in chunks. A chunk is multiplied in one of three ways: from panels (panel.h), where the level has them and they were made, or
  * where so many tokens come that making them by the way pays; from rows as they are stored; or, where a type has no
  * product of its own, from rows that are decoded, a few at a time. Neither the way, nor the cut into chunks, nor the blocks
  * of tokens show in the results: every product is by itself (dot.h).
@@ -209,30 +209,22 @@ void qs_cpu_linear_need(const struct qs_op *op, struct qs_cpu_need *need)
     }
 }
 
-struct quantize_job {
-    const struct qs_cpu *c;
-    const struct qs_op *op;
-    const struct forms *forms;
-};
+bool qs_cpu_linear_has_forms(const struct qs_op *op) { return forms_of(op).bytes > 0; }
 
-static void quantize(void *ctx, size_t begin, size_t end, unsigned thread)
+void qs_cpu_linear_forms(const struct qs_cpu *c, const struct qs_op *op, size_t t, unsigned thread)
 {
-    const struct quantize_job *j = ctx;
-    const struct forms *f = j->forms;
+    const struct forms f = forms_of(op);
     (void)thread;
     for (int a = QS_ACT_F32 + 1; a < QS_ACT_COUNT; a++)
-        for (size_t t = begin; f->want[a] && t < end; t++)
-            qs_row_ops()->quantize[a](qs_cpu_row(&j->op->u.linear.in, t), j->op->u.linear.mat[0].cols,
-                                      j->c->area + f->at[a] + t * f->stride[a]);
+        if (f.want[a])
+            qs_row_ops()->quantize[a](qs_cpu_row(&op->u.linear.in, t), op->u.linear.mat[0].cols,
+                                      c->area + f.at[a] + t * f.stride[a]);
 }
 
 void qs_cpu_linear(const struct qs_cpu *c, const struct qs_op *op)
 {
     const struct forms f = forms_of(op);
-    struct quantize_job j = { c, op, &f };
     struct qs_cpu_product list[QS_LINEAR_MAX];
-    if (f.bytes > 0)
-        qs_cpu_run(c, op->n, op->n / (c->threads * 4u) + 1, 2.0 * (double)(op->n * op->u.linear.mat[0].cols), quantize, &j);
     for (size_t i = 0; i < op->u.linear.n_mats; i++) {
         const enum qs_act a = qs_cpu_act(op->u.linear.mat[i].format, op->u.linear.precision);
         const struct qs_view *in = &op->u.linear.in, *out = &op->u.linear.out[i];
