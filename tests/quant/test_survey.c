@@ -219,7 +219,8 @@ static void test_bundled_model_within_two(void **state)
 {
     (void)state;
     static const int types[] = { QS_Q8_0, QS_Q6_K, QS_Q4_K, QS_Q3_K, QS_Q4_0 };
-    enum { N_TYPES = sizeof types / sizeof *types, SEEDS = 24 };
+    enum { N_TYPES = sizeof types / sizeof *types };
+    const uint64_t seeds = getenv("QS_REDUCED") ? 9 : 24;
     char path[700];
     struct qs_model *m = NULL;
     struct qs_err e = QS_ERR_INIT;
@@ -230,7 +231,7 @@ static void test_bundled_model_within_two(void **state)
     struct qs_survey *whole = survey(m, &args, pool);
     args.whole = false;
     args.sample_weights = 0; /* the default */
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+    for (uint64_t seed = 0; seed < seeds; seed++) {
         args.seed = seed;
         struct qs_survey *part = survey(m, &args, pool);
         for (size_t i = 0; i < whole->n_tensors; i++)
