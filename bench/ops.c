@@ -1,11 +1,11 @@
 /* ops.c - how fast this machine multiplies stored rows with activations, at every level, beside what it can do.
  *
- *     bench/ops [--json] [--million N] [--threads N] [TYPE...]
+ *     bench/ops [--json] [--million N] [--threads N] [--runs N] [TYPE...]
  *
  * For every type, precision and level (those with products of their own): a linear layer of N million weights (default
  * 16: more than most caches hold), 4096 columns, as the forward pass runs it (the CPU device on the pool), from panels
  * (kernels/panel.h) where the level has them: with one token, GB/s of stored bytes, which memory limits; with 64 tokens,
- * GMAC/s (10^9 multiply-adds), which arithmetic limits. Medians of five, and as shares of the limits that
+ * GMAC/s (10^9 multiply-adds), which arithmetic limits. Medians of N runs (default 5), and as shares of the limits that
  * kernels/limits.h measures after each: reading, and the peak of the unit used. Then attention of one token over 4096
  * keys, by cache type, and of 128 tokens at the end of 8192, by cache type and size of heads, beside the peak of f32.
  * Needs kernels/ and base/. Exit code 0, or 2 for wrong usage.
@@ -23,7 +23,7 @@
 #include "kernels/limits.h"
 #include "kernels/op.h"
 
-enum { RUNS = 5, COLS = 4096, TOKENS = 64, KEYS = 4096, HEADS = 16, KV_HEADS = 4, DIM = 64,
+enum { RUNS_MOST = 1000, COLS = 4096, TOKENS = 64, KEYS = 4096, HEADS = 16, KV_HEADS = 4, DIM = 64,
        PREFILL = 128, CONTEXT = 8192, PREFILL_HEADS = 32, PREFILL_KV = 8 };
 
 struct bench {
@@ -31,7 +31,7 @@ struct bench {
     struct qs_device *dev;
     struct qs_buf *in, *out, *cache;
     uint8_t *bytes, *panels;
-    size_t rows;
+    size_t rows, runs;
     struct qs_limits *limits;
     bool bf16; /* the machine has that unit */
 };
@@ -81,19 +81,19 @@ static void fill(struct bench *b, const struct qs_format *f)
 
 static double time_op(struct bench *b, const struct qs_op *op)
 {
-    double v[RUNS];
+    double v[RUNS_MOST];
     struct qs_err e = QS_ERR_INIT;
-    for (int i = -1; i < RUNS; i++) {
+    for (size_t i = 0; i <= b->runs; i++) { /* the first warms up */
         if (b->dev->begin(b->dev, &e) != QS_OK || b->dev->record(b->dev, op, &e) != QS_OK)
             stop(e.msg);
         const double start = qs_now();
         if (b->dev->submit(b->dev, QS_PRIO_JOB, &e) != QS_OK)
             stop(e.msg);
-        if (i >= 0)
-            v[i] = qs_now() - start;
+        if (i > 0)
+            v[i - 1] = qs_now() - start;
     }
-    qsort(v, RUNS, sizeof *v, by_value);
-    return v[RUNS / 2];
+    qsort(v, b->runs, sizeof *v, by_value);
+    return v[b->runs / 2];
 }
 
 /* Panels of all rows; NULL: this level has none for the type. */
@@ -266,7 +266,7 @@ static void prefill(struct bench *b, bool json)
 
 static int usage(const char *why, const char *word)
 {
-    fprintf(stderr, "ops: %s \"%s\"; usage: ops [--json] [--million N] [--threads N] [TYPE...]\n", why, word);
+    fprintf(stderr, "ops: %s \"%s\"; usage: ops [--json] [--million N] [--threads N] [--runs N] [TYPE...]\n", why, word);
     return 2;
 }
 
@@ -320,21 +320,22 @@ static bool wanted(const struct qs_format *f, int n, char **name)
 int main(int argc, char **argv)
 {
     bool json = false, comma = false;
-    size_t million = 16, threads = 0;
+    size_t million = 16, threads = 0, runs = 5;
     int at = 1;
     for (; at < argc && argv[at][0] == '-'; at++) {
         char *end = NULL;
         if (strcmp(argv[at], "--help") == 0) {
-            puts("ops [--json] [--million N] [--threads N] [TYPE...]: times products and attention; bench/ops.c says "
+            puts("ops [--json] [--million N] [--threads N] [--runs N] [TYPE...]: times products and attention; bench/ops.c says "
                  "how");
             return 0;
         }
         if (strcmp(argv[at], "--json") == 0) {
             json = true;
-        } else if ((strcmp(argv[at], "--million") == 0 || strcmp(argv[at], "--threads") == 0) && at + 1 < argc) {
-            size_t *to = argv[at][2] == 'm' ? &million : &threads;
+        } else if ((strcmp(argv[at], "--million") == 0 || strcmp(argv[at], "--threads") == 0 ||
+                    strcmp(argv[at], "--runs") == 0) && at + 1 < argc) {
+            size_t *to = argv[at][2] == 'm' ? &million : argv[at][2] == 't' ? &threads : &runs;
             *to = strtoul(argv[++at], &end, 10);
-            if (*end || *to < 1 || *to > 1000)
+            if (*end || *to < 1 || *to > RUNS_MOST)
                 return usage("1 to 1000, not", argv[at]);
         } else {
             return usage("there is no option", argv[at]);

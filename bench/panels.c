@@ -1,10 +1,10 @@
 /* panels.c - the ladder of panels: how fast each type's panels are multiplied, beside what one thread of this machine can do.
  *
- *     bench/panels [--json] [--rows N] [--cols N] [--seconds S] [TYPE...]
+ *     bench/panels [--json] [--rows N] [--cols N] [--seconds S] [--memory MIB] [TYPE...]
  *
  * For every type with panels, on one thread and in processor time: N rows (default 128, so that they lie in a cache) of N
  * columns (default 2048) with 1, 4, 8, 64 and 512 tokens, as a share of the peak of the widest loop of int8 products; then
- * with 1 and 4 tokens panels of 64 MB, as a share of how fast the same bytes are read; the same of rows (dot.h) with 1 and 64
+ * with 1 and 4 tokens panels of 512 MiB, more than caches hold, as a share of how fast the same bytes are read; the same of rows (dot.h) with 1 and 64
  * tokens; packing and unpacking in MB of rows a second. Work and limits are measured in turns, the best of each is told.
  * Exit code 0, or 2 for wrong usage.
  */
@@ -19,12 +19,12 @@
 #include "kernels/level.h"
 #include "kernels/limits.h"
 
-enum { TOKENS = 512, STREAM = 512 << 20, TRIES = 5 };
+enum { TOKENS = 512, TRIES = 5 };
 static const size_t counts[] = { 1, 4, 8, 64, TOKENS };
 enum { COUNTS = sizeof counts / sizeof *counts };
 
 struct bench {
-    size_t rows, cols;
+    size_t rows, cols, memory; /* memory: bytes that are streamed */
     double seconds;          /* of a try */
     const struct qs_limit_loop *int8, *read;
     double peak;             /* best so far: products of the loop a second */
@@ -96,7 +96,7 @@ static void find_limits(struct bench *b)
     for (int k = 0; k < TRIES; k++)
         for (size_t i = 0; i < n; i++) {
             const double v = l[i].what == QS_LIMIT_INT8   ? products_a_second(&l[i])
-                             : l[i].what == QS_LIMIT_READ ? bytes_a_second(&l[i], b->big, STREAM)
+                             : l[i].what == QS_LIMIT_READ ? bytes_a_second(&l[i], b->big, b->memory)
                                                           : 0;
             if (l[i].what == QS_LIMIT_INT8 && v > b->peak) {
                 b->peak = v;
@@ -174,16 +174,16 @@ static void activations(struct bench *b, enum qs_act a)
     free(x);
 }
 
-/* ---- from memory: panels as many as fit into STREAM bytes, and the same bytes read, in turns */
+/* ---- from memory: panels as many as fit into `memory` bytes, and the same bytes read, in turns */
 
 static void stream(struct bench *b, const struct qs_format *f, size_t tokens, double *rate, double *read)
 {
-    const size_t row = qs_format_row_bytes(f, b->cols), rows = STREAM / row / QS_PANEL_ROWS * QS_PANEL_ROWS;
+    const size_t row = qs_format_row_bytes(f, b->cols), rows = b->memory / row / QS_PANEL_ROWS * QS_PANEL_ROWS;
     const struct qs_panel_job j = { b->big, rows, b->cols, b->x, qs_act_bytes(qs_dot_ops(f->id)->act, b->cols), tokens,
                                     b->out, rows, b->local };
     *rate = *read = 0;
     for (int k = 0; k < 2 * TRIES; k++) {
-        double v = bytes_a_second(b->read, b->big, STREAM);
+        double v = bytes_a_second(b->read, b->big, b->memory);
         *read = v > *read ? v : *read;
         const double start = now();
         qs_panel_ops(f->id)->product(&j);
@@ -197,7 +197,7 @@ static void measure(struct bench *b, const struct qs_format *f, bool json, bool 
     const size_t row = qs_format_row_bytes(f, b->cols);
     const double products = 2.0 * (double)b->rows * (double)b->cols, megabytes = (double)(b->rows * row) * 1e-6;
     double share[COUNTS], rate[2], read[2], by_row[2];
-    for (size_t i = 0; i < STREAM; i++)
+    for (size_t i = 0; i < b->memory; i++)
         b->big[i] = (uint8_t)(i * 2654435761u >> 13 & 0x3b); /* float16 scales that are numbers */
     activations(b, qs_dot_ops(f->id)->act);
     do_pack(b, f, 0);
@@ -238,7 +238,7 @@ static bool wanted(const struct qs_format *f, int n, char **name)
 
 static int usage(const char *why, const char *word)
 {
-    fprintf(stderr, "panels: %s \"%s\"; usage: panels [--json] [--rows N] [--cols N] [--seconds S] [TYPE...]\n", why, word);
+    fprintf(stderr, "panels: %s \"%s\"; usage: panels [--json] [--rows N] [--cols N] [--seconds S] [--memory MIB] [TYPE...]\n", why, word);
     return 2;
 }
 
@@ -255,14 +255,16 @@ static int option(struct bench *b, const char *name, const char *value)
         b->rows = (size_t)v;
     else if (strcmp(name, "--cols") == 0 && v <= 16384 && (size_t)v % 256 == 0)
         b->cols = (size_t)v;
+    else if (strcmp(name, "--memory") == 0 && v >= 8 && v <= 65536)
+        b->memory = (size_t)v << 20;
     else
-        return usage("rows are a multiple of 16 up to 4096, columns of 256 up to 16384; there is no", name);
+        return usage("memory is 8 to 65536 MiB, rows are a multiple of 16 up to 4096, columns of 256 up to 16384; there is no", name);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct bench b = { .rows = 128, .cols = 2048, .seconds = 0.02 };
+    struct bench b = { .rows = 128, .cols = 2048, .memory = (size_t)512 << 20, .seconds = 0.02 };
     bool json = false, comma = false;
     int at = 1;
     for (; at < argc && argv[at][0] == '-'; at++) {
@@ -276,10 +278,10 @@ int main(int argc, char **argv)
     for (int i = at; i < argc; i++)
         if (!qs_format_by_name(argv[i]))
             return usage("there is no type", argv[i]);
-    b.big = room(STREAM + (1 << 20));
+    b.big = room(b.memory + (1 << 20));
     b.packed = room(b.rows * b.cols * 4);
     b.x = room(TOKENS * qs_act_bytes(QS_ACT_Q8, b.cols));
-    b.out = room((TOKENS * b.rows + STREAM / 16) * sizeof *b.out);
+    b.out = room((TOKENS * b.rows + b.memory / 16) * sizeof *b.out);
     b.local = room(4 << 20);
     find_limits(&b);
     if (json)

@@ -13,7 +13,7 @@ check '! grep -q Q8_0 <<< "$json"'
 check "[ $? = 2 ]"
 "$bench" --million 0 > /dev/null 2> /dev/null
 check "[ $? = 2 ]"
-text=$("$ops" --million 1 --threads 2 Q4_K F16) || failed=1
+text=$("$ops" --million 1 --runs 1 --threads 2 Q4_K F16) || failed=1
 check '[ "$(grep -cE "^Q4_K +(exact|fast) +ref +[0-9.]+ +[0-9]+% +[0-9.]+ +[0-9.]+% of (f32|int8)$" <<< "$text")" = 2 ]'
 # Levels that have products of their own, where the machine has them.
 for level in avx2 avx512; do
@@ -25,7 +25,7 @@ check 'grep -qE "^F16 +exact +ref " <<< "$text"'
 check '! grep -qE "^F16 +fast" <<< "$text"'
 check '[ "$(grep -cE "^attention of .* over 4096 keys in (F32|F16|Q8_0|Q4_0): [0-9.]+ ms$" <<< "$text")" = 4 ]'
 check '[ "$(grep -cE "^attention of the last .* in (F16|Q8_0): [0-9.]+ ms, [0-9]+ GFLOPS, [0-9]+% of" <<< "$text")" = 4 ]'
-json=$("$ops" --million 1 --json q8_0) || failed=1
+json=$("$ops" --million 1 --runs 1 --json q8_0) || failed=1
 check 'grep -q "\"type\": \"Q8_0\", \"precision\": \"fast\", \"level\": \"[a-z0-9]*\", \"read_gb_s\": [0-9]" <<< "$json"'
 check 'grep -q "\"attend\": \"Q4_0\", \"keys\": 4096" <<< "$json"'
 "$ops" Q9_K > /dev/null 2> /dev/null
@@ -33,9 +33,9 @@ check "[ $? = 2 ]"
 "$ops" --threads 0 > /dev/null 2> /dev/null
 check "[ $? = 2 ]"
 panels=$QS_BUILDDIR/bench/panels
-if text=$("$panels" --seconds 0.001 --rows 32 --cols 256 q4_k) && [ "$(wc -l <<< "$text")" -gt 3 ]; then # this CPU has panels
+if text=$("$panels" --seconds 0.001 --memory 8 --rows 32 --cols 256 q4_k) && [ "$(wc -l <<< "$text")" -gt 3 ]; then # this CPU has panels
     check 'grep -qE "^Q4_K( +[0-9]+%){5}( +[0-9]+%){2}( +[0-9.]+ +[0-9]+%){2} +[0-9]+ +[0-9]+$" <<< "$text"'
-    json=$("$panels" --json --seconds 0.001 --rows 32 --cols 256 q4_k) || failed=1
+    json=$("$panels" --json --seconds 0.001 --memory 8 --rows 32 --cols 256 q4_k) || failed=1
     check 'grep -q "\"type\": \"Q4_K\", \"level\": \"[a-z0-9]*\", \"peak\": \[[0-9.]*, " <<< "$json"'
 fi
 "$panels" --rows 17 > /dev/null 2> /dev/null
