@@ -344,7 +344,7 @@ int main(int argc, char **argv)
     for (int i = at; i < argc; i++)
         if (!qs_format_by_name(argv[i]))
             return usage("there is no type", argv[i]);
-    struct bench b = { 0 };
+    struct bench b = { .runs = runs };
     open_bench(&b, million, (unsigned)threads);
     if (json)
         printf("{\"version\": 1, \"threads\": %u, \"products\": [", qs_pool_threads(b.pool));

@@ -1,11 +1,11 @@
 /* pool.c - what a parallel region costs.
  *
- *     bench/pool [--threads N] [--pieces N]
+ *     bench/pool [--threads N] [--pieces N] [--runs N]
  *
  * Regions of N pieces (default: one per thread) with next to no work, in a row as a forward pass has them (between
  * qs_pool_enter and qs_pool_leave) and each by itself, then with pieces of about 5 and 50 microseconds of arithmetic:
- * microseconds per region beyond the work of the slowest thread, were it dealt out evenly. The best of 300 short
- * runs. Needs base/. Exit code 0, or 2 for wrong usage.
+ * microseconds per region beyond the work of the slowest thread, were it dealt out evenly. The best of N short
+ * runs (default 300). Needs base/. Exit code 0, or 2 for wrong usage.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,7 +16,8 @@
 #include "base/err.h"
 #include "base/pool.h"
 
-enum { RUNS = 300, REGIONS = 100 };
+enum { REGIONS = 100 };
+static unsigned long runs = 300;
 
 struct pieces {
     unsigned turns; /* of arithmetic in each */
@@ -43,7 +44,7 @@ static double time_regions(struct qs_pool *p, bool in_a_row, size_t pieces, unsi
     static struct pieces w;
     double best = 1e9;
     w.turns = turns;
-    for (int r = 0; r < RUNS; r++) {
+    for (unsigned long r = 0; r < runs; r++) {
         const double start = qs_now();
         const bool entered = in_a_row && qs_pool_enter(p, QS_PRIO_JOB);
         for (int i = 0; i < REGIONS; i++)
@@ -60,10 +61,11 @@ int main(int argc, char **argv)
     static const unsigned turns[] = { 1, 4000, 40000 };
     unsigned long threads = 0, pieces = 0;
     for (int i = 1; i < argc; i++) {
-        unsigned long *to = !strcmp(argv[i], "--threads") ? &threads : !strcmp(argv[i], "--pieces") ? &pieces : NULL;
+        unsigned long *to = !strcmp(argv[i], "--threads") ? &threads : !strcmp(argv[i], "--pieces") ? &pieces :
+                            !strcmp(argv[i], "--runs") ? &runs : NULL;
         char *end = NULL;
-        if (!to || ++i == argc || (*to = strtoul(argv[i], &end, 10)) > 4096 || *end != '\0') {
-            fprintf(stderr, "usage: bench/pool [--threads N] [--pieces N]\n");
+        if (!to || ++i == argc || (*to = strtoul(argv[i], &end, 10)) > 4096 || *end != '\0' || runs == 0) {
+            fprintf(stderr, "usage: bench/pool [--threads N] [--pieces N] [--runs N]\n");
             return 2;
         }
     }

@@ -40,7 +40,7 @@ if text=$("$panels" --seconds 0.001 --memory 8 --rows 32 --cols 256 q4_k) && [ "
 fi
 "$panels" --rows 17 > /dev/null 2> /dev/null
 check "[ $? = 2 ]"
-text=$("$QS_BUILDDIR/bench/pool" --threads 2 --pieces 3) || failed=1
+text=$("$QS_BUILDDIR/bench/pool" --threads 2 --pieces 3 --runs 3) || failed=1
 check 'grep -q "^2 threads, [0-9]* cores, 3 pieces a region$" <<< "$text"'
 check '[ "$(grep -cE "^( +[0-9.]+){3} \( *-?[0-9.]+\) +[0-9.]+ \( *-?[0-9.]+\)$" <<< "$text")" = 3 ]'
 "$QS_BUILDDIR/bench/pool" --pieces > /dev/null 2> /dev/null
