@@ -4,7 +4,7 @@
  *
  * For every level and type, on one thread and in processor time: 256 rows of N columns (default 2048) with 512 tokens, in the
  * blocks that the forward pass makes, as a share of the peak of the unit (float32, or bfloat16 where both sides are and the
- * level has it); then 64 MB of rows with one token, as a share of how fast memory is read. Last, sums of outer products, as
+ * level has it); then 512 MiB of rows with one token, as a share of how fast memory is read. Last, sums of outer products, as
  * Hessians are made of. Limits are measured between the runs, the best of each is told. Exit code 0, or 2 for wrong usage.
  */
 #include <stdint.h>
@@ -16,7 +16,7 @@
 #include "kernels/level.h"
 #include "kernels/limits.h"
 
-enum { ROWS = 256, TOKENS = 512, CHUNK = 64 /* rows */, X_BYTES = 128 << 10, STREAM = 64 << 20, TRIES = 7 };
+enum { ROWS = 256, TOKENS = 512, CHUNK = 64 /* rows */, X_BYTES = 128 << 10, STREAM = 512 << 20, TRIES = 7 };
 
 struct bench {
     size_t cols;

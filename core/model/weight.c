@@ -1,8 +1,9 @@
 /* weight.c - immutable, reference-counted tensors of stored bytes.
  *
  * Owns a reference on the mapping underneath (of a model's file, or of a scratch file), or one heap block that holds all
- * components one after the other (each aligned to 64 bytes). Refuses shapes whose bytes overflow, rows that are no multiple of the block, ranges outside of
- * the mapping. Counting references is atomic; everything else is read-only once the weight is shared.
+ * components one after the other (each aligned to 64 bytes). Refuses shapes whose bytes overflow, rows that are no multiple
+ * of the block, ranges outside of the mapping. Counting references is atomic; everything else is read-only once the weight is
+ * shared.
  */
 #include <inttypes.h>
 #include <string.h>

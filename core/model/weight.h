@@ -24,7 +24,8 @@ struct qs_weight {
     /* private */
     struct qs_map *map;
     void *heap;
-    struct qs_arena *arena;      /* where its panels lie */
+    struct qs_arena *arena;      /* where its panels lie; with `packing` under the lock of weight_pack.c */
+    bool packing;                /* somebody fills them just now */
     int refs;
     struct qs_weight_cache *cache; /* where others find it meanwhile, and its slot there (weight_cache.h) */
     size_t slot;
@@ -47,13 +48,20 @@ void qs_weight_unref(struct qs_weight *w);             /* NULL allowed */
 struct qs_const_parts qs_weight_row(const struct qs_weight *w, uint64_t row);
 /* Rows [row, row+n) as floats, cols per row, stride = cols. QS_EUNSUPPORTED when the format has no decoder. */
 int qs_weight_decode(const struct qs_weight *w, uint64_t row, uint64_t n, float *dst, struct qs_err *e);
-/* Makes the panels that this level multiplies faster, or, of a mapped weight of a type without panels, a copy, once for all who hold the weight, on the pool's threads. `most`: bytes that
- * they may take; *took: those they took now. QS_OK without either: nothing is faster at this level, or it would be larger.
+/* Makes the panels that this level multiplies faster, or, of a mapped weight of a type without panels, a copy, once for all
+ * who hold the weight, on the pool's threads. `most`: bytes that they may take; *took: those they took now. QS_OK without either: nothing is faster at this level, or it would be larger.
  * QS_ENOMEM. The stored bytes stay the truth; the panels die with the weight. Any thread. */
-int qs_weight_pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, uint64_t most, uint64_t *took, struct qs_err *e);
+int qs_weight_pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, uint64_t most, uint64_t *took,
+                   struct qs_err *e);
 uint64_t qs_weight_packed(const struct qs_weight *w); /* bytes that they do take */
-static inline const uint8_t *qs_weight_panels(const struct qs_weight *w) { return __atomic_load_n(&w->panels, __ATOMIC_ACQUIRE); }
-static inline const uint8_t *qs_weight_copy(const struct qs_weight *w) { return __atomic_load_n(&w->copy, __ATOMIC_ACQUIRE); }
+static inline const uint8_t *qs_weight_panels(const struct qs_weight *w)
+{
+    return __atomic_load_n(&w->panels, __ATOMIC_ACQUIRE);
+}
+static inline const uint8_t *qs_weight_copy(const struct qs_weight *w)
+{
+    return __atomic_load_n(&w->copy, __ATOMIC_ACQUIRE);
+}
 /* What freeing a weight does with its panels. */
 void qs_weight_unpack(struct qs_weight *w);
 /* Bytes that its panels or its copy take or would take at this level; 0: it has none. */

@@ -2,8 +2,8 @@
  *
  * Panels are read at the speed of memory only where they lie on huge pages, and most tensors are no multiple of one:
  * so they lie one behind the other in arenas, which die with the last weight that lies there. What has no panels is copied
- * there for the same reason. One lock serves all weights:
- * whoever comes second waits, and then has them. Refuses nothing: what cannot be packed is multiplied as it is stored.
+ * there for the same reason. One lock serves all weights, and is not held while one is packed; whoever wants the same one
+ * waits, and then has it. Refuses nothing: what cannot be packed is multiplied as it is stored.
  */
 #include <pthread.h>
 #include <string.h>
@@ -21,6 +21,7 @@ struct qs_arena {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t packed = PTHREAD_COND_INITIALIZER; /* some weight */
 static struct qs_arena *open_arena; /* the one that is filled just now; NULL: none */
 
 static struct qs_arena *new_arena(size_t bytes)
@@ -115,33 +116,43 @@ static void copy_some(void *ctx, size_t begin, size_t end, unsigned thread)
     memcpy(p->to + begin * row_bytes, p->w->parts.p[0] + begin * row_bytes, (end - begin) * row_bytes);
 }
 
-static int pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, uint64_t bytes, struct qs_err *e)
+/* Fills the room that was taken. */
+static void fill(struct qs_weight *w, uint8_t *to, struct qs_pool *pool, enum qs_prio prio, uint64_t bytes)
 {
-    const struct packing p = { w, qs_panel_ops(w->format->id), take((size_t)bytes, &w->arena) };
-    if (!p.to)
-        return qs_fail_mem(e, bytes, "weights in panels");
+    const struct packing p = { w, qs_panel_ops(w->format->id), to };
     if (p.ops) {
         qs_pool_run(pool, prio, (size_t)(bytes / qs_panel_bytes(w->format, (size_t)w->ne[0])), 4, pack_some, (void *)&p);
-        __atomic_store_n(&w->panels, p.to, __ATOMIC_RELEASE);
+        __atomic_store_n(&w->panels, to, __ATOMIC_RELEASE);
     } else {
         qs_pool_run(pool, prio, (size_t)w->rows, 64, copy_some, (void *)&p);
-        __atomic_store_n(&w->copy, p.to, __ATOMIC_RELEASE);
+        __atomic_store_n(&w->copy, to, __ATOMIC_RELEASE);
     }
-    return QS_OK;
 }
 
 int qs_weight_pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, uint64_t most, uint64_t *took, struct qs_err *e)
 {
     const uint64_t bytes = qs_weight_panel_bytes(w);
-    int rc = QS_OK;
+    uint8_t *to = NULL;
     *took = 0;
     if (bytes == 0)
         return QS_OK;
     pthread_mutex_lock(&lock);
-    if (!w->arena && bytes <= most) {
-        rc = pack(w, pool, prio, bytes, e);
-        *took = rc == QS_OK ? bytes : 0;
-    }
+    while (w->packing)
+        pthread_cond_wait(&packed, &lock);
+    const bool mine = !w->arena && bytes <= most;
+    if (mine)
+        to = take((size_t)bytes, &w->arena);
+    w->packing = to != NULL;
     pthread_mutex_unlock(&lock);
-    return rc;
+    if (!mine)
+        return QS_OK;
+    if (!to)
+        return qs_fail_mem(e, bytes, "weights in panels");
+    fill(w, to, pool, prio, bytes);
+    *took = bytes;
+    pthread_mutex_lock(&lock);
+    w->packing = false;
+    pthread_cond_broadcast(&packed);
+    pthread_mutex_unlock(&lock);
+    return QS_OK;
 }

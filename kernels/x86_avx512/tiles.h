@@ -90,6 +90,27 @@ QS_INLINE void qs_tile_end_keep(float sums[QS_TILE_ROWS][16], __m512 a, __m512 b
 #define QS_TILE_END(n) end(t->sums[n], a##n, b##n, c##n, d##n);
 #define QS_TILE_AHEAD(w) _mm_prefetch((const char *)(w) + i * w_bytes + ahead, _MM_HINT_T0);
 
+/* One token waits for memory, which is read fastest in the order of addresses: one row after the other. */
+QS_INLINE void qs_tile_1(struct qs_tile *t, qs_tile_load *load_w, size_t w_size, qs_tile_load *load_x, size_t x_size,
+                         qs_tile_add *add, size_t unit, qs_tile_end *end)
+{
+    const size_t w_bytes = unit * w_size, x_bytes = unit * x_size, units = t->units;
+    const uint8_t *const x = t->x[0];
+    __m512 sum[QS_TILE_ROWS];
+    for (int r = 0; r < QS_TILE_ROWS; r++) {
+        const uint8_t *const w = t->w[r];
+        __m512 a = _mm512_setzero_ps();
+        size_t i = 0;
+        for (; i < units; i++)
+            a = add(a, load_w(w + i * w_bytes), load_x(x + i * x_bytes));
+        if (t->rest > 0)
+            a = add(a, qs_tile_some(load_w, w + i * w_bytes, t->rest * w_size),
+                    qs_tile_some(load_x, x + i * x_bytes, t->rest * x_size));
+        sum[r] = a;
+    }
+    end(t->sums[0], sum[0], sum[1], sum[2], sum[3]);
+}
+
 /* Vectors of `unit` columns of w_size and x_size bytes. */
 #define QS_TILE(n)                                                                                                     \
     QS_INLINE void qs_tile_##n(struct qs_tile *t, qs_tile_load *load_w, size_t w_size, qs_tile_load *load_x,           \
@@ -118,7 +139,6 @@ QS_INLINE void qs_tile_end_keep(float sums[QS_TILE_ROWS][16], __m512 a, __m512 b
         }                                                                                                              \
         QS_EACH_##n(QS_TILE_END)                                                                                       \
     }
-QS_TILE(1)
 QS_TILE(2)
 QS_TILE(3)
 QS_TILE(4)
