@@ -12,6 +12,7 @@
 #include "kernels/attend.h"
 #include "kernels/codes.h"
 #include "kernels/dot.h"
+#include "kernels/measure.h"
 
 struct qs_row_ops {
     /* Activations of one token (dot.h); NULL for F32. */
@@ -45,6 +46,7 @@ struct qs_row_ops {
 
     struct qs_attend_ops attend;
     struct qs_code_ops codes;
+    struct qs_measure_ops measure;
 
     /* Sums of outer products in bfloat16, NULL where there is no instruction for them. pair puts the n values of two rows side by
      * side (b NULL: zeros), as QS_ACT_BF16 has them, into panels of QS_PAIR_COLS columns that are `stride` pairs of rows apart:

@@ -75,15 +75,10 @@ static void look_at_rows(void *ctx, size_t begin, size_t end, unsigned thread)
     const struct window *w = ctx;
     (void)thread;
     for (size_t i = begin; i < end; i++) {
-        const float *x = w->r->x + i * w->r->cols;
-        float most = 0, zero = 0;
-        for (size_t j = 0; j < w->r->cols; j++) {
-            most = fabsf(x[j]) > most ? fabsf(x[j]) : most;
-            zero += x[j] * 0.0f;
-        }
-        w->t->bad[i] = (uint8_t)(isnan(zero) != 0);
+        const float most = qs_row_ops()->measure.largest(w->r->x + i * w->r->cols, w->r->cols);
+        w->t->bad[i] = (uint8_t)(isnan(most) != 0);
         if (w->largest)
-            w->largest[i] = isnan(zero) ? NAN : most;
+            w->largest[i] = most;
     }
 }
 

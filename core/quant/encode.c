@@ -12,12 +12,12 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernels/rows.h"
 
 #define CHUNK_WEIGHTS 32768    /* per work item, at most: small enough to share and to give the lease back soon */
 #define CHUNK_WEIGHTS_MIN 2048 /* and at least: big enough to forget the hand-out */
 #define CHUNKS_WANTED 32       /* of one call, so that a small sample keeps all cores busy too */
 #define BATCH_PER_THREAD 4
-#define LANES 4             /* partial sums per row, added in a fixed order */
 
 struct qs_encoder {
     struct qs_pool *pool;
@@ -124,37 +124,11 @@ double qs_error_rms(const struct qs_error_sums *s)
     return sqrt(s->err2 / s->ref2);
 }
 
-/* Error of one row. Sums run in LANES interleaved partial sums, joined in lane order. */
 static void row_error(const float *w, const float *back, const float *imp, size_t cols, struct qs_error_sums *s)
 {
-    double err[LANES] = { 0 }, ref[LANES] = { 0 }, werr[LANES] = { 0 }, wref[LANES] = { 0 };
-    double max_abs = 0;
-    uint64_t bad = 0;
-    for (size_t c = 0; c < cols; c++) {
-        const double v = w[c], d = v - back[c];
-        if (!isfinite(d)) { /* the weight, or what became of it, is not a number */
-            bad++;
-            continue;
-        }
-        const double d2 = d * d, v2 = v * v, a = fabs(d);
-        const size_t l = c % LANES;
-        err[l] += d2;
-        ref[l] += v2;
-        if (imp) {
-            werr[l] += imp[c] * d2;
-            wref[l] += imp[c] * v2;
-        }
-        if (a > max_abs)
-            max_abs = a;
-    }
-    struct qs_error_sums r = { .max_abs = max_abs, .n = cols, .nonfinite = bad };
-    for (size_t l = 0; l < LANES; l++) {
-        r.err2 += err[l];
-        r.ref2 += ref[l];
-        r.werr2 += werr[l];
-        r.wref2 += wref[l];
-    }
-    qs_error_sums_add(s, &r);
+    struct qs_row_distance d;
+    qs_row_ops()->measure.distance(w, back, imp, cols, &d);
+    *s = (struct qs_error_sums){ d.err2, d.ref2, d.werr2, d.wref2, d.max_abs, cols, d.nonfinite };
 }
 
 static void encode_chunk(const struct region *g, uint64_t chunk, uint8_t *scratch)
@@ -177,7 +151,7 @@ static void encode_chunk(const struct region *g, uint64_t chunk, uint8_t *scratc
     qs_format_ops(g->to->id)->decode(&made, rows, cols, back, cols);
     struct qs_error_sums *total = &g->x->chunk[chunk];
     for (size_t r = 0; r < rows; r++) {
-        struct qs_error_sums one = { 0 };
+        struct qs_error_sums one;
         row_error(x + r * cols, back + r * cols, g->importance, cols, &one);
         qs_error_sums_add(total, &one);
         if (g->per_row)
@@ -200,7 +174,7 @@ static void copy_chunk(const struct region *g, uint64_t chunk, uint8_t *scratch)
     float *x = (float *)scratch;
     ops->decode(&from, rows, cols, x, cols);
     for (size_t r = 0; r < rows; r++) {
-        struct qs_error_sums one = { 0 };
+        struct qs_error_sums one;
         row_error(x + r * cols, x + r * cols, g->importance, cols, &one);
         qs_error_sums_add(&g->x->chunk[chunk], &one);
         if (g->per_row)
@@ -224,7 +198,7 @@ static void made_chunk(const struct region *g, uint64_t chunk, uint8_t *scratch)
     qs_format_ops(g->src->format->id)->decode(&from, rows, cols, x, cols);
     qs_format_ops(g->to->id)->decode(&made, rows, cols, back, cols);
     for (size_t r = 0; r < rows; r++) {
-        struct qs_error_sums one = { 0 };
+        struct qs_error_sums one;
         row_error(x + r * cols, back + r * cols, g->importance, cols, &one);
         qs_error_sums_add(&g->x->chunk[chunk], &one);
     }

@@ -5,7 +5,6 @@
  * sum per lane. A lane is a scale to try or a point of a neighbour list; where the plain loop takes the first of
  * several, the lanes are looked at in that order. No state, no allocation.
  */
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -13,142 +12,9 @@
 #include "kernels/ref/iq_search.h"
 #include "kernels/ref/tables_iq.h"
 
-/* Inlined so that `dim` and `vectors` are constants in every copy and the loops over them come apart. */
-#define INLINE static inline __attribute__((always_inline))
+#include "kernels/lanes/near_text.h"
 
 enum { TRIES_MAX = 32 };
-
-/* q = 2*level+1 of all levels, as often as they go into a vector (with three levels the fourth is not used). */
-INLINE vf all_q(unsigned dim)
-{
-    static const float q[2][8] = {{1, 3, 5, 7, 1, 3, 5, 7}, {1, 3, 5, 7, 9, 11, 13, 15}};
-    return v_repeat_8(q[dim == 4]);
-}
-
-/* The table's entry for the lowest level of each lane's point. */
-INLINE vf pick(vf table, vi point, unsigned dim)
-{
-    return dim == 8 ? v_lookup_4(table, point) : v_lookup_8(table, point);
-}
-
-INLINE unsigned bits_of(unsigned dim) { return dim == 8 ? 2 : 3; }
-
-INLINE unsigned rank_of(unsigned point, unsigned dim)
-{
-    return dim == 8 ? qs_iq_rank4[point & 255] + 81u * qs_iq_rank4[point >> 8] : point;
-}
-
-/* ---- the nearest of a list of points, as the plain search finds it */
-
-/* table[i]: what weight i costs on each level; the sum over the weights, for the points of lanes at.. of a list. */
-INLINE vf list_sums(const uint16_t *list, unsigned count, unsigned at, const vf *table, unsigned dim)
-{
-    vi p = i_load_u16(list + at, count - at);
-    vf s = pick(table[0], p, dim);
-#pragma GCC unroll 8
-    for (unsigned i = 1; i < dim; i++) {
-        p = i_shift_right(p, bits_of(dim));
-        s = v_add(s, pick(table[i], p, dim));
-    }
-    return s;
-}
-
-INLINE vm beyond(unsigned count, unsigned at) { return i_more(i_add(i_ramp(), i_all((int)at)), i_all((int)count - 1)); }
-
-/* The first point with the smallest sum; sums that are no ordinary numbers do not count. */
-INLINE uint16_t nearest_listed(const uint16_t *list, unsigned count, const float *x, const float *root_w, float scale,
-                               unsigned dim)
-{
-    vf cost[8], best = v_all(FLT_MAX);
-    vi place = i_all(0);
-    const vf decoded = v_mul(v_all(scale), all_q(dim));
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < dim; i++) {
-        vf diff = v_sub(decoded, v_all(x[i]));
-        cost[i] = v_mul(v_mul(v_all(root_w[i]), diff), diff);
-    }
-    for (unsigned at = 0; at < count; at += LANES) {
-        vf s = list_sums(list, count, at, cost, dim);
-        vm less = m_but(v_less(s, best), beyond(count, at));
-        best = v_pick(best, s, less);
-        place = i_pick(place, i_add(i_ramp(), i_all((int)at)), less);
-    }
-    float least = v_least(best);
-    return least < FLT_MAX ? list[i_least(i_pick(i_all(65535), place, v_equal(best, v_all(least))))] : list[0];
-}
-
-/* ---- the same for many scales
- *
- * The points of a list as parabolas: on the scale s the cost of point p, sum of w * (s*q - x)^2, is s * (s*b + a) plus
- * what all points share, with b = sum of w*q*q and a = -2 * sum of w*x*q. So a and b serve all scales on which a group
- * rounds to the same place, and two operations rank a vector of points. That ranking is not that of the plain search
- * bit by bit, but close: with u = 2^-24 and size = s*s*W + X (W: sum of w times the largest q*q, X: sum of w*x*x)
- *  - the plain sum is within 25u * size of its true value: 2u of it for each product and 7u for the sum, and
- *    2 * |s*q - x| * (2*|s*q| + |x|) * u for the difference that is squared;
- *  - s * (s*b + a) is within 20u * size of its own: 9u of s*s*b and of s*a for products and sums, 2u for the last two.
- * So a point whose value is smallest by more than 90u * size is the plain search's choice (taken here: 128u); if
- * another is closer than that, the plain search runs. The bounds on size and s keep out overflow, and underflow that would show
- * beside that.
- */
-enum { PARABOLAS_MAX = 320 }; /* longer lists than those of the books */
-
-struct parabolas {
-    vf a[PARABOLAS_MAX / LANES], b[PARABOLAS_MAX / LANES];
-    unsigned vectors;
-};
-
-struct extent {
-    float w, x; /* W and X above */
-};
-
-INLINE struct extent extent_of(const float *x, const float *root_w, unsigned dim)
-{
-    struct extent e = {0, 0};
-    for (unsigned i = 0; i < dim; i++) {
-        e.w += root_w[i];
-        e.x += root_w[i] * x[i] * x[i];
-    }
-    e.w *= dim == 8 ? 25 : 225;
-    return e;
-}
-
-INLINE void make_parabolas(const uint16_t *list, unsigned count, const float *x, const float *root_w, unsigned dim,
-                           struct parabolas *out)
-{
-    const vf q = all_q(dim), q2 = v_mul(q, q);
-    vf a[8], b[8];
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < dim; i++) {
-        a[i] = v_mul(v_all(root_w[i] * (-2 * x[i])), q);
-        b[i] = v_mul(v_all(root_w[i]), q2);
-    }
-    out->vectors = 0;
-    for (unsigned at = 0; at < count && at < PARABOLAS_MAX; at += LANES, out->vectors++) {
-        out->a[at / LANES] = v_pick(list_sums(list, count, at, a, dim), v_all(FLT_MAX / 2), beyond(count, at));
-        out->b[at / LANES] = list_sums(list, count, at, b, dim);
-    }
-}
-
-/* The place in the list of the point nearest on this scale; -1 where that is too close to call. */
-INLINE int nearest_parabola(const struct parabolas *c, float scale, const struct extent *e)
-{
-    const float size = scale * scale * e->w + e->x;
-    if (!(size > 1e-20f && size < 1e30f && scale > 1e-10f && scale < 1e10f))
-        return -1;
-    const vf s = v_all(scale);
-    vf least = v_all(FLT_MAX);
-    for (unsigned v = 0; v < c->vectors; v++)
-        least = v_min(v_fused(s, c->b[v], c->a[v]), least);
-    const vf limit = v_all(v_least(least) + 128 * 0x1p-24f * size / scale);
-    unsigned at = 0, several = 0, found = 0;
-    for (unsigned v = 0; v < c->vectors; v++) {
-        unsigned close = m_bits(v_at_most(v_fused(s, c->b[v], c->a[v]), limit));
-        several |= (close & (close - 1)) | (close ? found : 0);
-        found |= close;
-        at = close ? v * LANES + (unsigned)__builtin_ctz(close) : at;
-    }
-    return several || !found ? -1 : (int)at;
-}
 
 /* ---- rounding and moving to points */
 
@@ -184,7 +50,7 @@ INLINE vi round_group(const float *x, vf inv, unsigned dim)
 }
 
 struct tries {
-    uint32_t point[QS_IQ_GROUPS_MAX][TRIES_MAX]; /* of each group on each scale */
+    uint32_t point[QS_IQ_GROUPS_MAX][TRIES_MAX + LANES]; /* of each group on each scale */
     uint32_t on_grid[QS_IQ_GROUPS_MAX];          /* bit t: rounding alone found it */
     float scale[TRIES_MAX], qx[TRIES_MAX], q2[TRIES_MAX];
 };
@@ -220,17 +86,37 @@ INLINE void sum_tries(struct tries *t, unsigned vectors, unsigned sub, const flo
 }
 
 /* The points for tries from..to-1 of a group, all of which round to the same place beside the points. */
-INLINE void find_run(uint32_t *point, unsigned from, unsigned to, const float *scale, const struct qs_iq_book *b,
-                     const struct qs_iq_near *near, const float *x, const float *root_w, const struct extent *e,
-                     unsigned dim)
+INLINE void find_run(uint32_t *point, unsigned from, unsigned to, const float *scale, const uint16_t *list,
+                     unsigned count, const struct slopes *slopes, const float *x, const float *root_w,
+                     const struct extent *e, unsigned dim)
 {
     struct parabolas c;
-    const uint16_t *list = b->list + near->first;
-    make_parabolas(list, near->count, x, root_w, dim, &c);
-    for (unsigned j = from; j < to; j++) {
-        int at = nearest_parabola(&c, scale[j], e);
-        point[j] = at >= 0 ? list[at] : nearest_listed(list, near->count, x, root_w, scale[j], dim);
+    make_parabolas(list, count, slopes, dim, &c);
+    c.all = count <= SHORT_LIST && bounded(scale[from], e) && bounded(scale[to - 1], e);
+    c.rivals = count;
+    if (!c.all)
+        find_rivals(&c, scale[from], scale[to - 1], e);
+    for (unsigned at = from / LANES * LANES; at < to; at += LANES) {
+        unsigned open;
+        const vi place = i_add(i_all((int)at), i_ramp());
+        const vi found = c.all ? nearest_rivals(&c, true, v_load(scale + at), e, &open)
+                               : nearest_rivals(&c, false, v_load(scale + at), e, &open);
+        const vm in = m_but(i_more(i_all((int)to), place), i_more(i_all((int)from), place));
+        i_store((int32_t *)point + at, i_pick(i_load(point + at), found, in));
+        for (open &= m_bits(in); open; open &= open - 1) {
+            const unsigned j = at + (unsigned)__builtin_ctz(open);
+            point[j] = nearest_listed(list, count, x, root_w, scale[j], dim);
+        }
     }
+}
+
+/* Bit t: try t rounds a group otherwise than the one before. */
+INLINE uint32_t changes(const uint32_t *point, unsigned n)
+{
+    uint32_t same = 0;
+    for (unsigned t = 0; t < n; t += LANES)
+        same |= (uint32_t)m_bits(i_equal(i_load(point + t), i_load(point + t + 1))) << t;
+    return ~same << 1;
 }
 
 /* Move to points what rounding left beside them. Neighbouring tries mostly round a group alike. */
@@ -239,16 +125,18 @@ INLINE void find_points(struct tries *t, unsigned n, unsigned groups, const stru
 {
     for (unsigned k = 0; k < groups; k++, x += dim, root_w += dim) {
         const struct extent e = extent_of(x, root_w, dim);
-        uint32_t *point = t->point[k];
+        uint32_t *point = t->point[k], starts = changes(point, n) | UINT32_C(1) << n;
+        struct slopes slopes;
+        make_slopes(x, root_w, dim, &slopes);
         t->on_grid[k] = 0;
         for (unsigned j = 0, to; j < n; j = to) {
-            for (to = j + 1; to < n && point[to] == point[j];)
-                to++;
+            starts &= ~UINT32_C(0) << j << 1;
+            to = (unsigned)__builtin_ctz(starts);
             const struct qs_iq_near *near = &b->near[rank_of(point[j], dim)];
             if (near->index >= 0)
                 t->on_grid[k] |= (UINT32_C(1) << to) - (UINT32_C(1) << j);
             else
-                find_run(point, j, to, t->scale, b, near, x, root_w, &e, dim);
+                find_run(point, j, to, t->scale, b->list + near->first, near->count, &slopes, x, root_w, &e, dim);
         }
     }
 }
@@ -353,4 +241,89 @@ static void starts_lanes(const float *x, const float *w, float start[8])
     memcpy(start, all, 8 * sizeof start[0]);
 }
 
-static const struct qs_iq_fns iq_fns = {scale_lanes, starts_lanes};
+/* ---- a super-block made ready */
+
+/* Whether all of x is finite, and so is the importance, without a minus sign. */
+INLINE bool ordinary(const float *x, const float *importance)
+{
+    const vi none = i_all(0x7f7fffff);
+    vm bad = m_none();
+    for (size_t i = 0; i < 256; i += LANES) {
+        bad = m_or(bad, i_more(i_and(i_load(x + i), i_all(0x7fffffff)), none));
+        if (importance)
+            bad = m_or(bad, m_or(i_more(i_load(importance + i), none), i_more(i_all(0), i_load(importance + i))));
+    }
+    return !m_bits(bad);
+}
+
+/* Where the number of minus signs is odd, the least of w*x*x turns. x, w: place i of LANES eights; first: the number of
+ * the first of them, step: to the next. */
+INLINE void make_even(const vf *x, const vf *w, unsigned first, unsigned step, vi *signs, float *magnitude)
+{
+    vf least = v_mul(v_mul(w[0], x[0]), x[0]);
+    vi at = i_all(0), odd = i_and(*signs, i_all(1));
+    for (int i = 1; i < 8; i++) {
+        const vf v = v_mul(v_mul(w[i], x[i]), x[i]);
+        const vm less = v_less(v, least);
+        least = v_pick(least, v, less);
+        at = i_pick(at, i_all(i), less);
+        odd = i_add(odd, i_shift_right(*signs, (unsigned)i)); /* its lowest bit */
+    }
+    odd = i_and(odd, i_all(1));
+    int32_t place[LANES], bits[LANES];
+    i_store(place, at);
+    i_store(bits, *signs);
+    for (unsigned turn = m_bits(i_equal(odd, i_all(1))); turn; turn &= turn - 1) {
+        const unsigned r = (unsigned)__builtin_ctz(turn);
+        float *m = magnitude + 8 * (first + step * r) + place[r];
+        *m = -*m;
+        bits[r] ^= 1 << place[r];
+    }
+    *signs = i_and(i_load(bits), i_all(127));
+}
+
+/* Signs of the eights that begin in columns 8 * half.. of LANES rows of LANES weights. */
+INLINE void split_signs(const vf *x, const vf *w, bool even, unsigned first, struct qs_iq_ready *out)
+{
+    enum { STEP = LANES / 8 };
+    for (unsigned half = 0; half < STEP; half++, x += 8, w += 8) {
+        vi signs = i_all(0);
+        int32_t bits[LANES];
+        for (int i = 0; i < 8; i++)
+            signs = i_or(signs, i_pick(i_all(0), i_all(1 << i), v_less(x[i], v_all(0))));
+        if (even)
+            make_even(x, w, first + half, STEP, &signs, out->magnitude);
+        i_store(bits, signs);
+        for (unsigned r = 0; r < LANES; r++)
+            out->signs[first + half + STEP * r] = (uint8_t)bits[r];
+    }
+}
+
+/* qs_iq_ready_fn */
+static void ready_lanes(const struct qs_iq_kind *kind, const float *x, const float *importance, struct qs_iq_ready *out)
+{
+    if (!ordinary(x, importance)) {
+        qs_iq_ref.ready(kind, x, importance, out);
+        return;
+    }
+    const float sigma2 = qs_iq_sigma2(x, 256, kind->sigma_factor);
+    for (size_t i = 0; i < 256; i += LANES) {
+        const vf v = v_load(x + i), square = v_mul(v, v);
+        v_store(out->w + i, importance ? v_mul(v_load(importance + i), v_sqrt(v_add(v_all(sigma2), square)))
+                                       : v_add(v_all(kind->flat_factor * sigma2), square));
+        v_store(out->magnitude + i, v_pick(v, v_minus(v), v_less(v, v_all(0))));
+    }
+    for (unsigned b = 0; b < 256; b += LANES * LANES) {
+        const float *rows_x[LANES], *rows_w[LANES];
+        vf vx[LANES], vw[LANES];
+        for (unsigned r = 0; r < LANES; r++) {
+            rows_x[r] = x + b + LANES * r;
+            rows_w[r] = out->w + b + LANES * r;
+        }
+        v_transpose(rows_x, 0, vx);
+        v_transpose(rows_w, 0, vw);
+        split_signs(vx, vw, kind->even_signs, b / 8, out);
+    }
+}
+
+static const struct qs_iq_fns iq_fns = {scale_lanes, starts_lanes, ready_lanes};

@@ -322,8 +322,6 @@ static void starts_ref(const float *x, const float *w, float start[8])
         start[j] = qs_search_positive(32, 4, x + 32 * j, w + 32 * j, code);
 }
 
-const struct qs_iq_fns qs_iq_ref = {scale_ref, starts_ref};
-
 /* ---------------------------------------------------------------------------------------------- super-blocks */
 
 /* Magnitudes and sign bits of 8 weights. With even signs the weight that matters least may have to stay negative. */
@@ -354,44 +352,42 @@ static uint8_t split_signs(const float *x, const float *w, bool even, float *mag
     return (uint8_t)(signs & 127);
 }
 
-/* A super-block made ready for the searches. */
-struct ready {
-    float w[256], magnitude[256]; /* search weights, and x without its sign */
-    uint8_t signs[32];
-    float start[8];               /* with start_search */
-};
-
-static void make_ready(const struct qs_iq_kind *kind, const struct qs_iq_fns *fn, const float *x,
-                       const float *importance, struct ready *r)
+static void ready_ref(const struct qs_iq_kind *kind, const float *x, const float *importance, struct qs_iq_ready *out)
 {
-    float sigma2 = qs_iq_sigma2(x, 256, kind->sigma_factor);
+    float x_room[256], importance_room[256];
+    x = qs_iq_finite(x, 256, x_room);
+    importance = qs_iq_importance(importance, 256, importance_room);
+    const float sigma2 = qs_iq_sigma2(x, 256, kind->sigma_factor);
     if (importance) {
-        qs_iq_weights(x, importance, sigma2, 256, r->w);
+        qs_iq_weights(x, importance, sigma2, 256, out->w);
     } else {
         for (int i = 0; i < 256; i++)
-            r->w[i] = kind->flat_factor * sigma2 + x[i] * x[i];
+            out->w[i] = kind->flat_factor * sigma2 + x[i] * x[i];
     }
     for (int k = 0; k < 32; k++)
-        r->signs[k] = split_signs(x + 8 * k, r->w + 8 * k, kind->even_signs, r->magnitude + 8 * k);
-    if (kind->start_search)
-        fn->starts(r->magnitude, r->w, r->start);
+        out->signs[k] = split_signs(x + 8 * k, out->w + 8 * k, kind->even_signs, out->magnitude + 8 * k);
 }
+
+const struct qs_iq_fns qs_iq_ref = {scale_ref, starts_ref, ready_ref};
 
 /* Scale and points of sub-block j; 0 when it counts as zero (points and signs stay as they are). */
 static float fit_sub(const struct qs_iq_kind *kind, const struct qs_iq_fns *fn, const struct qs_iq_book *b,
-                     const struct ready *r, unsigned j, struct qs_iq_super *out)
+                     const struct qs_iq_ready *r, const float *starts, unsigned j, struct qs_iq_super *out)
 {
     uint16_t points[QS_IQ_GROUPS_MAX];
     unsigned sub = kind->sub, groups = sub / b->dim;
     const float *m = r->magnitude + sub * j;
-    float max = m[0];
-    for (unsigned i = 1; i < sub; i++)
-        max = max > m[i] ? max : m[i];
+    float most[4] = {0};
+    for (unsigned i = 0; i < sub; i += 4) /* side by side: no comparison waits for the one before */
+        for (unsigned k = 0; k < 4; k++)
+            most[k] = most[k] > m[i + k] ? most[k] : m[i + k];
+    float max = most[0] > most[1] ? most[0] : most[1], other = most[2] > most[3] ? most[2] : most[3];
+    max = max > other ? max : other;
     if (max < kind->eps || !(max > 0))
         return 0;
     float start = max / (float)(2 * b->levels - 1);
     if (kind->start_search) {
-        start = r->start[j];
+        start = starts[j];
         max = start * (float)b->levels;
         if (max <= 0)
             return 0;
@@ -410,13 +406,15 @@ void qs_iq_fit_super(const struct qs_iq_kind *kind, const struct qs_iq_fns *fn, 
                      const float *importance, struct qs_iq_super *out)
 {
     const struct qs_iq_book *b = qs_iq_book(kind->book);
-    struct ready r;
-    float x_room[256], importance_room[256], scale[16], max = 0;
+    struct qs_iq_ready r;
+    float starts[8], scale[16], max = 0;
     unsigned n = 256u / kind->sub;
-    make_ready(kind, fn, qs_iq_finite(x, 256, x_room), qs_iq_importance(importance, 256, importance_room), &r);
+    fn->ready(kind, x, importance, &r);
+    if (kind->start_search)
+        fn->starts(r.magnitude, r.w, starts);
     *out = (struct qs_iq_super){0};
     for (unsigned j = 0; j < n; j++) {
-        scale[j] = fit_sub(kind, fn, b, &r, j, out);
+        scale[j] = fit_sub(kind, fn, b, &r, starts, j, out);
         max = max > scale[j] ? max : scale[j];
     }
     if (!(max > 0)) {

@@ -102,9 +102,19 @@ typedef float qs_iq_scale_fn(const struct qs_iq_kind *kind, const struct qs_iq_b
 /* For start_search: qs_search_positive() of each 32 of 256 magnitudes, with 4 levels. */
 typedef void qs_iq_starts_fn(const float *x, const float *w, float start[8]);
 
+/* A super-block made ready for the searches: their weights, and x without its signs. With even_signs the number of minus
+ * signs of 8 weights is made even: the weight that matters least may have to stay negative, the first of equals. */
+struct qs_iq_ready {
+    float w[256], magnitude[256];
+    uint8_t signs[32]; /* of 8 weights each; with even_signs the lower 7 bits */
+};
+typedef void qs_iq_ready_fn(const struct qs_iq_kind *kind, const float *x, const float *importance,
+                            struct qs_iq_ready *out);
+
 struct qs_iq_fns {
     qs_iq_scale_fn *scale;
     qs_iq_starts_fn *starts;
+    qs_iq_ready_fn *ready;
 };
 extern const struct qs_iq_fns qs_iq_ref;
 

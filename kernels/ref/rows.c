@@ -164,4 +164,5 @@ void qs_ref_rows(struct qs_row_ops *ops)
     };
     qs_ref_attend(&ops->attend);
     qs_ref_codes(&ops->codes);
+    qs_ref_measure(&ops->measure);
 }

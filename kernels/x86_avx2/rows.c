@@ -259,4 +259,5 @@ void qs_avx2_rows(struct qs_row_ops *ops)
     ops->moments = moments;
     qs_avx2_attend(&ops->attend);
     qs_avx2_codes(&ops->codes);
+    qs_avx2_measure(&ops->measure);
 }

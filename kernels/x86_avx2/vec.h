@@ -37,6 +37,7 @@ static inline vf v_repeat_8(const float *p) { return _mm256_loadu_ps(p); }
 /* Entry of a table that repeats: by the lowest 2 bits of every lane, or 3. */
 static inline vf v_lookup_4(vf table, vi at) { return _mm256_permutevar_ps(table, at); }
 static inline vf v_lookup_8(vf table, vi at) { return _mm256_permutevar8x32_ps(table, at); }
+static inline vf v_lookup_lanes(vf table, vi at) { return _mm256_permutevar8x32_ps(table, at); }
 static inline float v_least(vf a)
 {
     __m128 m = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

@@ -35,6 +35,7 @@ static inline vf v_fused(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vf v_repeat_8(const float *p) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(p)); }
 static inline vf v_lookup_4(vf table, vi at) { return _mm512_permutevar_ps(table, at); }
 static inline vf v_lookup_8(vf table, vi at) { return _mm512_permutexvar_ps(at, table); }
+static inline vf v_lookup_lanes(vf table, vi at) { return _mm512_permutexvar_ps(at, table); }
 static inline float v_least(vf a) { return _mm512_reduce_min_ps(a); }
 
 static inline vm v_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }

@@ -188,6 +188,23 @@ static void do_moments(const struct qs_row_ops *ops, struct row *r, size_t n)
     }
 }
 
+static void do_distance(const struct qs_row_ops *ops, struct row *r, size_t n)
+{
+    struct qs_row_distance d;
+    for (size_t i = 0; i < n; i++)
+        r->w[i] = fabsf(r->w[i]);
+    for (int weighted = 0; weighted < 2; weighted++) {
+        ops->measure.distance(r->x, r->y, weighted ? r->w : NULL, n, &d);
+        double all[] = { d.err2, d.ref2, d.werr2, d.wref2, d.max_abs };
+        for (size_t i = 0; i < 5; i++)
+            all[i] = isnan(all[i]) ? (double)NAN : all[i];
+        memcpy(r->out + 10 * weighted, all, sizeof all);
+        r->more[weighted] = (float)d.nonfinite;
+    }
+}
+
+static void do_largest(const struct qs_row_ops *ops, struct row *r, size_t n) { r->more[0] = ops->measure.largest(r->x, n); }
+
 /* NaNs are alike. */
 static void plain_nans(struct row *r)
 {
@@ -229,6 +246,7 @@ static void test_levels(void **state)
         { "logits of Q8_0", do_logits_q8_0 }, { "logits of Q4_0", do_logits_q4_0 },
         { "mix", do_mix_f32 }, { "mix of float16", do_mix_f16 }, { "mix of Q8_0", do_mix_q8_0 }, { "mix of Q4_0", do_mix_q4_0 },
         { "merge", do_merge }, { "gram", do_gram }, { "moments", do_moments },
+        { "distance", do_distance }, { "largest", do_largest },
     };
     for (int l = QS_LEVEL_REF + 1; l < QS_LEVEL_COUNT; l++) {
         if (!qs_level_available((enum qs_level)l))
