@@ -500,6 +500,7 @@ void qs_workbench_free(struct qs_workbench *w)
     qs_wb_eval_free(w);
     qs_wb_calib_free(w);
     qs_wb_fit_free(w->fit);
+    qs_wb_proof_free(w);
     qs_wb_doc_free(w->doc);
     qs_log_free(w->log);
     qs_free(w->job);

@@ -11,6 +11,7 @@
 
 #include "core/calib/calibrate.h"
 #include "core/calib/fit.h"
+#include "core/calib/prove.h"
 #include "core/workbench.h"
 
 /* ---- a calibration ------------------------------------------------------------------------------------------- */
@@ -88,6 +89,12 @@ const struct qs_calib_stopped *qs_workbench_calib_stopped(const struct qs_workbe
  * Refused as a start is; QS_ENOTFOUND, there is none. */
 int qs_workbench_calib_go_on(struct qs_workbench *w, bool overwrite, unsigned *id, struct qs_err *e);
 
+/* Throws away what is left of it, or of the newest one where that was cancelled or failed: half a store, layers that were
+ * collected; statistics that are whole stay. QS_ENOTFOUND: there is none; QS_EBUSY: it runs, here or elsewhere. */
+int qs_workbench_calib_forget(struct qs_workbench *w, struct qs_err *e);
+/* Another process calibrated the document's model when it was opened, or one was to be started. */
+bool qs_workbench_calib_elsewhere(const struct qs_workbench *w);
+
 /* Starts reading a store of encoded tensors (NAME.qscal) for the document; NULL: none any more, at once. As
  * qs_workbench_imatrix: a job, of several the last one counts, no undo. */
 int qs_workbench_calibration(struct qs_workbench *w, const char *path, struct qs_err *e);
@@ -134,5 +141,19 @@ int qs_workbench_fit(struct qs_workbench *w, const char *budget, bool tie, struc
 void qs_workbench_fit_state(struct qs_workbench *w, struct qs_fit_state *out);
 /* The recipe that was found becomes the document's (again): one step of undo. */
 int qs_workbench_fit_apply(struct qs_workbench *w, struct qs_err *e);
+
+/* ---- a proof of it ------------------------------------------------------------------------------------------- */
+
+enum { QS_PROVE_WINDOWS = 24, QS_PROVE_RIVALS = 6 };
+struct qs_proof_state {
+    bool runs;
+    unsigned job;
+    struct qs_err err;                   /* of the last one that ended not well */
+    const struct qs_proof *proof;        /* of what was found last; NULL: none */
+};
+/* Measures what was found on the first QS_PROVE_WINDOWS windows of a held-out text, against the QS_PROVE_RIVALS largest
+ * presets and uniform types of at most its bytes. A job; QS_ENOTFOUND: nothing was found yet. */
+int qs_workbench_prove(struct qs_workbench *w, const char *text, struct qs_err *e);
+void qs_workbench_proof(struct qs_workbench *w, struct qs_proof_state *out);
 
 #endif

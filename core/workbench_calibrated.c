@@ -24,8 +24,12 @@ int qs_workbench_calib_places(const struct qs_workbench *w, struct qs_str *stati
     if (!w->doc)
         return qs_wb_no_document(e);
     const char *model = w->doc->pub.model->path;
-    const int rc = statistics ? qs_calib_statistics_place(model, statistics, e) : QS_OK;
-    return rc || !store ? rc : qs_calib_store_place(model, w->doc->pub.recipe->preset->name, store, e);
+    struct qs_str name = QS_STR_INIT;
+    int rc = statistics ? qs_calib_statistics_place(model, statistics, e) : QS_OK;
+    rc = rc || !store ? rc : qs_calib_recipe_name(w->doc->pub.recipe, &name, e);
+    rc = rc || !store ? rc : qs_calib_store_place(model, name.data, store, e);
+    qs_str_free(&name);
+    return rc;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------- */

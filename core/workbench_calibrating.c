@@ -1,9 +1,9 @@
-/* workbench_calibrating.c - calibrations: an order (what was asked for, with copies of all of it), the job that carries
- * it out, and what is seen of it.
+/* workbench_calibrating.c - calibrations: the job that carries an order out (workbench_calib_order.h), and what is
+ * seen of it.
  *
- * The order is shared by the job and the workbench; references are counted on the owner's thread. While the job runs
- * its thread owns the calibration; what is told of it is made whole before it is published under the lock, and stays
- * until the order ends. What it leaves is opened on the job's thread and put in place by workbench_calibrated.c.
+ * While the job runs its thread owns the calibration; what is told of it is made whole before it is published under the
+ * lock, and stays until the order ends. What it leaves is opened on the job's thread and put in place by
+ * workbench_calibrated.c.
  */
 #include "core/workbench_internal.h"
 
@@ -12,60 +12,8 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "core/workbench_calib.h"
-#include "core/workbench_calibrated.h"
+#include "core/workbench_calib_order.h"
 #include "core/workbench_stopped.h"
-
-struct qs_wb_calib {
-    unsigned refs;
-    struct qs_wb_sources *src;
-    struct qs_calib_request q;             /* strings are the order's own */
-    struct qs_corpus_source *source;
-    char *evaluation, *statistics_in, *statistics_out, *store, *title;
-    struct qs_recipe *recipe;              /* NULL: nothing is encoded */
-    bool allow_requantize, only_look;
-    struct qs_pool *pool;
-    struct qs_calib_watch *watch;
-    pthread_mutex_t lock;
-    struct qs_calib_told *told, *first;    /* the newest; the one before it, which may still be looked at */
-    struct qs_wb_left left;                /* what it left */
-    bool well;
-    struct qs_calib_view view;             /* the owner's copy */
-};
-
-static void told_free(struct qs_calib_told *t)
-{
-    if (!t)
-        return;
-    for (size_t i = 0; i < t->n_mix; i++)
-        qs_free(t->mix[i].path);
-    for (size_t i = 0; i < t->n_warnings; i++)
-        qs_free(t->warning[i]);
-    qs_free(t->mix);
-    qs_free(t->warning);
-    qs_free(t);
-}
-
-void qs_wb_calib_unref(struct qs_wb_calib *v)
-{
-    if (!v || --v->refs > 0)
-        return;
-    qs_wb_left_free(&v->left);
-    qs_recipe_free(v->recipe);
-    qs_wb_sources_unref(v->src);
-    for (size_t i = 0; v->source && i < v->q.n_sources; i++)
-        qs_free((char *)(uintptr_t)v->source[i].path);
-    char *const texts[] = { v->evaluation, v->statistics_in, v->statistics_out, v->store, v->title };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        qs_free(texts[i]);
-    qs_free(v->source);
-    told_free(v->told);
-    told_free(v->first);
-    qs_calib_view_free(&v->view);
-    qs_calib_watch_free(v->watch);
-    pthread_mutex_destroy(&v->lock);
-    qs_free(v);
-}
 
 /* ---- on the job's thread ------------------------------------------------------------------------------------- */
 
@@ -109,7 +57,7 @@ static int tell(struct qs_wb_calib *v, struct qs_calibration *x, struct qs_err *
     rc = rc ? rc : copy_mix(qs_calibrate_corpus(x), t, e);
     rc = rc ? rc : copy_warnings(x, t, e);
     if (rc) {
-        told_free(t);
+        qs_wb_told_free(t);
         return rc;
     }
     pthread_mutex_lock(&v->lock);
@@ -168,89 +116,6 @@ static int calibrate(struct qs_job *job, void *ctx, struct qs_err *e)
     return rc;
 }
 
-/* ---- the order ----------------------------------------------------------------------------------------------- */
-
-static int copy_text(const char *from, char **to, const char **in, struct qs_err *e)
-{
-    *in = NULL;
-    if (!from || !from[0])
-        return QS_OK;
-    *in = *to = qs_strdup(from);
-    return *to ? QS_OK : qs_fail_mem(e, strlen(from), "a file name");
-}
-
-static int copy_sources(const struct qs_calib_request *q, struct qs_wb_calib *v, struct qs_err *e)
-{
-    v->source = qs_calloc(q->n_sources + 1, sizeof *v->source);
-    if (!v->source)
-        return qs_fail_mem(e, q->n_sources * sizeof *v->source, "a calibration");
-    v->q.source = v->source;
-    for (size_t i = 0; i < q->n_sources; i++) {
-        v->source[i] = (struct qs_corpus_source){ qs_strdup(q->source[i].path), q->source[i].weight };
-        if (!v->source[i].path)
-            return qs_fail_mem(e, strlen(q->source[i].path), "a file name");
-    }
-    return QS_OK;
-}
-
-static int name_all(struct qs_wb_calib *v, struct qs_err *e)
-{
-    struct qs_str s = QS_STR_INIT;
-    qs_str_add(&s, qs_path_base(v->src->model->model->path));
-    if (v->recipe)
-        qs_str_addf(&s, " as %s", v->recipe->preset->name);
-    if (v->q.n_sources)
-        qs_str_addf(&s, " on %s", qs_path_base(v->source[0].path));
-    if (v->q.n_sources > 1)
-        qs_str_addf(&s, " and %zu more", v->q.n_sources - 1);
-    v->title = qs_str_take(&s);
-    return v->title ? QS_OK : qs_fail_mem(e, 0, "a name");
-}
-
-static int copy_request(const struct qs_calib_request *q, struct qs_wb_calib *v, struct qs_err *e)
-{
-    v->q = *q;
-    int rc = copy_sources(q, v, e);
-    rc = rc ? rc : copy_text(q->evaluation, &v->evaluation, &v->q.evaluation, e);
-    rc = rc ? rc : copy_text(q->statistics_in, &v->statistics_in, &v->q.statistics_in, e);
-    rc = rc ? rc : copy_text(q->statistics_out, &v->statistics_out, &v->q.statistics_out, e);
-    return rc ? rc : copy_text(q->store, &v->store, &v->q.store, e);
-}
-
-static int fill(struct qs_wb_calib *v, const struct qs_calib_request *q, const struct qs_recipe *recipe,
-                struct qs_err *e)
-{
-    const struct qs_model *m = v->src->model->model;
-    size_t layers = 0;
-    for (size_t i = 0; i < m->n_tensors; i++)
-        if (m->tensor[i].layer >= 0 && (size_t)m->tensor[i].layer >= layers)
-            layers = (size_t)m->tensor[i].layer + 1;
-    int rc = copy_request(q, v, e);
-    if (!rc && recipe && q->encode)
-        rc = qs_recipe_copy(recipe, &v->recipe, e);
-    rc = rc ? rc : qs_calib_watch_new(layers, m->n_tensors, &v->watch, e);
-    return rc ? rc : name_all(v, e);
-}
-
-static int order_new(struct qs_workbench *w, const struct qs_calib_request *q, struct qs_wb_sources *src,
-                     const struct qs_recipe *recipe, bool allow_requantize, struct qs_wb_calib **out, struct qs_err *e)
-{
-    struct qs_wb_calib *v = qs_calloc(1, sizeof *v);
-    if (!v)
-        return qs_fail_mem(e, sizeof *v, "a calibration");
-    v->refs = 1;
-    pthread_mutex_init(&v->lock, NULL);
-    v->src = qs_wb_sources_ref(src);
-    v->pool = w->args.pool;
-    v->allow_requantize = allow_requantize;
-    const int rc = fill(v, q, recipe, e);
-    if (rc)
-        qs_wb_calib_unref(v);
-    else
-        *out = v;
-    return rc;
-}
-
 /* Of the document as it is now, with its usual places where none are named. */
 static int order_of_document(struct qs_workbench *w, const struct qs_calib_request *q, struct qs_wb_calib **out,
                              struct qs_err *e)
@@ -263,7 +128,7 @@ static int order_of_document(struct qs_workbench *w, const struct qs_calib_reque
     if (!rc && (!full.store || !full.store[0]))
         full.store = store.data;
     if (!rc)
-        rc = order_new(w, &full, w->doc->src, w->doc->pub.recipe, w->doc->pub.allow_requantize, out, e);
+        rc = qs_wb_calib_order(w, &full, w->doc->src, w->doc->pub.recipe, w->doc->pub.allow_requantize, out, e);
     qs_str_free(&statistics);
     qs_str_free(&store);
     return rc;
@@ -291,6 +156,10 @@ static void ended(struct qs_workbench *w, struct qs_wb_job *j)
             w->look_err = st->err;
         return;
     }
+    if (j->pub.id == w->calib_job)
+        qs_wb_stopped_unlock(w);
+    if (st->state == QS_JOB_FAILED && st->err.code == QS_EEXISTS) /* a question before the start: nothing was stopped */
+        qs_wb_stopped_remove(w, v->src->model->model->path);
     if (st->state == QS_JOB_FAILED)
         qs_log_add(w->log, QS_LOG_ERROR, "calibrating %s: %s", v->title, st->err.msg);
     if (st->state == QS_JOB_CANCELLED)
@@ -353,6 +222,14 @@ static int refuse_second(const struct qs_workbench *w, struct qs_err *e)
     return runs(w, w->calib_job) ? qs_fail(e, QS_EBUSY, "a calibration runs: cancel it, or wait for its end") : QS_OK;
 }
 
+static int refuse_elsewhere(struct qs_workbench *w, const struct qs_wb_sources *src, struct qs_err *e)
+{
+    const int rc = qs_wb_stopped_elsewhere(w, src->model->model->path, e);
+    if (w->doc && w->doc->src->model == src->model)
+        w->calib_elsewhere = rc != QS_OK;
+    return rc;
+}
+
 static int resume(struct qs_workbench *w, struct qs_wb_job *j, struct qs_err *e)
 {
     struct qs_wb_calib *v = NULL;
@@ -362,7 +239,7 @@ static int resume(struct qs_workbench *w, struct qs_wb_job *j, struct qs_err *e)
         return rc;
     q.restart = false;
     q.overwrite = true; /* it was asked for, or nothing was there, when it began */
-    rc = order_new(w, &q, j->calib->src, j->calib->recipe, j->calib->allow_requantize, &v, e);
+    rc = qs_wb_calib_order(w, &q, j->calib->src, j->calib->recipe, j->calib->allow_requantize, &v, e);
     return rc ? rc : start_newest(w, v, e);
 }
 
@@ -385,7 +262,8 @@ static int refuse_places(const struct qs_wb_calib *v, struct qs_err *e)
 /* Takes the order over, whatever happens. */
 static int begin(struct qs_workbench *w, struct qs_wb_calib *v, unsigned *id, struct qs_err *e)
 {
-    int rc = refuse_places(v, e);
+    int rc = refuse_elsewhere(w, v->src, e);
+    rc = rc ? rc : refuse_places(v, e);
     if (rc) {
         qs_wb_calib_unref(v);
         return rc;
@@ -415,7 +293,7 @@ int qs_workbench_calib_go_on(struct qs_workbench *w, bool overwrite, unsigned *i
     q.restart = false;
     q.overwrite |= overwrite;
     int rc = refuse_second(w, e);
-    rc = rc ? rc : order_new(w, &q, w->doc->src, s->recipe, s->allow_requantize, &v, e);
+    rc = rc ? rc : qs_wb_calib_order(w, &q, w->doc->src, s->recipe, s->allow_requantize, &v, e);
     return rc ? rc : begin(w, v, id, e);
 }
 
@@ -525,8 +403,57 @@ const struct qs_calib_view *qs_wb_calib_view(const struct qs_workbench *w, const
     return w->calib && w->calib->src->model == of && w->calib->view.layer ? &w->calib->view : NULL;
 }
 
+bool qs_workbench_calib_elsewhere(const struct qs_workbench *w) { return w->doc && w->calib_elsewhere; }
+
+/* ---- forgetting ---------------------------------------------------------------------------------------------- */
+
+static void remove_rest(const char *store, const char *statistics)
+{
+    struct qs_str path = QS_STR_INIT;
+    qs_str_addf(&path, "%s.collect", statistics ? statistics : store);
+    if (!path.failed)
+        qs_collect_forget(path.data);
+    if (store)
+        qs_store_forget(store);
+    qs_str_free(&path);
+}
+
+int qs_workbench_calib_forget(struct qs_workbench *w, struct qs_err *e)
+{
+    struct qs_calibrating now;
+    struct qs_wb_stopped *s = w->stopped;
+    qs_workbench_calib(w, &now);
+    const bool own = now.job && !now.runs && now.err.code && now.of_document;
+    if (!w->doc)
+        return qs_wb_no_document(e);
+    if (now.runs && now.of_document)
+        return refuse_second(w, e);
+    int rc = refuse_elsewhere(w, w->doc->src, e);
+    if (!rc && !s && !own)
+        rc = qs_fail(e, QS_ENOTFOUND, "no calibration of this model was stopped");
+    if (rc)
+        return rc;
+    if (s)
+        remove_rest(s->q.encode ? s->q.store : NULL, s->q.statistics_out ? s->q.statistics_out : s->q.store);
+    if (own)
+        remove_rest(w->calib->recipe ? w->calib->store : NULL,
+                    w->calib->statistics_out ? w->calib->statistics_out : w->calib->store);
+    if (own) {
+        qs_wb_calib_unref(w->calib);
+        w->calib = NULL;
+        w->calib_job = 0;
+    }
+    qs_wb_stopped_remove(w, w->doc->pub.model->path);
+    qs_wb_stopped_free(s);
+    w->stopped = NULL;
+    w->changed = true;
+    qs_log_add(w->log, QS_LOG_NOTE, "calibration: the one that was stopped is forgotten");
+    return QS_OK;
+}
+
 void qs_wb_calib_free(struct qs_workbench *w)
 {
+    qs_wb_stopped_unlock(w);
     qs_wb_stopped_free(w->stopped);
     qs_wb_calib_unref(w->calib);
     qs_wb_calib_unref(w->look);

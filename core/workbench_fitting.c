@@ -22,6 +22,7 @@ struct qs_wb_fit {
     struct qs_recipe *recipe;
     struct qs_budget budget;
     bool tie, allow_requantize;
+    struct qs_outputs *outputs;   /* of this job */
     struct qs_fit *fit;
     struct qs_fit_point *point; size_t n_points;
     struct qs_fit_mark *mark; size_t n_marks, cap_marks;
@@ -32,6 +33,7 @@ void qs_wb_fit_free(struct qs_wb_fit *f)
     if (!f)
         return;
     qs_fit_free(f->fit);
+    qs_outputs_free(f->outputs);
     qs_recipe_free(f->recipe);
     qs_wb_sources_unref(f->src);
     qs_free(f->point);
@@ -50,7 +52,7 @@ void qs_wb_fit_forget(struct qs_workbench *w)
 static struct qs_fit_args args_of(const struct qs_wb_fit *f)
 {
     return (struct qs_fit_args){ .model = f->src->model->model, .recipe = f->recipe, .statistics = f->src->statistics,
-                                 .survey = f->src->survey, .budget = f->budget, .tie = f->tie };
+                                 .outputs = f->outputs, .survey = f->src->survey, .budget = f->budget, .tie = f->tie };
 }
 
 /* A point of the plan that a recipe makes; none where it cannot be carried out, or a tensor's cost is not known. */
@@ -121,11 +123,16 @@ static int mark_files(struct qs_wb_fit *f, struct qs_err *e)
 
 static int fit(struct qs_job *job, void *ctx, struct qs_err *e)
 {
-    struct qs_wb_fit *f = ((struct qs_wb_job *)ctx)->fit;
-    const struct qs_fit_args args = args_of(f);
+    const struct qs_wb_job *j = ctx;
+    struct qs_wb_fit *f = j->fit;
+    struct qs_fit_args args = args_of(f);
     struct qs_err none = QS_ERR_INIT;
+    qs_job_phase(job, "measuring", "", 0);
+    int rc = qs_fit_measure_outputs(&args, j->pool, job, &f->outputs, e);
+    args.outputs = f->outputs;
+    rc = rc ? rc : qs_fit_measure_survey(&args, f->src->survey, j->pool, job, e);
     qs_job_phase(job, "fitting", "", 0);
-    int rc = qs_fit_run(&args, &f->fit, e);
+    rc = rc ? rc : qs_fit_run(&args, &f->fit, e);
     rc = rc ? rc : qs_job_step(job, 0, e);
     f->point = rc ? NULL : qs_calloc(FRONTIER, sizeof *f->point);
     if (!rc && !f->point)
@@ -274,6 +281,8 @@ static int order_new(struct qs_workbench *w, const char *budget, bool tie, struc
     int rc = qs_budget_parse(budget, d->pub.model, &f->budget, e);
     rc = rc ? rc : qs_recipe_copy(d->pub.recipe, &f->recipe, e);
     rc = rc ? rc : drop_fitted(w, f->recipe, e);
+    const struct qs_fit_args args = args_of(f);
+    rc = rc ? rc : qs_fit_check(&args, e);
     if (rc)
         qs_wb_fit_free(f);
     else
@@ -306,6 +315,18 @@ int qs_workbench_fit(struct qs_workbench *w, const char *budget, bool tie, struc
     w->fit_err = (struct qs_err)QS_ERR_INIT;
     qs_workbench_job_cancel(w, before);
     return QS_OK;
+}
+
+double qs_wb_fit_predict(const struct qs_workbench *w, bool imatrix_only)
+{
+    const struct qs_plan_args plan = { .imatrix = w->fit->src->imatrix, .allow_requantize = true, .foretell = true };
+    struct qs_fit_args args = args_of(w->fit);
+    struct qs_plan *p = NULL;
+    args.imatrix_only = imatrix_only;
+    const int rc = qs_plan_make(args.model, w->fit->fit->recipe, &plan, &p, NULL);
+    const double predicted = rc ? (double)NAN : qs_fit_predict(&args, p);
+    qs_plan_free(p);
+    return predicted;
 }
 
 static bool is_applied(const struct qs_workbench *w)

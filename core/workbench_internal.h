@@ -172,8 +172,13 @@ struct qs_workbench {
     unsigned calib_job, look_job, storing;
     struct qs_err look_err, store_error;
     struct qs_wb_stopped *stopped;       /* of the document's model, by a process before; NULL: none */
+    int calib_lock; bool calib_locked;   /* of the file that keeps what the running one was asked for */
+    bool calib_elsewhere;                /* another process calibrates the document's model, as of opening it or of a start */
     struct qs_wb_fit *fit;               /* the newest that was found */
     unsigned fit_job, fits;
+    struct qs_proof *proof;              /* workbench_proving.c */
+    unsigned prove_job, proof_of;        /* the newest; number of the result that the proof is of */
+    struct qs_err prove_err;
     struct qs_err fit_err;
     bool changed;              /* something was taken in, or begun, that the next poll reports */
     uint64_t seen_log, seen_survey, seen_zoom;
@@ -210,6 +215,8 @@ bool qs_wb_calib_poll(struct qs_workbench *w);    /* true: the newest has more t
 void qs_wb_calib_free(struct qs_workbench *w);    /* what the workbench has of them, when it ends */
 /* What is seen of the newest, where it is of this model; NULL: nothing. */
 const struct qs_calib_view *qs_wb_calib_view(const struct qs_workbench *w, const struct qs_wb_model *of, bool *running);
+double qs_wb_fit_predict(const struct qs_workbench *w, bool imatrix_only); /* of what was found last */
+void qs_wb_proof_free(struct qs_workbench *w);
 void qs_wb_fit_free(struct qs_wb_fit *f);         /* NULL allowed */
 void qs_wb_fit_forget(struct qs_workbench *w);    /* another document is open */
 

@@ -6,6 +6,7 @@
  */
 #include "core/workbench_stopped.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -98,6 +99,43 @@ static int write_file(const struct qs_model *m, const struct qs_calib_request *q
     return rc;
 }
 
+void qs_wb_stopped_unlock(struct qs_workbench *w)
+{
+    if (w->calib_locked)
+        close(w->calib_lock);
+    w->calib_locked = false;
+}
+
+/* A lock that cannot be had for another reason than another's is none: nothing depends on it. */
+static void lock(struct qs_workbench *w, const char *model)
+{
+    struct qs_str path = QS_STR_INIT;
+    struct qs_err why = QS_ERR_INIT;
+    qs_wb_stopped_unlock(w);
+    const int fd = qs_calib_request_place(model, false, &path, &why) ? -1
+                                                                     : open(path.data, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    w->calib_locked = fd >= 0 && !qs_file_lock(fd, path.data, &why);
+    if (w->calib_locked)
+        w->calib_lock = fd;
+    else if (fd >= 0)
+        close(fd);
+    qs_str_free(&path);
+}
+
+int qs_wb_stopped_elsewhere(const struct qs_workbench *w, const char *model, struct qs_err *e)
+{
+    struct qs_str path = QS_STR_INIT;
+    struct qs_err why = QS_ERR_INIT;
+    const int fd = w->args.private || qs_calib_request_place(model, false, &path, &why)
+                       ? -1
+                       : open(path.data, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    const bool busy = fd >= 0 && qs_file_lock(fd, path.data, &why) == QS_EBUSY;
+    if (fd >= 0)
+        close(fd);
+    qs_str_free(&path);
+    return busy ? qs_fail(e, QS_EBUSY, "another window or process calibrates this model") : QS_OK;
+}
+
 void qs_wb_stopped_keep(struct qs_workbench *w, const struct qs_wb_sources *src, const struct qs_calib_request *q,
                         const struct qs_recipe *recipe, bool allow_requantize)
 {
@@ -105,6 +143,8 @@ void qs_wb_stopped_keep(struct qs_workbench *w, const struct qs_wb_sources *src,
     if (!w->args.private && write_file(src->model->model, q, recipe, allow_requantize, &e))
         qs_log_add(w->log, QS_LOG_WARNING, "calibration: what was asked for is not kept, should it be killed: %s",
                    e.msg);
+    else if (!w->args.private)
+        lock(w, src->model->model->path);
     if (!w->doc || w->doc->src->model != src->model)
         return;
     qs_wb_stopped_free(w->stopped);
@@ -273,9 +313,15 @@ void qs_wb_stopped_look(struct qs_workbench *w)
     struct qs_calibrating now;
     qs_wb_stopped_free(w->stopped);
     w->stopped = NULL;
+    w->calib_elsewhere = false;
     qs_workbench_calib(w, &now);
     if (w->args.private || (now.runs && strcmp(now.model->path, m->path) == 0))
         return; /* it was not stopped */
+    w->calib_elsewhere = qs_wb_stopped_elsewhere(w, m->path, &why) != QS_OK;
+    if (w->calib_elsewhere) {
+        qs_log_add(w->log, QS_LOG_NOTE, "calibration: %s", why.msg);
+        return;
+    }
     int rc = qs_calib_request_place(m->path, false, &path, &why);
     rc = rc ? rc : read_file(path.data, m, &w->stopped, &why);
     if (w->stopped)

@@ -20,6 +20,10 @@ struct qs_wb_stopped {
 void qs_wb_stopped_keep(struct qs_workbench *w, const struct qs_wb_sources *src, const struct qs_calib_request *q,
                         const struct qs_recipe *recipe, bool allow_requantize);
 void qs_wb_stopped_remove(const struct qs_workbench *w, const char *model);
+/* From its start to its end the file is locked: others see that it runs. */
+void qs_wb_stopped_unlock(struct qs_workbench *w);
+/* QS_EBUSY: another process calibrates this model. */
+int qs_wb_stopped_elsewhere(const struct qs_workbench *w, const char *model, struct qs_err *e);
 /* What is kept of the document's model becomes the workbench's, in place of what it had. A file that cannot be used is
  * told to the log and passed over. */
 void qs_wb_stopped_look(struct qs_workbench *w);

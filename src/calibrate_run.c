@@ -146,15 +146,19 @@ static int calibrate(struct qs_job *job, void *ctx, struct qs_err *e)
     return qs_calibrate_run(w->x, job, e);
 }
 
+/* Those behind the first `from`. Returns how many there are. */
+static size_t tell_warnings(struct qs_calib_work *w, size_t from)
+{
+    size_t n = 0;
+    const char *const *warning = qs_calibrate_warnings(w->x, &n);
+    for (size_t i = from; i < n; i++)
+        qs_cli_warn(w->cli, "%s", warning[i]);
+    return n;
+}
+
 static void tell_need(struct qs_calib_work *w)
 {
     char memory[24], time[48], spill[24];
-    size_t n = 0;
-    const char *const *warning = qs_calibrate_warnings(w->x, &n);
-    if (w->dry_run) /* the report has all of it */
-        return;
-    for (size_t i = 0; i < n; i++)
-        qs_cli_warn(w->cli, "%s", warning[i]);
     if (w->cli->json)
         return;
     qs_fmt_seconds(time, sizeof time, w->need.seconds);
@@ -169,50 +173,75 @@ static void tell_need(struct qs_calib_work *w)
 static int run_once(struct qs_calib_work *w, struct qs_err *e)
 {
     const double start = qs_now();
+    size_t told = 0;
     qs_calibrate_free(w->x);
     w->x = NULL;
     int rc = qs_cli_job(w->cli, "read", open_it, w, NULL, e);
     if (rc)
         return rc;
-    tell_need(w);
-    if (w->dry_run)
+    if (w->dry_run) /* the report has all of it */
         return QS_OK;
+    told = tell_warnings(w, 0);
+    tell_need(w);
     rc = qs_cli_job_watched(w->cli, "calibrate", calibrate, w, "the same command goes on where this one stopped", tick,
                             w, e);
+    tell_warnings(w, told);
     w->seconds = (w->seconds > 0 ? w->seconds : 0) + qs_now() - start;
     return rc;
 }
 
 /* ---- a budget ------------------------------------------------------------------------------------------------ */
 
-struct fitting { struct qs_calib_work *w; struct qs_imatrix *imatrix; struct qs_survey *survey; };
+static const int ladder[] = { QS_Q2_K, QS_Q3_K, QS_Q4_K, QS_Q5_K, QS_Q6_K, QS_Q8_0 };
+enum { N_LADDER = sizeof ladder / sizeof *ladder };
+
+struct fitting {
+    struct qs_calib_work *w;
+    struct qs_recipe *plain; /* where none is given */
+    struct qs_imatrix *imatrix;
+    struct qs_outputs *outputs;
+    struct qs_survey *survey;
+};
 
 /* Errors that the statistics do not have are measured on the weights. */
 static int measure(struct qs_job *job, struct fitting *f, const struct qs_statistics *s, struct qs_err *e)
 {
-    static const int ladder[] = { QS_Q2_K, QS_Q3_K, QS_Q4_K, QS_Q5_K, QS_Q6_K, QS_Q8_0 };
-    const struct qs_survey_args args = { .imatrix = f->imatrix, .errors = true, .types = ladder,
-                                         .n_types = sizeof ladder / sizeof *ladder };
+    const struct qs_survey_args args = { .imatrix = f->imatrix, .errors = true, .types = ladder, .n_types = N_LADDER };
     if (s && s->n_errors)
         return qs_survey_new(f->w->model, &args, &f->survey, e);
     return qs_survey_run(f->w->model, &args, f->w->args.pool, job, &f->survey, e);
+}
+
+static struct qs_fit_args fit_args(const struct fitting *f)
+{
+    const struct qs_calib_work *w = f->w;
+    return (struct qs_fit_args){ .model = w->model, .recipe = w->recipe ? w->recipe : f->plain,
+                                 .statistics = w->x ? qs_calibrate_statistics(w->x) : NULL, .survey = f->survey,
+                                 .budget = w->fitted, .tie = qs_cli_has(w->cli, "tie"),
+                                 .imatrix_only = !w->args.methods.gptq };
+}
+
+/* Before hours of collecting: of the types whose errors are measured there. */
+static int check(const struct fitting *f, struct qs_err *e)
+{
+    struct qs_fit_args args = fit_args(f);
+    if (!f->w->args.statistics_in) {
+        args.type = ladder;
+        args.n_types = N_LADDER;
+    }
+    return qs_fit_check(&args, e);
 }
 
 static int fit(struct qs_job *job, void *ctx, struct qs_err *e)
 {
     struct fitting *f = ctx;
     struct qs_calib_work *w = f->w;
-    const struct qs_statistics *s = qs_calibrate_statistics(w->x);
-    struct qs_recipe *plain = NULL;
-    int rc = measure(job, f, s, e);
-    rc = rc || w->recipe ? rc : qs_recipe_new(NULL, &plain, e);
-    const struct qs_fit_args args = { .model = w->model, .recipe = w->recipe ? w->recipe : plain, .statistics = s,
-                                      .survey = f->survey, .budget = w->fitted, .tie = qs_cli_has(w->cli, "tie"),
-                                      .imatrix_only = !w->args.methods.gptq };
+    int rc = measure(job, f, qs_calibrate_statistics(w->x), e);
+    struct qs_fit_args args = fit_args(f);
+    rc = rc ? rc : qs_fit_measure_outputs(&args, w->args.pool, job, &f->outputs, e);
+    args.outputs = f->outputs;
     qs_job_phase(job, "fitting", "", 0);
-    rc = rc ? rc : qs_fit_run(&args, &w->fit, e);
-    qs_recipe_free(plain);
-    return rc;
+    return rc ? rc : qs_fit_run(&args, &w->fit, e);
 }
 
 static void tell_fit(struct qs_calib_work *w)
@@ -257,14 +286,20 @@ static int fit_budget(struct qs_calib_work *w, struct qs_err *e)
     a->recipe = NULL;
     a->errors = a->text.n_sources > 0 && !asked.statistics_in;
     a->swap_windows = asked.swap_windows ? asked.swap_windows : a->errors ? 8 : 0;
-    int rc = run_once(w, e);
-    if (rc || w->dry_run)
-        return rc;
+    int rc = w->recipe ? QS_OK : qs_recipe_new(NULL, &f.plain, e);
+    rc = rc ? rc : check(&f, e);
+    rc = rc ? rc : run_once(w, e);
     const char *statistics = asked.statistics_in ? asked.statistics_in : asked.statistics_out;
+    if (rc || w->dry_run) {
+        qs_recipe_free(f.plain);
+        return rc;
+    }
     rc = qs_imatrix_open(statistics, &f.imatrix, e);
     rc = rc ? rc : qs_cli_job(w->cli, "fit", fit, &f, NULL, e);
+    qs_outputs_free(f.outputs);
     qs_survey_free(f.survey);
     qs_imatrix_free(f.imatrix);
+    qs_recipe_free(f.plain);
     if (rc)
         return rc;
     tell_fit(w);

@@ -69,7 +69,7 @@ static const struct qs_opt options[] = {
       .letter = 'o',
       .kind = QS_OPT_FILE,
       .arg = "FILE",
-      .help = "encoded tensors go here (default: MODEL.TYPE.qscal beside the model)" },
+      .help = "encoded tensors go here (default: beside the model, MODEL.TYPE.qscal; a hash tells recipes apart)" },
     { .name = "write", .kind = QS_OPT_FILE, .arg = "OUT.gguf", .help = "write the quantized model as well" },
     { .name = "errors", .help = "measure what each type would cost each tensor" },
     { .name = "precision",
@@ -200,7 +200,7 @@ static int check_sense(struct qs_cli *cli)
     const bool text = qs_cli_has(cli, "text"), fit = qs_cli_has(cli, "fit");
     const bool encode = fit || qs_cli_has_recipe(cli);
     static const char *const need_text[] = { "errors", "swap-windows" };
-    static const char *const need_recipe[] = { "output", "write" };
+    static const char *const need_recipe[] = { "output", "write", "methods", "no-correct", "allow-requantize" };
     static const char *const need_fit[] = { "tie", "recipe-out" };
     if (!text && !qs_cli_has(cli, "statistics"))
         return qs_cli_usage(cli, "calibrate: there is nothing to learn from: give --text FILE, or --statistics FILE");
@@ -208,15 +208,23 @@ static int check_sense(struct qs_cli *cli)
         return qs_cli_usage(cli, "calibrate: encoding reads text too: give --text FILE");
     if (!text && !encode)
         return qs_cli_usage(cli, "calibrate: --statistics alone leaves nothing to do: give --text FILE");
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof need_text / sizeof *need_text; i++)
         if (!text && qs_cli_has(cli, need_text[i]))
             return qs_cli_usage(cli, "--%s needs a --text", need_text[i]);
+    for (size_t i = 0; i < sizeof need_recipe / sizeof *need_recipe; i++)
         if (!encode && qs_cli_has(cli, need_recipe[i]))
             return qs_cli_usage(cli, "--%s is for encoded tensors: name a preset with -t, or a budget with --fit",
                                 need_recipe[i]);
+    for (size_t i = 0; i < sizeof need_fit / sizeof *need_fit; i++)
         if (!fit && qs_cli_has(cli, need_fit[i]))
             return qs_cli_usage(cli, "--%s goes with --fit", need_fit[i]);
-    }
+    if (fit && qs_cli_has(cli, "type"))
+        return qs_cli_usage(cli, "--fit chooses the types: -t has no say in it (--pin and --rule have)");
+    if (!encode && qs_cli_has(cli, "effort") && !qs_cli_has(cli, "errors"))
+        return qs_cli_usage(cli, "--effort is of GPTQ, and nothing is encoded: name a preset with -t, a budget with --fit, "
+                                 "or --errors");
+    if (qs_cli_has(cli, "statistics") && qs_cli_has(cli, "errors"))
+        return qs_cli_usage(cli, "--errors is for collecting: --statistics takes statistics as they are");
     if (qs_cli_has(cli, "statistics") && qs_cli_has(cli, "precision"))
         return qs_cli_usage(cli, "--statistics takes statistics as they are: --precision is for collecting them");
     if (qs_cli_has(cli, "statistics") && qs_cli_has(cli, "statistics-out"))
@@ -250,16 +258,22 @@ static int name_outputs(struct qs_cli *cli, struct qs_calib_work *w, bool encode
 {
     struct qs_err e = QS_ERR_INIT;
     const char *store = qs_cli_str(cli, "output", NULL), *out = qs_cli_str(cli, "statistics-out", NULL);
-    const char *path = qs_cli_arg(cli, 0), *name = w->budget ? "fit" : w->recipe ? w->recipe->preset->name : "";
+    const char *path = qs_cli_arg(cli, 0);
+    struct qs_str name = QS_STR_INIT;
     int rc = QS_OK;
+    if (w->budget)
+        qs_calib_budget_name(w->budget, &name);
+    else if (w->recipe)
+        rc = qs_calib_recipe_name(w->recipe, &name, &e);
     if (out)
         qs_str_add(&w->statistics, out);
-    else if (!w->args.statistics_in)
+    else if (!rc && !w->args.statistics_in)
         rc = qs_calib_statistics_place(path, &w->statistics, &e);
     if (!rc && store)
         qs_str_add(&w->store, store);
     else if (!rc && encode)
-        rc = qs_calib_store_place(path, name, &w->store, &e);
+        rc = qs_calib_store_place(path, name.data, &w->store, &e);
+    qs_str_free(&name);
     if (!rc && (w->statistics.failed || w->store.failed))
         rc = qs_fail_mem(&e, 0, "a file name");
     if (rc)

@@ -79,6 +79,7 @@ struct work {
     struct qs_vocab *vocab;
     struct qs_chat_template *chat;
     struct qs_corpus *corpus;
+    struct qs_outputs *outputs;
     struct qs_survey *survey;
     int *type; size_t n_types;      /* --allow */
     struct qs_fit_args args;
@@ -97,6 +98,7 @@ static void work_free(struct work *w)
     qs_fit_free(w->fit);
     qs_free(w->type);
     qs_survey_free(w->survey);
+    qs_outputs_free(w->outputs);
     qs_corpus_free(w->corpus);
     qs_chat_template_free(w->chat);
     qs_vocab_free(w->vocab);
@@ -259,6 +261,20 @@ static int swaps(struct work *w, struct qs_err *e)
     return rc;
 }
 
+static struct qs_fit_args fit_args(const struct work *w)
+{
+    return (struct qs_fit_args){ .model = w->model,
+                                 .recipe = w->recipe,
+                                 .statistics = w->statistics,
+                                 .outputs = w->outputs,
+                                 .survey = w->survey,
+                                 .budget = w->budget,
+                                 .tie = qs_cli_has(w->cli, "tie"),
+                                 .imatrix_only = qs_cli_has(w->cli, "weighted-only"),
+                                 .type = w->n_types ? w->type : NULL,
+                                 .n_types = w->n_types };
+}
+
 static int measure_errors(struct qs_job *job, void *ctx, struct qs_err *e)
 {
     struct work *w = ctx;
@@ -269,7 +285,9 @@ static int measure_errors(struct qs_job *job, void *ctx, struct qs_err *e)
                                          .no_cache = qs_cli_has(w->cli, "no-cache"),
                                          .types = w->n_types ? w->type : ladder,
                                          .n_types = w->n_types ? w->n_types : sizeof ladder / sizeof *ladder };
-    return qs_survey_run(w->model, &args, w->pool, job, &w->survey, e);
+    const struct qs_fit_args fit = fit_args(w);
+    const int rc = qs_fit_measure_outputs(&fit, w->pool, job, &w->outputs, e);
+    return rc ? rc : qs_survey_run(w->model, &args, w->pool, job, &w->survey, e);
 }
 
 /* ---- fitting ------------------------------------------------------------------------------------------------- */
@@ -311,19 +329,12 @@ static int add_presets(struct work *w, struct qs_err *e)
 
 static int fit(struct work *w, struct qs_err *e)
 {
-    w->args = (struct qs_fit_args){ .model = w->model,
-                                    .recipe = w->recipe,
-                                    .statistics = w->statistics,
-                                    .survey = w->survey,
-                                    .budget = w->budget,
-                                    .tie = qs_cli_has(w->cli, "tie"),
-                                    .imatrix_only = qs_cli_has(w->cli, "weighted-only"),
-                                    .type = w->n_types ? w->type : NULL,
-                                    .n_types = w->n_types };
+    w->args = fit_args(w);
     int rc = qs_fit_run(&w->args, &w->fit, e);
     if (!rc && !w->fit->kld)
         qs_cli_note(w->cli,
-                    "what an error of each tensor costs is not known, so all count alike: --swap-windows measures it");
+                    "what an error of each tensor costs is not known, so all count alike, and the head 100 times: "
+                    "--swap-windows measures it");
     rc = rc ? rc : plan_of(w, w->fit->recipe, false, &w->plan, e);
     if (!rc && qs_cli_has(w->cli, "frontier")) {
         rc = qs_fit_frontier(&w->args, FRONTIER, w->point, &w->n_points, e);
@@ -410,6 +421,8 @@ static int check_options(struct qs_cli *cli)
     if (qs_cli_has(cli, "calibrated") && !qs_cli_has(cli, "prove"))
         return qs_cli_usage(
             cli, "--calibrated goes with --prove: calibrated tensors are measured, types are chosen before them");
+    if (qs_cli_has(cli, "type"))
+        return qs_cli_usage(cli, "fit chooses the types: -t has no say in it (--pin and --rule have)");
     if (qs_cli_has(cli, "pure"))
         return qs_cli_usage(cli, "--pure gives every tensor the same type: there is nothing to choose");
     if (qs_cli_has(cli, "force") && !qs_cli_has(cli, "recipe-out") && !qs_cli_has(cli, "statistics-out"))
@@ -467,7 +480,7 @@ const struct qs_verb qs_verb_fit = {
                    "calibrate (--imatrix), else of the weights, with importance where there is an importance matrix. a "
                    "comes from the "
                    "statistics too, or is measured here (--swap-windows); tensors without take the median of their "
-                   "role. The choice is the "
+                   "role, the head 100 times that of all. The choice is the "
                    "least sum under the bytes, with a proof that no other choice has less by these costs. Pins, rules "
                    "and options of "
                    "the recipe are respected.\n\n"

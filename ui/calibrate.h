@@ -61,7 +61,7 @@ int calibrate_outlook_draw(struct qs_app *a, const struct qs_canvas *c);
 
 /* ---- one that was killed (screen_calibrate_stopped.c) ---- */
 
-#define CALIBRATE_STOPPED "a calibration of this model was stopped: r goes on"
+#define CALIBRATE_STOPPED "a calibration was stopped: r on Calibrate goes on, :calib-forget drops it"
 void calibrate_take_stopped(struct qs_app *a);                /* Setup shows what it was asked for, where there is one */
 void calibrate_go_on(struct qs_app *a, bool overwrite);       /* asks where something is there already */
 

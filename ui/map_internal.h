@@ -29,6 +29,7 @@ struct qs_map {
     size_t line, layer;           /* the cursor */
     size_t walk_line, walk_layer; double walk_value; bool walking; /* where the last jump to a worst one went */
     bool selecting; size_t from_line, from_layer; /* a range from there to the cursor */
+    unsigned followed;            /* the newest calibration that the measure was changed for */
 
     size_t top, left;             /* first place (see qs_map_place) and layer in view */
     int shown_lines, shown_layers, cell, label; /* as last drawn: how many fit, cells across */

@@ -87,6 +87,32 @@ static const char *cannot_resume(struct qs_app *a)
     return stopped(a) || qs_workbench_calib_stopped(qs_app_bench(a)) ? NULL : "no calibration was stopped";
 }
 
+static const char *cannot_forget(struct qs_app *a)
+{
+    if (running(a))
+        return "a calibration runs: x cancels it";
+    return stopped(a) || qs_workbench_calib_stopped(qs_app_bench(a)) ? NULL : "no calibration was stopped";
+}
+
+static void forget_it(struct qs_app *a, size_t answer, void *ctx)
+{
+    struct qs_err e = QS_ERR_INIT;
+    (void)answer, (void)ctx;
+    if (qs_workbench_calib_forget(qs_app_bench(a), &e))
+        qs_app_fail(a, &e);
+    else
+        qs_app_say(a, "forgotten");
+    calibrate_of(a)->ask = true;
+}
+
+static void forget(struct qs_app *a, const char *arg)
+{
+    static const struct qs_app_answer answers[] = { { 'f', "forget" } };
+    (void)arg;
+    qs_app_ask(a, "Calibrate", "What the stopped calibration has done so far is thrown away; statistics that are whole, and "
+               "weights of one that ended well, stay.", answers, 1, forget_it, NULL);
+}
+
 static void start(struct qs_app *a, const char *arg) { (void)arg; calibrate_start(a, false); }
 static void start_anew(struct qs_app *a, const char *arg) { (void)arg; calibrate_start(a, true); }
 
@@ -94,8 +120,11 @@ static void pause_it(struct qs_app *a, const char *arg)
 {
     const struct qs_work *w = qs_workbench_job_by_id(qs_app_bench(a), running(a));
     (void)arg;
-    if (w)
-        qs_workbench_job_pause(qs_app_bench(a), w->id, !w->pause_wanted);
+    if (!w)
+        return;
+    const bool paused = !w->pause_wanted;
+    qs_workbench_job_pause(qs_app_bench(a), w->id, paused);
+    qs_app_say(a, paused ? "the calibration pauses: p on this screen lets it go on" : "the calibration goes on");
 }
 
 static void cancel(struct qs_app *a, const char *arg)
@@ -249,12 +278,14 @@ static const struct qs_action actions[] = {
       .help = "start what Setup says; goes on with one that was interrupted", .refuse = runs_already, .run = start },
     { .name = "calib-restart", .help = "start, and throw away what an interrupted one has left",
       .refuse = runs_already, .run = start_anew },
-    { .name = "calib-pause", .keys = "p", .brief = "pause", .rank = 1,
+    { .name = "calib-pause", .keys = "p", .brief = "pause/go on", .rank = 1,
       .help = "pause the calibration, or let it go on", .refuse = not_running, .run = pause_it },
     { .name = "calib-cancel", .keys = "x", .brief = "cancel", .rank = 1,
       .help = "cancel the calibration; what is done is kept", .refuse = not_running, .run = cancel },
     { .name = "calib-resume", .keys = "r", .brief = "resume", .rank = 1,
       .help = "go on with the calibration that was stopped", .refuse = cannot_resume, .run = resume },
+    { .name = "calib-forget", .help = "throw away what the calibration that was stopped has left",
+      .refuse = cannot_forget, .run = forget },
     { .name = "calib-text", .keys = "t", .brief = "text", .rank = 3, .arg = QS_ARG_FILE, .arg_optional = true,
       .help = "add a text, FILE or FILE:WEIGHT: plain, or lines of JSON", .run = add_text },
     { .name = "calib-remove", .keys = "d Delete", .help = "take the text under the cursor away",

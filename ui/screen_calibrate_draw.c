@@ -27,7 +27,7 @@ static void state_text(struct qs_app *a, const struct qs_calibrating *s, char *b
     const struct qs_job_status *st = &w->status;
     const double share = st->total ? 100 * (double)st->done / (double)st->total : 0;
     if (st->state == QS_JOB_PAUSED || w->pause_wanted)
-        snprintf(buf, n, "%s at %.0f%%", st->state == QS_JOB_PAUSED ? "paused" : "pausing", share);
+        snprintf(buf, n, "%s at %.0f%%: p goes on", st->state == QS_JOB_PAUSED ? "paused" : "pausing", share);
     else if (st->eta >= 0)
         snprintf(buf, n, "%s %.0f%%, %s left", st->phase, share, qs_fmt_seconds(left, sizeof left, st->eta));
     else

@@ -46,6 +46,9 @@ int calibrate_outlook_draw(struct qs_app *a, const struct qs_canvas *c)
     qs_workbench_calib_outlook(qs_app_bench(a), &o);
     if (qs_workbench_calib_stopped(qs_app_bench(a)))
         y += qs_draw_wrapped(c, y, 0, 2, qs_app_look(a, QS_LOOK_WARNING), CALIBRATE_STOPPED);
+    if (qs_workbench_calib_elsewhere(qs_app_bench(a)))
+        y += qs_draw_wrapped(c, y, 0, 2, qs_app_look(a, QS_LOOK_WARNING),
+                             "Another window or process calibrates this model: its state is shown there.");
     if (!qs_app_doc(a))
         qs_str_add(&text, "No model is open: o opens one.\n");
     else if (!v->n_text && !v->file[1])

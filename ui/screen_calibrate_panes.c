@@ -99,7 +99,7 @@ void calibrate_tensors_draw(struct qs_app *a, const struct qs_canvas *c, bool fo
 
 /* ---- outliers ---- */
 
-enum { POINTS = sizeof((struct qs_calib_layer *)0)->outlier_ratio / sizeof(double), NAME = 13 };
+enum { POINTS = sizeof((struct qs_calib_layer *)0)->outlier_ratio / sizeof(double), NAME = 13, HEAD = 3 };
 
 /* Points that some layer has a value for, and the values: point by point. */
 static size_t gather(const struct qs_calib_view *v, double *value, enum qs_point point[POINTS])
@@ -130,6 +130,22 @@ static void draw_worst(struct qs_app *a, const struct qs_canvas *c, int y, const
                       worst % layers + 1 == layers ? "the head, layer" : "layer", worst % layers, value[worst]);
 }
 
+/* Above the cells: of every layer where there is room for it, else of every tenth; the last is the head. */
+static void draw_layer_numbers(struct qs_app *a, const struct qs_canvas *c, size_t layers, int cell)
+{
+    const struct qs_style style = qs_app_look(a, QS_LOOK_MUTED);
+    const size_t step = cell >= 4 ? 1 : cell >= 2 ? 5 : 10;
+    qs_draw_fit(c, HEAD - 1, 0, style, "layer", NAME - 1, QS_FIT_LEFT);
+    for (size_t i = 0; i < layers; i += step) {
+        const bool head = i + 1 == layers;
+        char text[16];
+        snprintf(text, sizeof text, "%zu", i);
+        const int room = (int)step * cell;
+        qs_draw_fit(c, HEAD - 1, NAME + (int)i * cell, style, head && cell >= 4 ? "head" : text, room,
+                    cell >= 4 ? QS_FIT_CENTER : QS_FIT_LEFT);
+    }
+}
+
 void calibrate_outliers_draw(struct qs_app *a, const struct qs_canvas *c)
 {
     struct qs_calibrating s;
@@ -148,17 +164,18 @@ void calibrate_outliers_draw(struct qs_app *a, const struct qs_canvas *c)
                   : "Activations: no layer has been collected yet",
                 cols, QS_FIT_LEFT);
     const int room = (cols - NAME) / (int)(layers ? layers : 1), cell = room < 1 ? 1 : room > 6 ? 6 : room;
-    const struct qs_canvas grid = qs_canvas_part(c, (struct qs_rect){ 2, NAME, rows - 2, cols - NAME });
+    const struct qs_canvas grid = qs_canvas_part(c, (struct qs_rect){ HEAD, NAME, rows - HEAD, cols - NAME });
     const struct qs_grid g = { .value = value, .rows = n, .cols = layers, .scale = scale, .cell = cell,
                                .sign = QS_GRID_DIGITS };
     if (n) {
         qs_legend_draw(c, 1, 0, cols, qs_app_theme(a), "times", &scale, QS_UNIT_NONE, 2, QS_GRID_DIGITS);
         qs_grid_draw(&grid, qs_app_theme(a), &g);
+        draw_layer_numbers(a, c, layers, cell);
     }
-    for (size_t i = 0; i < n && 2 + (int)i < rows; i++)
-        qs_draw_fit(c, 2 + (int)i, 0, qs_app_look(a, QS_LOOK_TEXT), qs_point_name(point[i]), NAME - 1, QS_FIT_LEFT);
-    if (n && rows > (int)n + 2)
-        draw_worst(a, c, (int)n + 2, value, point, n, layers);
+    for (size_t i = 0; i < n && HEAD + (int)i < rows; i++)
+        qs_draw_fit(c, HEAD + (int)i, 0, qs_app_look(a, QS_LOOK_TEXT), qs_point_name(point[i]), NAME - 1, QS_FIT_LEFT);
+    if (n && rows > (int)n + HEAD)
+        draw_worst(a, c, (int)n + HEAD, value, point, n, layers);
     qs_free(value);
 }
 

@@ -21,14 +21,15 @@ static void clear(struct calibrate *v)
 /* The usual places stay words. */
 static bool is_usual(struct qs_app *a, const struct qs_calib_stopped *s, const char *path, bool store)
 {
-    struct qs_str usual = QS_STR_INIT;
+    struct qs_str usual = QS_STR_INIT, name = QS_STR_INIT;
     struct qs_err why = QS_ERR_INIT;
     const char *model = qs_app_doc(a)->model->path;
     int rc = QS_EINVAL;
     if (!store)
         rc = qs_calib_statistics_place(model, &usual, &why);
-    else if (s->recipe)
-        rc = qs_calib_store_place(model, s->recipe->preset->name, &usual, &why);
+    else if (s->recipe && !qs_calib_recipe_name(s->recipe, &name, &why))
+        rc = qs_calib_store_place(model, name.data, &usual, &why);
+    qs_str_free(&name);
     const char *tail = usual.data + (strncmp(usual.data, "./", 2) == 0 ? 2 : 0);
     const size_t n = strlen(path), len = strlen(tail);
     const bool same = !rc && (strcmp(path, tail) == 0 || /* the model was named by a relative path */

@@ -449,6 +449,23 @@ static void show_measure(struct qs_app *a, enum qs_map_measure measure, int type
     anew(a);
 }
 
+/* A calibration that has begun to encode is shown as it comes in, unless another measure was asked for: once for each. */
+static bool follow_calibration(struct qs_app *a)
+{
+    struct qs_map *m = qs_map_of(a);
+    struct qs_calibrating s;
+    qs_workbench_calib(qs_app_bench(a), &s);
+    if (qs_app_screen(a) != &qs_screen_map || !s.runs || !s.of_document || s.job == m->followed || !s.view ||
+        s.view->stage != QS_STAGE_ENCODE)
+        return false;
+    m->followed = s.job;
+    if (m->measure != QS_MAP_ERROR || m->type != QS_TYPE_NONE)
+        return false;
+    show_measure(a, QS_MAP_OUTPUT, QS_TYPE_NONE);
+    qs_app_say(a, "the map follows the calibration: output error as it is measured (m: the next measure)");
+    return true;
+}
+
 static bool has_layers(struct qs_app *a)
 {
     const struct qs_layer_stat *after, *embedding;
@@ -730,6 +747,7 @@ const struct qs_screen qs_screen_map = {
     .document = document,
     .enter = enter,
     .refresh = refresh,
+    .poll = follow_calibration,
     .draw = qs_map_draw,
     .move = move,
     .event = event,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "core/workbench_calib.h"
@@ -21,7 +22,7 @@ static void state_of(struct qs_app *a, struct qs_fit_state *out)
 
 static const char *cost_name(const struct qs_fit *f)
 {
-    return f->kld ? "KL divergence" : "sum of squared errors (no swap was measured)";
+    return f->kld ? "KL divergence" : "sum of squared errors";
 }
 
 bool qs_recipe_fit_shown(struct qs_app *a)
@@ -33,17 +34,81 @@ bool qs_recipe_fit_shown(struct qs_app *a)
 
 /* ---- asking -------------------------------------------------------------------------------------------------- */
 
-static void fit(struct qs_app *a, const char *budget)
+static void begin(struct qs_app *a, const char *budget)
 {
     struct qs_err e = QS_ERR_INIT;
-    if (!*budget)
-        return;
     if (qs_workbench_fit(qs_app_bench(a), budget, qs_recipe_fit_of(a)->tie, &e)) {
         qs_app_fail(a, &e);
         return;
     }
     qs_recipe_fit_of(a)->hidden = false;
     qs_app_say(a, "fitting %s", budget);
+}
+
+/* ---- statistics beside the model ---- */
+
+/* What Calibrate has left there, where the document has no importance matrix yet. */
+static bool statistics_beside(struct qs_app *a, struct qs_str *path)
+{
+    const struct qs_doc *d = qs_app_doc(a);
+    struct qs_err why = QS_ERR_INIT;
+    return d && !d->imatrix && !qs_workbench_imatrix_reading(qs_app_bench(a)) &&
+           !qs_workbench_calib_places(qs_app_bench(a), path, NULL, &why) && qs_file_exists(path->data);
+}
+
+static void answered(struct qs_app *a, size_t answer, void *ctx)
+{
+    struct qs_recipe_fit *f = qs_recipe_fit_of(a);
+    struct qs_str path = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    (void)ctx;
+    if (answer == 1 || !statistics_beside(a, &path)) {
+        begin(a, f->budget);
+        f->budget[0] = 0;
+    } else if (qs_workbench_imatrix(qs_app_bench(a), path.data, &e)) {
+        qs_app_fail(a, &e);
+    } else {
+        f->reading = true;
+        qs_app_say(a, "reading the statistics %s, then fitting %s", path.data, f->budget);
+    }
+    qs_str_free(&path);
+}
+
+/* The statistics are there, or why they are not: then the budget is fitted with them, or not at all. */
+static bool read_poll(struct qs_app *a)
+{
+    struct qs_recipe_fit *f = qs_recipe_fit_of(a);
+    if (!f->reading || qs_workbench_imatrix_reading(qs_app_bench(a)))
+        return false;
+    f->reading = false;
+    if (qs_app_doc(a) && qs_app_doc(a)->imatrix)
+        begin(a, f->budget);
+    f->budget[0] = 0;
+    return true;
+}
+
+static void fit(struct qs_app *a, const char *budget)
+{
+    static const struct qs_app_answer answers[] = { { 'u', "use them" }, { 'w', "without" } };
+    struct qs_recipe_fit *f = qs_recipe_fit_of(a);
+    struct qs_str path = QS_STR_INIT, why = QS_STR_INIT;
+    struct qs_err e = QS_ERR_INIT;
+    struct qs_budget checked;
+    if (!*budget)
+        return;
+    if (qs_app_doc(a) && qs_budget_parse(budget, qs_app_doc(a)->model, &checked, &e))
+        qs_app_fail(a, &e);
+    else if (!statistics_beside(a, &path)) {
+        begin(a, budget);
+    } else {
+        snprintf(f->budget, sizeof f->budget, "%s", budget);
+        qs_text_clean(&why, qs_path_base(path.data), qs_app_ascii(a));
+        qs_str_add(&why, " lies beside the model: statistics of a calibration tell what an error of each tensor costs "
+                         "better than the weights alone do.");
+        qs_app_ask(a, "Fit a budget", why.failed ? "" : why.data, answers, 2, answered, NULL);
+    }
+    qs_str_free(&path);
+    qs_str_free(&why);
 }
 
 static void typed(struct qs_app *a, const char *text, void *ctx) { (void)ctx; fit(a, text); }
@@ -95,6 +160,8 @@ bool qs_recipe_fit_poll(struct qs_app *a)
     struct qs_recipe_fit *f = qs_recipe_fit_of(a);
     struct qs_fit_state s;
     char size[24];
+    if (read_poll(a) || qs_recipe_prove_poll(a))
+        return true;
     state_of(a, &s);
     if (s.runs || !s.job || s.job == f->told_job)
         return false;
@@ -140,7 +207,7 @@ bool qs_recipe_fit_why(struct qs_app *a, size_t tensor, struct qs_str *out)
     if (c->pinned)
         qs_str_add(out, "pinned; ");
     if (!isnan(c->error))
-        qs_str_addf(out, "error %s with %s, ", qs_fmt_percent(error, sizeof error, c->error, 2),
+        qs_str_addf(out, "error %s (%s), ", qs_fmt_percent(error, sizeof error, c->error, 2),
                     qs_calib_method_name(c->method));
     qs_str_addf(out, "costs %s%.6f, %s", s.fit->kld ? "KLD " : "", c->cost, how_text(c->how));
     if (c->up != QS_TYPE_NONE)
@@ -222,18 +289,33 @@ static void draw_point(struct plot *p, const struct mark *m)
     p->taken[y * qs_canvas_cols(&p->c) + x] = 1;
 }
 
-/* At its right or left, where there is room. */
-static void draw_name(struct plot *p, const struct mark *m)
+/* Where n cells are free at the right or left of a point; -1: nowhere. */
+static int place_of(const struct plot *p, int y, int x, int n)
 {
-    const int cols = qs_canvas_cols(&p->c), n = (int)strlen(m->name);
-    int y, x;
+    if (y < 0 || y >= qs_canvas_rows(&p->c))
+        return -1;
+    return is_free(p, y, x + 1, n) ? x + 1 : is_free(p, y, x - n, n) ? x - n : -1;
+}
+
+/* Beside its point, with a blank on either side where there is room, so that the curve ends before it; what was found (the
+ * first) above or below it rather than not at all. */
+static void draw_name(struct plot *p, const struct mark *m, bool first)
+{
+    static const struct { int dy, pad; } way[] = { { 0, 1 }, { 0, 0 }, { -1, 0 }, { 1, 0 } };
+    const int cols = qs_canvas_cols(&p->c), len = (int)strlen(m->name);
+    char text[sizeof ((struct qs_fit_mark *)0)->name + 3];
+    int y, x, at = -1;
     if (!on_plot(p, m->bytes, m->kld, &y, &x))
         return;
-    const int at = is_free(p, y, x + 1, n + 1) ? x + 1 : is_free(p, y, x - n - 1, n + 1) ? x - n : -1;
-    if (at < 0)
-        return;
-    qs_draw_text(&p->c, y, at, m->style, m->name, n);
-    memset(p->taken + y * cols + at, 1, (size_t)n);
+    for (size_t i = 0; at < 0 && i < (first ? 4 : 2); i++) {
+        const int n = len + 2 * way[i].pad;
+        if ((at = place_of(p, y + way[i].dy, x, n)) < 0)
+            continue;
+        y += way[i].dy;
+        snprintf(text, sizeof text, way[i].pad ? " %s " : "%s", m->name);
+        qs_draw_text(&p->c, y, at, m->style, text, n);
+        memset(p->taken + y * cols + at, 1, (size_t)n);
+    }
 }
 
 static struct mark mark_of(struct qs_app *a, const struct qs_fit_state *s, size_t i)
@@ -255,7 +337,7 @@ static void draw_marks(struct qs_app *a, struct plot *p, const struct qs_fit_sta
     }
     for (size_t i = 0; i <= s->n_marks; i++) {
         const struct mark m = mark_of(a, s, i);
-        draw_name(p, &m);
+        draw_name(p, &m, i == 0);
     }
 }
 
@@ -324,6 +406,7 @@ static void add_words(struct qs_app *a, struct qs_str *out, const struct qs_fit_
         qs_text_clean(out, s->fit->base, qs_app_ascii(a));
         qs_str_addc(out, '\n');
     }
+    qs_recipe_prove_words(a, out);
     if (!s->applied)
         qs_str_add(out, "The recipe is another one now: :fit-apply takes what was found.\n");
 }

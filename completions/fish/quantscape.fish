@@ -223,7 +223,7 @@ complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l effort -x -d 'of
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l no-correct -d 'do not make up for what tensors before have lost: faster, and a measure of that step'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l statistics-out -r -d 'keep the statistics here (default: MODEL.imatrix.gguf beside the model)'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l statistics -r -d 'use these instead of collecting'
-complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l output -s o -r -d 'encoded tensors go here (default: MODEL.TYPE.qscal beside the model)'
+complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l output -s o -r -d 'encoded tensors go here (default: beside the model, MODEL.TYPE.qscal; a hash tells recipes apart)'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l write -r -d 'write the quantized model as well'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l errors -d 'measure what each type would cost each tensor'
 complete -c quantscape -n '__quantscape_verb_is "calibrate"' -l precision -x -a 'exact fast' -d 'of the activations that statistics are taken of (default: fast, and exact with --errors)'

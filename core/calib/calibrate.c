@@ -125,6 +125,60 @@ static bool is_ours(const struct qs_calibration *c, const struct qs_statistics *
            qs_key_equal(s->model, model) && (!c->args.errors || s->n_errors);
 }
 
+/* " 67%", which another draw of windows changes. */
+static size_t share_at(const char *s)
+{
+    const size_t n = *s == ' ' ? strspn(s + 1, "0123456789") : 0;
+    return n && s[1 + n] == '%' ? n + 2 : 0;
+}
+
+static bool same_texts(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        a += share_at(a);
+        b += share_at(b);
+        if (*a != *b || !*a)
+            return *a == *b;
+    }
+}
+
+/* The first thing in which statistics that lie in the place of ours are others; s NULL: they cannot be read. */
+static void tell_difference(const struct qs_calibration *c, const struct qs_statistics *s, const struct qs_err *why,
+                            struct qs_str *out)
+{
+    const struct qs_key none = { 0 };
+    struct qs_key model = none;
+    struct qs_str name = QS_STR_INIT;
+    qs_corpus_name(c->corpus, &name);
+    (void)qs_model_content_key(c->args.model, &model, NULL);
+    if (!s)
+        qs_str_add(out, why->msg);
+    else if (qs_key_equal(s->corpus, none) || qs_key_equal(s->model, none))
+        qs_str_add(out, "it does not say of which");
+    else if (!qs_key_equal(s->model, model))
+        qs_str_add(out, "it is of another model");
+    else if (!name.failed && !same_texts(s->dataset, name.data))
+        qs_str_addf(out, "it is of %s, and %s is asked for", s->dataset[0] ? s->dataset : "other text", name.data);
+    else if (s->n_ctx != c->corpus->n_ctx)
+        qs_str_addf(out, "its windows have %llu tokens, and %zu are asked for", (unsigned long long)s->n_ctx,
+                    c->corpus->n_ctx);
+    else if (s->windows != c->corpus->n_fit)
+        qs_str_addf(out, "it has %llu windows, and %zu are asked for", (unsigned long long)s->windows,
+                    c->corpus->n_fit);
+    else if (!qs_key_equal(s->corpus, c->corpus->key))
+        qs_str_add(out, "the texts have the same names, but the windows are others: by the seed, the weights or what "
+                        "the files hold");
+    else
+        qs_str_add(out, "it has no errors of types, and they are asked for");
+    qs_str_free(&name);
+}
+
+static int refuse_others(const struct qs_calibration *c, const char *difference, struct qs_err *e)
+{
+    return qs_fail(e, QS_EEXISTS, "%s exists already and is not of this text and model: %s. Name another place for the "
+                   "statistics, or allow it to be overwritten", c->args.statistics_out, difference);
+}
+
 static bool of_precision(const struct qs_calibration *c, const struct qs_statistics *s)
 {
     return c->args.precision == QS_CALIB_ANY || c->args.precision == s->precision;
@@ -153,15 +207,16 @@ static int take_earlier(struct qs_calibration *c, struct qs_err *e)
         return QS_OK;
     }
     const enum qs_calib_precision there = s ? s->precision : QS_CALIB_ANY;
+    struct qs_str difference = QS_STR_INIT;
+    if (c->corpus)
+        tell_difference(c, s, &why, &difference);
     qs_statistics_free(s);
-    if (ours && !a->overwrite)
-        return other_precision(c, there, e);
-    const int rc = qs_file_check_output(a->statistics_out, a->overwrite || a->restart, e);
-    return rc == QS_EEXISTS ? qs_fail(e, QS_EEXISTS,
-                                      "%s exists already and is not of this text and model: name another "
-                                      "place for the statistics, or allow it to be overwritten",
-                                      a->statistics_out)
-                            : rc;
+    int rc = ours && !a->overwrite ? other_precision(c, there, e)
+                                   : qs_file_check_output(a->statistics_out, a->overwrite || a->restart, e);
+    if (!ours && rc == QS_EEXISTS && c->corpus && !difference.failed)
+        rc = refuse_others(c, difference.data, e);
+    qs_str_free(&difference);
+    return rc;
 }
 
 static int open_all(struct qs_calibration *c, struct qs_err *e)
@@ -289,6 +344,7 @@ static int collect(struct qs_calibration *c, struct qs_err *e)
     if (c->args.restart && journal.len)
         (void)unlink(journal.data);
     qs_calib_watch_stage(c->args.watch, QS_STAGE_COLLECT);
+    qs_job_later(c->job, c->foretold.swap + c->foretold.encode);
     rc = qs_collect_run(&a, c->job, &c->statistics, e);
     qs_engine_free(fast);
     qs_str_free(&journal);
@@ -308,6 +364,7 @@ static int swap(struct qs_calibration *c, struct qs_err *e)
                                     .prio = c->args.prio,
                                     .watch = c->args.watch };
     qs_calib_watch_stage(c->args.watch, QS_STAGE_SWAP);
+    qs_job_later(c->job, c->foretold.encode);
     return qs_swap_run(&a, c->job, e);
 }
 
@@ -340,6 +397,28 @@ static int swap_and_keep(struct qs_calibration *c, struct qs_err *e)
     return rc ? rc : keep_statistics(c, true, e);
 }
 
+/* Experts that the text has hardly reached: what is made of them goes by the layer's importance. */
+static int warn_rare(struct qs_calibration *c, struct qs_err *e)
+{
+    const struct qs_statistics *s = c->statistics;
+    uint64_t needed = 0;
+    size_t rare = 0, unseen = 0, all = 0;
+    for (size_t i = 0; i < s->n_inputs; i++) {
+        struct qs_channel_facts f;
+        if (s->input[i].experts < 2)
+            continue;
+        qs_channel_facts(&s->input[i], s->tokens, &f);
+        all += s->input[i].experts;
+        rare += f.rare;
+        unseen += f.unseen;
+        needed = f.tokens_needed > needed ? f.tokens_needed : needed;
+    }
+    return !rare ? QS_OK
+                 : qs_calibrate_warn(c, e, "of %zu experts (of every routed input) %zu saw fewer rows than they have columns, "
+                                     "%zu of these none at all: about %llu more tokens of such text would do", all, rare,
+                                     unseen, (unsigned long long)needed);
+}
+
 int qs_calibrate_run(struct qs_calibration *c, struct qs_job *job, struct qs_err *e)
 {
     const bool collected = !c->statistics;
@@ -353,10 +432,12 @@ int qs_calibrate_run(struct qs_calibration *c, struct qs_job *job, struct qs_err
         if (!rc && c->args.statistics_out)
             forget_journal(c);
     }
+    rc = rc ? rc : warn_rare(c, e);
     if (!rc && c->args.swap_windows)
         rc = swap_and_keep(c, e);
     if (!rc && c->types && !c->store)
         rc = qs_calib_keep_open(c, e);
+    qs_job_later(job, 0);
     if (!rc && c->types)
         rc = qs_calib_encode(c, e);
     if (!rc)

@@ -32,6 +32,7 @@ struct qs_calibration {
     struct qs_calib_trial *trial;          /* tensors go there and not into the store; NULL */
     struct qs_job *job;
     uint64_t memory;                       /* cap */
+    struct { double swap, encode; } foretold; /* seconds; 0: none, or nobody asked yet */
     bool finished_before;                  /* the store was whole already */
     char **warning; size_t n_warnings, cap_warnings;
 };

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/calib/calibrate_internal.h"
+#include "core/calib/hessian.h"
 #include "core/quant/encode.h"
 
 static void add_key(struct qs_json *to, const char *name, struct qs_key k)
@@ -52,20 +53,20 @@ static void add_methods(struct qs_json *root, const struct qs_calibration *c)
     qs_json_add_num(to, "strength", m->correct ? m->strength : 0);
     qs_json_add_num(to, "pull", m->correct ? m->pull : 0);
     qs_json_add_bool(to, "head", m->head);
+    if (m->gptq)
+        qs_json_add_str(to, "hessian", qs_hessian_inputs());
     if (m->awq && c->corpus && c->statistics)
         add_key(root, "statistics", c->statistics->key); /* its sums decide the scales */
 }
 
-/* Types of all tensors, one after another: the recipe as it came out. */
+/* The recipe as it came out: the type of every tensor that gets another one, by name, so that one that differs is told. */
 static void add_recipe(struct qs_json *root, const struct qs_calibration *c)
 {
-    struct qs_hash *h = qs_hash_new();
-    for (size_t i = 0; h && i < c->args.model->n_tensors; i++) {
-        const int32_t type = qs_calibrate_type(c, i);
-        qs_hash_add(h, &type, sizeof type);
-    }
     qs_json_add_str(root, "preset", c->args.recipe->preset->name);
-    add_key(root, "types", h ? qs_hash_end(h) : (struct qs_key){ 0 });
+    struct qs_json *types = qs_json_add_object(root, "types");
+    for (size_t i = 0; i < c->args.model->n_tensors; i++)
+        if (qs_calibrate_type(c, i) != QS_TYPE_NONE)
+            qs_json_add_str(types, c->args.model->tensor[i].name, qs_type_name(qs_calibrate_type(c, i)));
 }
 
 static int make_facts(struct qs_calibration *c, struct qs_err *e)

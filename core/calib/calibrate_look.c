@@ -6,24 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/mem.h"
 #include "core/calib/calibrate_internal.h"
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-static bool finite_row(const float *x, size_t n)
-{
-    float sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += x[i] * 0.0f;
-    return !isnan(sum);
-}
-
 static int refuse_bad(const struct qs_calib_look *k, const struct qs_stream_rows *r, const char *whose,
                       struct qs_err *e)
 {
     for (size_t i = 0; i < r->n; i++)
-        if (!finite_row(r->x + i * r->cols, r->cols)) {
+        if (!qs_finite_row(r->x + i * r->cols, r->cols)) {
             const bool head = (size_t)r->layer == qs_engine_config(k->c->origin)->n_layer;
             char layer[32];
             snprintf(layer, sizeof layer, head ? "the head" : "layer %d", r->layer);

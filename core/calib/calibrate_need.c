@@ -259,12 +259,13 @@ int qs_calibrate_need(struct qs_calibration *c, struct qs_calibrate_need *out, s
                                         .memory = c->memory };
         const uint64_t memory = qs_swap_need(&a, &tokens);
         out->memory = memory > out->memory ? memory : out->memory;
-        out->seconds += (double)tokens * s.token;
+        c->foretold.swap = (double)tokens * s.token;
     }
     for (size_t i = 0; !rc && c->types && i < c->args.model->n_tensors; i++)
         if (qs_calibrate_type(c, i) != QS_TYPE_NONE)
             out->disk += qs_tensor_bytes_as(&c->args.model->tensor[i], qs_calibrate_type(c, i));
     if (!rc && c->types)
-        out->seconds += encode_seconds(c, &s);
+        c->foretold.encode = encode_seconds(c, &s);
+    out->seconds += c->foretold.swap + c->foretold.encode;
     return rc;
 }

@@ -317,8 +317,7 @@ static int run_layers(struct run *r, size_t done, struct qs_err *e)
 static int name_dataset(const struct qs_corpus *c, struct qs_statistics *s, struct qs_err *e)
 {
     struct qs_str text = QS_STR_INIT;
-    for (size_t i = 0; i < c->n_mix; i++)
-        qs_str_addf(&text, "%s%s %.0f%%", i ? ", " : "", qs_path_base(c->mix[i].path), 100 * c->mix[i].share);
+    qs_corpus_name(c, &text);
     char *name = qs_str_take(&text);
     if (!name)
         return qs_fail_mem(e, 64, "the name of a text");

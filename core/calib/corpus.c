@@ -282,6 +282,12 @@ int qs_corpus_open(const struct qs_corpus_args *a, const struct qs_vocab *v, con
     return rc;
 }
 
+void qs_corpus_name(const struct qs_corpus *c, struct qs_str *out)
+{
+    for (size_t i = 0; i < c->n_mix; i++)
+        qs_str_addf(out, "%s%s %.0f%%", i ? ", " : "", qs_path_base(c->mix[i].path), 100 * c->mix[i].share);
+}
+
 void qs_corpus_free(struct qs_corpus *c)
 {
     if (!c)

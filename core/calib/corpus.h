@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/str.h"
 #include "core/text/chat.h"
 #include "core/text/vocab.h"
 
@@ -58,6 +59,8 @@ struct qs_corpus {
 /* chat may be NULL: chats are then refused (QS_EINVAL, says which file). QS_EINVAL: fewer tokens than one window. */
 int qs_corpus_open(const struct qs_corpus_args *a, const struct qs_vocab *v, const struct qs_chat_template *chat,
                    struct qs_corpus **out, struct qs_err *e);
+/* "books.txt 67%, wiki.txt 33%". Appends. */
+void qs_corpus_name(const struct qs_corpus *c, struct qs_str *out);
 void qs_corpus_free(struct qs_corpus *c); /* NULL allowed */
 
 #endif

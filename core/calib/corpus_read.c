@@ -61,14 +61,15 @@ static int parse_line(const char *text, size_t n, struct qs_json **out, struct q
 
 enum form { PLAIN, TEXTS, CHATS, OTHER_JSON, NO_JSON };
 
-static int form_of_line(const char *text, size_t n, enum form *out)
+static int form_of_line(const char *text, size_t n, enum form *out, struct qs_err *e)
 {
     struct qs_json *v;
-    struct qs_err e = QS_ERR_INIT;
     *out = NO_JSON;
-    if (text[0] != '{')
+    if (text[0] != '{') {
+        (void)qs_fail(e, QS_EFORMAT, "it begins with no '{'");
         return QS_OK;
-    const int rc = parse_line(text, n, &v, &e);
+    }
+    const int rc = parse_line(text, n, &v, e);
     if (rc == QS_OK)
         *out = qs_json_get(v, "text") ? TEXTS : qs_json_get(v, "messages") ? CHATS : OTHER_JSON;
     qs_json_free(v);
@@ -83,12 +84,19 @@ static int form_of(const char *name, const char *data, size_t n, enum form *out,
     const char *text;
     size_t len;
     bool other = false;
+    struct qs_err first = QS_ERR_INIT;
+    uint64_t broken = 0;
     *out = PLAIN;
     while (next_line(&l, &text, &len)) {
         enum form f;
-        if (form_of_line(text, len, &f) != QS_OK)
+        struct qs_err why = QS_ERR_INIT;
+        if (form_of_line(text, len, &f, &why) != QS_OK)
             return qs_fail_mem(e, len, "a line of JSON");
         other = other || f == OTHER_JSON;
+        if (f == NO_JSON && !broken) {
+            broken = l.at;
+            first = why;
+        }
         if (f == TEXTS || f == CHATS) {
             *out = f;
             return QS_OK;
@@ -96,6 +104,9 @@ static int form_of(const char *name, const char *data, size_t n, enum form *out,
         if (!named)
             break;
     }
+    if (named && broken && !other)
+        return qs_fail(e, QS_EFORMAT, "%s: line %llu is not JSON: %.300s", name, (unsigned long long)broken,
+                       first.msg + (strncmp(first.msg, "JSON: ", 6) == 0 ? 6 : 0));
     if (other || named)
         return qs_fail(e, QS_EFORMAT,
                        "%s: JSON lines without \"text\" or \"messages\": there is nothing to calibrate on", name);

@@ -20,16 +20,29 @@ static uint64_t least_bytes(const struct qs_fit_problem *p)
     return bytes;
 }
 
+static int refuse(uint64_t least, uint64_t budget, const struct qs_model *m, struct qs_err *e)
+{
+    char need[24], have[24];
+    return qs_fail(e, QS_ELIMIT,
+                   "the tensors take at least %s (%llu bytes), %.3f bpw, with the types allowed and the pins of the recipe; "
+                   "the budget leaves %s (%llu bytes)",
+                   qs_fmt_bytes(need, sizeof need, least), (unsigned long long)least,
+                   m->n_weights ? 8.0 * (double)least / (double)m->n_weights : 0,
+                   qs_fmt_bytes(have, sizeof have, budget), (unsigned long long)budget);
+}
+
+int qs_fit_check(const struct qs_fit_args *a, struct qs_err *e)
+{
+    uint64_t least;
+    const int rc = qs_fit_least(a, &least, e);
+    return rc || a->budget.bytes >= least ? rc : refuse(least, a->budget.bytes, a->model, e);
+}
+
 static int solve(const struct qs_fit_problem *p, uint64_t budget, struct qs_fit_result *out, struct qs_err *e)
 {
     const uint64_t least = least_bytes(p);
-    char need[24], have[24];
     if (budget < least)
-        return qs_fail(e, QS_ELIMIT,
-                       "the tensors take at least %s (%llu bytes) with the types allowed and the pins of the recipe; "
-                       "the budget leaves %s (%llu bytes)",
-                       qs_fmt_bytes(need, sizeof need, least), (unsigned long long)least,
-                       qs_fmt_bytes(have, sizeof have, budget), (unsigned long long)budget);
+        return refuse(least, budget, p->costs->a->model, e);
     return qs_fit_solve(p->g, p->n_groups, budget - p->fixed, out, e);
 }
 

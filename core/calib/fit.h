@@ -3,9 +3,9 @@
  * Minimise sum over groups of cost(group, type) with sum of bytes(group, type) <= budget; a group is one tensor, or
  * several that are tied. cost(tensor, type) = a(tensor) * e(tensor, type)^2: e the best relative output error that is
  * known (method GPTQ, else imatrix, else the survey's weighted or plain error), a = measured KLD per squared error from
- * one swap, where it was measured; else the median of its role, else of all, else 1. Lower convex hulls and the
- * multiplier of the relaxation, then states group by group under its bound, which proves the optimum, or ends with what
- * is best of very many.
+ * one swap, where it was measured; else the median of its role, else of all, else 1 (of the head 100 times that, as
+ * nothing dilutes its errors). Lower convex hulls and the multiplier of the relaxation, then states group by group
+ * under its bound, which proves the optimum, or ends with what is best of very many.
  */
 #ifndef QS_CALIB_FIT_H
 #define QS_CALIB_FIT_H
@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
+#include "core/calib/output.h"
 #include "core/calib/statistics.h"
 #include "core/quant/plan.h"
 #include "core/quant/recipe.h"
@@ -58,6 +59,7 @@ struct qs_fit_args {
     const struct qs_model *model;
     const struct qs_recipe *recipe;      /* its pins are respected; its options stay */
     const struct qs_statistics *statistics; /* may be NULL */
+    const struct qs_outputs *outputs;    /* output errors beyond those of the statistics' own table; may be NULL */
     const struct qs_survey *survey;
     struct qs_budget budget;
     bool tie;                            /* q k v, gate up, and experts of a layer get one type */
@@ -71,6 +73,16 @@ struct qs_fit {
     bool kld; /* predicted is a KL divergence; false: no swap was measured, a sum of squared errors */
     char *base;                          /* what its costs were made from, for people */
 };
+/* Before anything is measured: QS_ELIMIT, with the size that would do, where not even the smallest of the types allowed
+ * fit. Importance is taken to be there. */
+int qs_fit_check(const struct qs_fit_args *a, struct qs_err *e);
+/* Where the statistics have a sample of rows and no table of errors: the output errors of all types there are to choose
+ * from, for args.outputs. *out NULL: there is nothing to measure. */
+int qs_fit_measure_outputs(const struct qs_fit_args *a, struct qs_pool *pool, struct qs_job *job,
+                           struct qs_outputs **out, struct qs_err *e);
+/* Errors of the weights into the survey, of tensors that have no output error; waits while another thread measures it. */
+int qs_fit_measure_survey(const struct qs_fit_args *a, struct qs_survey *s, struct qs_pool *pool, struct qs_job *job,
+                          struct qs_err *e);
 int qs_fit_run(const struct qs_fit_args *a, struct qs_fit **out, struct qs_err *e);
 void qs_fit_free(struct qs_fit *f);
 struct qs_fit_point { uint64_t bytes; double bpw, predicted; };

@@ -23,6 +23,7 @@
 #define WORK_TOKENS 512    /* that go through the model together */
 #define DEFAULT_CONTEXT 4096
 #define WORDS 24
+#define UNITLESS 65536     /* a number below, without a unit, is no size in bytes */
 
 static const char how_to[] = "write it like 4.2GiB, 900 MiB, 4.5 bpw, or fits in 8 GiB with 8k context";
 
@@ -34,13 +35,13 @@ uint64_t qs_fit_padded(const struct qs_model *m, uint64_t bytes)
 
 /* ---- what is not weights ------------------------------------------------------------------------------------- */
 
-/* A file tells the recipe it was made by: every tensor may have a pin. */
+/* A file tells the recipe it was made by: every tensor may have a pin. And a calibration names each one's type. */
 static uint64_t recipe_bytes(const struct qs_model *m)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < m->n_tensors; i++)
         if (qs_preset_settable(m, &m->tensor[i]))
-            bytes += strlen(m->tensor[i].name) + PIN_WORDS;
+            bytes += 2 * (strlen(m->tensor[i].name) + PIN_WORDS);
     return bytes;
 }
 
@@ -237,6 +238,13 @@ static int by_memory(const struct words *x, const struct qs_model *m, struct qs_
     return rc;
 }
 
+/* "4.5", "8": nobody means so few bytes. */
+static bool lacks_unit(const struct words *x)
+{
+    double v;
+    return x->n == 1 && number(x->w[0], "", &v) && v < UNITLESS;
+}
+
 int qs_budget_parse(const char *text, const struct qs_model *m, struct qs_budget *out, struct qs_err *e)
 {
     struct words x;
@@ -248,6 +256,9 @@ int qs_budget_parse(const char *text, const struct qs_model *m, struct qs_budget
         rc = by_memory(&x, m, out, text, e);
     else if (!rc && find_bpw(&x, &bpw))
         rc = by_bpw(bpw, m, out, text, e);
+    else if (!rc && lacks_unit(&x))
+        rc = qs_fail(e, QS_EINVAL, "'%s' has no unit: %s bpw are bits per weight, %s GiB the size of the file (a number "
+                     "alone is bytes)", x.w[0], x.w[0], x.w[0]);
     else if (!rc && x.n && size_words(&x, 0, &all) == x.n)
         rc = by_file(all, m, out, text, e);
     else if (!rc)

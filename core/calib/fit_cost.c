@@ -12,7 +12,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "core/calib/fit_internal.h"
+#include "core/quant/importance.h"
 #include "kernels/lattice.h"
+
+#define HEAD_COUNTS 100 /* times an inner matrix, where no swap has measured it */
 
 static double *at(double *table, const struct qs_fit_costs *c, size_t tensor, size_t type)
 {
@@ -53,6 +56,21 @@ static void take_cell(struct qs_fit_costs *c, const struct qs_error_cell *cell)
     *known = error;
     if (m == QS_FIT_GPTQ)
         c->gptq_method[i * c->n_types + type] = (unsigned char)cell->method;
+}
+
+/* With the importance of the same statistics, or without where those have none of the tensor. */
+static void take_outputs(struct qs_fit_costs *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const struct qs_imatrix_entry *entry = NULL;
+        const bool weighted = !qs_importance_for(c->a->statistics->imatrix, &c->a->model->tensor[i], &entry, NULL) && entry;
+        for (size_t k = 0; k < c->n_types; k++) {
+            struct qs_output o;
+            double *known = at(c->raw[weighted ? QS_FIT_IMATRIX : QS_FIT_OUTPUT], c, i, k);
+            if (isnan(*known) && qs_outputs_get(c->a->outputs, i, qs_format_at(k)->id, &o) && o.how != QS_HOW_EXACT)
+                *known = o.error;
+        }
+    }
 }
 
 static void take_survey(struct qs_fit_costs *c)
@@ -212,6 +230,15 @@ static double median_of(const struct qs_fit_costs *c, int role, double *room)
     return median(room, n);
 }
 
+/* The matrix whose outputs are the logits: an error there is diluted by nothing. With logits of mean square L a relative
+ * error e of them comes to a divergence of about e^2 L / 2, some units; swaps of inner matrices measure some hundredths. */
+static bool is_head(const struct qs_fit_costs *c, size_t i)
+{
+    const char *name = c->a->model->tensor[i].name;
+    return strcmp(name, "output.weight") == 0 ||
+           (strcmp(name, "token_embd.weight") == 0 && !qs_model_find(c->a->model, "output.weight"));
+}
+
 static int fill_sensitivities(struct qs_fit_costs *c, struct qs_err *e)
 {
     double by_role[QS_ROLE_COUNT], *room = qs_calloc(c->n + 1, sizeof *room);
@@ -227,7 +254,7 @@ static int fill_sensitivities(struct qs_fit_costs *c, struct qs_err *e)
         const double role = by_role[c->a->model->tensor[i].role];
         if (c->how[i] == QS_FIT_SWAP)
             continue;
-        c->sensitivity[i] = !isnan(role) ? role : !isnan(all) ? all : 1;
+        c->sensitivity[i] = !isnan(role) ? role : (!isnan(all) ? all : 1) * (is_head(c, i) ? HEAD_COUNTS : 1);
         c->how[i] = !isnan(role) ? QS_FIT_ROLE : !isnan(all) ? QS_FIT_ALL : QS_FIT_ERROR;
     }
     qs_free(room);
@@ -269,6 +296,8 @@ int qs_fit_costs_new(const struct qs_fit_args *a, struct qs_fit_costs **out, str
     if (!rc) {
         for (size_t i = 0; a->statistics && i < a->statistics->n_errors; i++)
             take_cell(c, &a->statistics->error[i]);
+        if (a->outputs && a->statistics)
+            take_outputs(c);
         if (a->survey)
             take_survey(c);
         choose_measure(c);
@@ -346,5 +375,6 @@ void qs_fit_costs_base(const struct qs_fit_costs *c, const int *type, struct qs_
             "%zu windows)",
             c->n_swaps, c->n_free, c->windows);
     else
-        qs_str_add(out, ", squared, all matrices alike: no swap was measured, so the sum is no KL divergence");
+        qs_str_addf(out, ", squared, all matrices alike (the head %d times): no swap was measured, so the sum is no KL "
+                    "divergence", HEAD_COUNTS);
 }

@@ -59,16 +59,20 @@ static bool allowed(const struct qs_fit_args *a, const struct qs_tensor *t, int 
     return false;
 }
 
-static bool may_have(const struct qs_fit_problem *p, size_t i, int type)
+bool qs_fit_may_choose(const struct qs_fit_args *a, size_t i, int type)
 {
-    const struct qs_fit_args *a = p->costs->a;
     const struct qs_tensor *t = &a->model->tensor[i];
     const struct qs_imatrix_entry *entry = NULL;
-    if (!allowed(a, t, type) || !qs_tensor_bytes_as(t, type) || isnan(qs_fit_cost_of(p->costs, i, type)))
+    if (!allowed(a, t, type) || !qs_tensor_bytes_as(t, type))
         return false;
     if (!qs_preset_needs_importance(NULL, t->name, type))
         return true;
     return a->statistics && !qs_importance_for(a->statistics->imatrix, t, &entry, NULL) && entry;
+}
+
+static bool may_have(const struct qs_fit_problem *p, size_t i, int type)
+{
+    return qs_fit_may_choose(p->costs->a, i, type) && !isnan(qs_fit_cost_of(p->costs, i, type));
 }
 
 /* ---- which go together --------------------------------------------------------------------------------------- */
@@ -241,6 +245,28 @@ int qs_fit_problem_new(const struct qs_fit_args *a, struct qs_fit_problem **out,
         qs_fit_problem_free(p);
     else
         *out = p;
+    return rc;
+}
+
+int qs_fit_least(const struct qs_fit_args *a, uint64_t *bytes, struct qs_err *e)
+{
+    struct qs_fit_costs c = { .a = a, .n = a->model->n_tensors };
+    struct qs_fit_problem p = { .costs = &c };
+    const int rc = plan_fixed(&p, a, e);
+    *bytes = 0;
+    for (size_t i = 0; !rc && i < c.n; i++) {
+        const struct qs_tensor *t = &a->model->tensor[i];
+        uint64_t least = p.plan->enc[i].bytes, any = least, known = UINT64_MAX;
+        for (size_t k = 0; is_free(&p, i) && k < qs_format_count(); k++) {
+            const int type = qs_format_at(k)->id;
+            const uint64_t n = qs_tensor_bytes_as(t, type);
+            any = n && n < any && on_ladder(t, type) ? n : any;
+            known = n && n < known && allowed(a, t, type) ? n : known;
+        }
+        least = !is_free(&p, i) ? least : known < UINT64_MAX ? known : any;
+        *bytes += qs_fit_padded(a->model, least);
+    }
+    qs_plan_free(p.plan);
     return rc;
 }
 

@@ -47,6 +47,10 @@ struct qs_fit_problem {
     double fixed_cost;
 };
 
+/* Whether tensor i could be written as that type, as far as shape, the types allowed and importance go. */
+bool qs_fit_may_choose(const struct qs_fit_args *a, size_t i, int type);
+/* Bytes of the smallest types, whether errors of them are known or not. */
+int qs_fit_least(const struct qs_fit_args *a, uint64_t *bytes, struct qs_err *e);
 int qs_fit_problem_new(const struct qs_fit_args *a, struct qs_fit_problem **out, struct qs_err *e);
 void qs_fit_problem_free(struct qs_fit_problem *p);
 /* Bytes of tensors, without what lies between them. */

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/mem.h"
 #include "kernels/blas.h"
 #include "kernels/rows.h"
@@ -93,6 +94,8 @@ struct flush { struct qs_hessian *h; size_t tiles; atomic_int rc; };
 /* H itself comes from outer products in bfloat16 where the CPU has an instruction for them (rows.h): inputs are rounded to 8
  * bits, sums are not. Where it has none, or rows are shorter than a panel, by the library. */
 static bool in_pairs(const struct qs_hessian *h) { return qs_row_ops()->outer && h->cols >= QS_PAIR_COLS; }
+
+const char *qs_hessian_inputs(void) { return qs_row_ops()->outer ? "bfloat16" : "float32"; }
 
 /* The panel that begins with this column. They take less than the transposed rows that could lie there, and begin with a line of
  * the cache. */
@@ -178,14 +181,6 @@ static int flush_rows(struct qs_hessian *h, struct qs_err *e)
     return f.rc ? qs_fail(e, QS_ELIMIT, "a Hessian of %zu columns is too large for the algebra library", h->cols) : QS_OK;
 }
 
-static bool finite_row(const float *x, size_t n)
-{
-    float sum = 0; /* times 0: NaN as soon as one is not finite */
-    for (size_t i = 0; i < n; i++)
-        sum += x[i] * 0.0f;
-    return !isnan(sum);
-}
-
 int qs_hessian_add(struct qs_hessian *h, const float *x, const float *x0, size_t n, size_t stride, struct qs_err *e)
 {
     return qs_hessian_add_states(h, x, x0, NULL, NULL, n, stride, e);
@@ -208,8 +203,8 @@ static int check_rows(const struct qs_hessian *h, const float *x0, const float *
 static bool hold_row(struct qs_hessian *h, const float *x, const float *x0, const float *state, const float *state0)
 {
     const size_t cols = h->cols;
-    if (!finite_row(x, cols) || (x0 && !finite_row(x0, cols)) ||
-        (state && (!finite_row(state, h->width) || !finite_row(state0, h->width))))
+    if (!qs_finite_row(x, cols) || (x0 && !qs_finite_row(x0, cols)) ||
+        (state && (!qs_finite_row(state, h->width) || !qs_finite_row(state0, h->width))))
         return false;
     memcpy(h->buffer + h->held * cols, x, cols * sizeof *x);
     for (size_t j = 0; x0 && j < cols; j++)

@@ -50,4 +50,8 @@ int qs_hessian_end(struct qs_hessian *h, struct qs_err *e);
 int qs_hessian_energy(const struct qs_hessian *h, const float *d, size_t rows, double *out, struct qs_err *e);
 uint64_t qs_hessian_energy_need(size_t cols, size_t rows, unsigned threads); /* bytes it takes for a moment */
 
+/* What inputs are rounded to before they are multiplied on this machine, at the level in force: "bfloat16" or "float32". Results of
+ * a calibration depend on it. */
+const char *qs_hessian_inputs(void);
+
 #endif

@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/hash.h"
 
+enum { BUDGET_NAME = 40 }; /* characters */
+
 /* "model-q" of "/x/model-q-00001-of-00003.gguf" and of "/x/model-q/". */
 static void add_stem(const char *path, size_t len, struct qs_str *out)
 {
@@ -90,6 +92,37 @@ int qs_calib_statistics_place(const char *model, struct qs_str *out, struct qs_e
 int qs_calib_store_place(const char *model, const char *name, struct qs_str *out, struct qs_err *e)
 {
     return place(model, name, ".qscal", out, e);
+}
+
+int qs_calib_recipe_name(const struct qs_recipe *r, struct qs_str *out, struct qs_err *e)
+{
+    const bool bare = !r->n_pins && !r->n_rules && !r->pure && !r->leave_output && !r->strict &&
+                      r->output_type == QS_TYPE_NONE && r->token_embd_type == QS_TYPE_NONE;
+    struct qs_str text = QS_STR_INIT;
+    char hex[33];
+    qs_str_add(out, r->preset->name);
+    int rc = bare ? QS_OK : qs_recipe_print(r, &text, e);
+    if (!rc && !bare) {
+        qs_key_hex(qs_hash_bytes(text.data, text.len), hex);
+        qs_str_addf(out, "-%.8s", hex);
+    }
+    if (!rc && (text.failed || out->failed))
+        rc = qs_fail_mem(e, text.len, "a file name");
+    qs_str_free(&text);
+    return rc;
+}
+
+/* Letters, digits and points of it. */
+void qs_calib_budget_name(const char *budget, struct qs_str *out)
+{
+    qs_str_add(out, "fit-");
+    for (size_t n = 0; *budget && n < BUDGET_NAME; budget++) {
+        const bool kept = (*budget >= '0' && *budget <= '9') || (*budget >= 'a' && *budget <= 'z') ||
+                          (*budget >= 'A' && *budget <= 'Z') || *budget == '.';
+        if (kept)
+            qs_str_addc(out, *budget);
+        n += kept;
+    }
 }
 
 int qs_calib_request_place(const char *model, bool make, struct qs_str *out, struct qs_err *e)

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/finite.h"
 #include "base/mem.h"
 
 #define DEFAULT_MEMORY ((uint64_t)64 << 20)
@@ -147,21 +148,13 @@ static void add_distance(struct qs_layer_stat *s, const struct distance *d, uint
     s->cosine += (d->cosine - s->cosine) / (double)s->n;
 }
 
-static bool finite_row(const float *x, size_t n)
-{
-    bool finite = true;
-    for (size_t i = 0; i < n; i++)
-        finite = finite && isfinite(x[i]);
-    return finite;
-}
-
 /* What the states after `layer` (-1: the embedding) look like, over `n` positions of the text from `at` on. */
 static void look(struct run *r, int layer, uint64_t at, size_t n)
 {
     for (size_t s = 0; s < r->n_sides; s++) {
         const size_t width = r->side[s].config->n_embd;
         for (size_t i = 0; i < n; i++)
-            if (!finite_row(r->side[s].hidden + i * width, width))
+            if (!qs_finite_row(r->side[s].hidden + i * width, width))
                 note_bad(r->side[s].bad, layer, at + i);
     }
     if (!r->x->layer)

@@ -2,7 +2,9 @@
  *
  * One mutex guards everything; it is held for copies and sums only, never while the work function runs, except that a
  * paused job sleeps on the condition (which releases it). Times count from the start with pauses taken out, so that
- * rate and ETA stay true after a pause. The rate looks back over a ring of samples, about five seconds of them.
+ * rate and ETA stay true after a pause. The rate looks back over a ring of samples, about five seconds of them; the ETA
+ * takes the mean of the phase once that has lasted, as steps of the same size may cost differently, and adds what was
+ * foretold of later phases.
  */
 #include "core/job/job.h"
 
@@ -20,6 +22,7 @@
 
 #define RING 64           /* samples */
 #define SAMPLE_EVERY 0.08 /* seconds between samples: the ring spans about five seconds */
+#define RECENT 15         /* seconds of a phase after which its mean rate foretells better than the recent one */
 #define WAKE_EVERY (1.0 / 30)
 
 struct sample { double at; uint64_t done; };
@@ -37,6 +40,8 @@ struct qs_job {
     int result;
     double started, paused_total, last_wake;
     uint64_t skipped;     /* of st.done: not made by this run */
+    double later;         /* seconds foretold for what comes after this phase */
+    double phase_at;      /* active seconds when it began */
     struct sample ring[RING];
     unsigned ring_n, ring_at;
 };
@@ -87,8 +92,9 @@ static void refresh(struct qs_job *j)
         if (now - first->at > 0.05 && made >= first->done)
             j->st.rate = (double)(made - first->done) / (now - first->at);
     }
-    if (j->st.rate > 0 && j->st.total >= j->st.done && j->st.total > 0)
-        j->st.eta = (double)(j->st.total - j->st.done) / j->st.rate;
+    const double mean = now - j->phase_at > RECENT ? (double)made / (now - j->phase_at) : j->st.rate;
+    if (mean > 0 && j->st.total >= j->st.done && j->st.total > 0)
+        j->st.eta = (double)(j->st.total - j->st.done) / mean + j->later;
 }
 
 static void finish(struct qs_job *j, int rc, const struct qs_err *err)
@@ -230,8 +236,18 @@ void qs_job_phase(struct qs_job *j, const char *phase, const char *unit, uint64_
     j->st.total = total;
     j->skipped = 0;
     j->ring_n = j->ring_at = 0;
-    add_sample(j, active_time(j));
+    j->phase_at = active_time(j);
+    add_sample(j, j->phase_at);
     wake(j, false);
+    pthread_mutex_unlock(&j->lock);
+}
+
+void qs_job_later(struct qs_job *j, double seconds)
+{
+    if (!j)
+        return;
+    pthread_mutex_lock(&j->lock);
+    j->later = seconds > 0 ? seconds : 0;
     pthread_mutex_unlock(&j->lock);
 }
 

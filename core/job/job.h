@@ -49,6 +49,8 @@ void qs_job_free(struct qs_job *job);              /* cancels and joins if still
 
 /* For the work function; all accept a NULL job (then they do nothing and return 0). */
 void qs_job_phase(struct qs_job *job, const char *phase, const char *unit, uint64_t total);
+/* What comes after this phase takes about so many seconds: they are part of the ETA until another number is said. */
+void qs_job_later(struct qs_job *job, double seconds);
 void qs_job_more(struct qs_job *job, uint64_t n);  /* n more to do in this phase: the total grows */
 void qs_job_item(struct qs_job *job, const char *fmt, ...) QS_PRINTF(2, 3);
 void qs_job_error(struct qs_job *job, double rms);

@@ -39,6 +39,8 @@ int qs_store_create(const char *path, struct qs_key key, const char *facts_json,
  * the facts that is not known yet and not compared; NULL: all are. QS_EEXISTS: PATH.part is of other work (the difference
  * is named), or PATH is there, not of these facts, and `overwrite` is false. */
 int qs_store_check_place(const char *path, const char *facts_json, const char *unknown, bool overwrite, struct qs_err *e);
+/* Removes PATH.part, where it is ours and no other process has it. PATH itself stays. */
+void qs_store_forget(const char *path);
 /* Appends one whole tensor and syncs. */
 int qs_store_put(struct qs_store *s, const struct qs_stored *t, const void *bytes, struct qs_err *e);
 /* PATH.part becomes PATH (an existing one is replaced only with overwrite). The store stays open for reading. */

@@ -91,6 +91,23 @@ int qs_store_refuse_other(const char *path, const char *old_text, const char *ne
     return rc;
 }
 
+void qs_store_forget(const char *path)
+{
+    struct qs_str part = QS_STR_INIT;
+    char begin[8];
+    uint64_t size;
+    int fd = -1;
+    qs_str_addf(&part, "%s.part", path);
+    if (!part.failed && qs_file_exists(part.data) &&
+        !qs_file_open_locked(part.data, "unfinished calibration", &fd, &size, NULL)) {
+        if (size >= sizeof begin && !qs_pread_all(fd, begin, sizeof begin, 0, part.data, NULL) &&
+            !memcmp(begin, "QSCALIB1", sizeof begin))
+            (void)unlink(part.data); /* while it is locked */
+        close(fd);
+    }
+    qs_str_free(&part);
+}
+
 /* ---- before any work ---- */
 
 /* The facts of a file; QS_OK with NULL: there is none, or no more than a beginning of one. */

@@ -207,7 +207,8 @@ static void add_facts(struct qs_report *r, const struct qs_calib_report *x)
     if (x->need) {
         qs_fact_num(f, "predicted_seconds", "predicted time", x->need->seconds, QS_UNIT_SECONDS, QS_HOW_PREDICTED);
         qs_fact_int(f, "need_memory", "memory at most", (int64_t)x->need->memory, QS_UNIT_BYTES);
-        qs_fact_int(f, "need_spill", "scratch files", (int64_t)x->need->spill, QS_UNIT_BYTES);
+        if (x->data || x->need->spill)
+            qs_fact_int(f, "need_spill", "scratch files", (int64_t)x->need->spill, QS_UNIT_BYTES);
         qs_fact_int(f, "need_disk", "results", (int64_t)x->need->disk, QS_UNIT_BYTES);
     }
     if (x->seconds >= 0)

@@ -286,12 +286,14 @@ static int add_facts(struct qs_report *r, const struct qs_statistics *s, const s
                      struct qs_err *e)
 {
     uint64_t unseen = 0, rare = 0, needed = 0, least, most;
+    bool routed = false;
     struct qs_section *f = qs_report_facts(r, "imatrix", v->path);
     for (size_t i = 0; i < s->n_inputs; i++) {
         struct qs_channel_facts c;
         if (!counted(&s->input[i], &least, &most) || s->input[i].experts == 1)
             continue;
         qs_channel_facts(&s->input[i], s->tokens, &c);
+        routed = true;
         unseen += c.unseen;
         rare += c.rare;
         needed = c.tokens_needed > needed ? c.tokens_needed : needed;
@@ -304,10 +306,12 @@ static int add_facts(struct qs_report *r, const struct qs_statistics *s, const s
     qs_fact_int(f, "tokens", "tokens", (int64_t)s->tokens, QS_UNIT_COUNT);
     qs_fact_str(f, "precision", "precision", s->precision ? qs_calib_precision_name(s->precision) : "unknown");
     qs_fact_int(f, "entries", "entries", (int64_t)s->imatrix->n_entries, QS_UNIT_COUNT);
-    qs_fact_int(f, "unseen", "experts without a row", (int64_t)unseen, QS_UNIT_COUNT);
-    qs_fact_int(f, "rare", "experts with fewer rows than columns", (int64_t)rare, QS_UNIT_COUNT);
-    qs_fact_int(f, "tokens_needed", "tokens that those still need", (int64_t)(needed < INT64_MAX ? needed : INT64_MAX),
-                QS_UNIT_COUNT);
+    if (v->data || routed) {
+        qs_fact_int(f, "unseen", "experts without a row", (int64_t)unseen, QS_UNIT_COUNT);
+        qs_fact_int(f, "rare", "experts with fewer rows than columns", (int64_t)rare, QS_UNIT_COUNT);
+        qs_fact_int(f, "tokens_needed", "tokens that those still need",
+                    (int64_t)(needed < INT64_MAX ? needed : INT64_MAX), QS_UNIT_COUNT);
+    }
     qs_fact_int(f, "errors", "output errors kept", (int64_t)s->n_errors, QS_UNIT_COUNT);
     qs_fact_int(f, "swaps", "measured single changes kept", (int64_t)s->n_swaps, QS_UNIT_COUNT);
     if (s->imatrix->legacy)

@@ -246,7 +246,7 @@ static void test_hostile(void **state)
     s[1].path = qs_test_file("none.jsonl", "{\"text\": 1}\n{\"text\": \"\"}\n", 25);
     refused(&a, QS_EFORMAT, "none.jsonl: none of its 2 lines can be used; line 1: no \"text\"");
     s[1].path = qs_test_file("garbage.jsonl", "}}}}\n", 5);
-    refused(&a, QS_EFORMAT, "garbage.jsonl: JSON lines without");
+    refused(&a, QS_EFORMAT, "garbage.jsonl: line 1 is not JSON");
     const size_t n = ((size_t)17 << 20);
     char *text = malloc(n); /* one line of brackets; then one text that is too long, and one behind it */
     memset(text, '{', n);

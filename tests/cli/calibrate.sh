@@ -24,6 +24,11 @@ expect_no_out
 run quantscape quantize m.gguf -t IQ2_XS --imatrix m.imatrix.gguf -o i.gguf -q
 expect_rc 0
 
+# Their samples of rows tell output errors: a budget goes by these, without a table of them.
+run quantscape fit m.gguf 4.6 bpw --imatrix m.imatrix.gguf --json -q
+expect_rc 0
+expect_out '"costs": *"output errors with importance weights'
+
 # The precision that they were collected in is kept; another is no way to go on, and hardly another result.
 run quantscape imatrix m.imatrix.gguf --json
 expect_rc 0
@@ -38,6 +43,17 @@ expect_json imatrix.precision exact
 run quantscape calibrate m.gguf --text a.txt -t Q4_K_M --statistics exact.gguf --precision fast
 expect_rc 2
 expect_err 'for collecting'
+
+# Statistics of other work: the difference is named.
+run quantscape calibrate m.gguf "${args[@]}" --seed 5 -q
+expect_rc 1
+expect_err 'not of this text and model: .*(seed|are asked for)'
+run quantscape calibrate m.gguf --text a.txt:2 --text b.jsonl --windows 24 --ctx 48 -q
+expect_rc 1
+expect_err 'windows have 32 tokens, and 48 are asked for'
+run quantscape calibrate m.gguf --text a.txt --windows 24 --ctx 32 -q
+expect_rc 1
+expect_err 'it is of a\.txt 67%, b\.jsonl 33%, and a\.txt 100% is asked for'
 
 # A preset, in lines: events, then the report.
 run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --write cal.gguf --statistics-out s.gguf --json
@@ -80,7 +96,10 @@ wait $pid 2> /dev/null
 if [ -e k.qscal.part ]; then ok 'it was killed on its way'; else fail 'nothing is left of the killed run'; fi
 run quantscape calibrate m.gguf "${args[@]}" -t Q3_K_M --held-out 25% --statistics-out s2.gguf -o k.qscal -q
 expect_rc 1
-expect_err 'preset|types'
+expect_err 'preset was "Q4_K_M" and is now "Q3_K_M"'
+run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --pin blk.1.attn_q.weight=Q8_0 --held-out 25% --statistics-out s2.gguf -o k.qscal -q
+expect_rc 1
+expect_err 'types\.blk\.1\.attn_q\.weight was "Q4_K" and is now "Q8_0"'
 run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --statistics-out s2.gguf -o k.qscal -q
 expect_rc 0
 if cmp -s k.qscal first.qscal && cmp -s s.gguf s2.gguf; then ok 'the same bytes'; else fail 'other bytes'; fi
@@ -96,6 +115,13 @@ awk -v b="$(json calibration.fit_bpw)" 'BEGIN { exit !(b <= 4.6 && b > 4.2) }' &
 run quantscape plan m.gguf --recipe found.recipe --imatrix f.gguf --json
 expect_rc 0
 
+# What has no place of its own goes to one of its recipe or budget.
+run quantscape calibrate m.gguf "${args[@]}" --fit '5 bpw' --statistics f.gguf --methods imatrix -q
+expect_rc 0
+run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --pin blk.1.attn_q.weight=Q8_0 --statistics f.gguf --methods imatrix -q
+expect_rc 0
+if [ -e m.fit-5bpw.qscal ] && ls m.Q4_K_M-????????.qscal > /dev/null; then ok 'places are told apart'; else fail "places: $(ls ./*.qscal)"; fi
+
 # Less effort, and no correction: other settings, told by the unfinished and the finished store alike.
 run quantscape calibrate m.gguf "${args[@]}" -t Q4_K_M --held-out 25% --statistics-out s.gguf -o quick.qscal --effort quick -q
 expect_rc 0
@@ -105,14 +131,24 @@ expect_rc 0
 if grep -aq '"refits":0,"correct":false,"strength":0.0,"pull":0.0' plain.qscal; then ok 'no correction'; else fail 'corrected'; fi
 
 # Refused.
-run quantscape calibrate m.gguf --text a.txt --effort much; expect_rc 2; expect_err 'much is none of'
+run quantscape calibrate m.gguf --text a.txt -t Q4_K_M --effort much; expect_rc 2; expect_err 'much is none of'
 run quantscape calibrate m.gguf; expect_rc 2; expect_err 'nothing to learn from'
 run quantscape calibrate m.gguf --text missing.txt; expect_rc 1; expect_err 'missing\.txt'
 run quantscape calibrate m.gguf --text a.txt:0; expect_rc 2; expect_err 'above 0'
-run quantscape calibrate m.gguf --text a.txt --methods gptq,magic; expect_rc 2; expect_err 'magic is none of'
+run quantscape calibrate m.gguf --text a.txt -t Q4_K_M --methods gptq,magic; expect_rc 2; expect_err 'magic is none of'
 run quantscape calibrate m.gguf --text a.txt --held-out 2; expect_rc 2; expect_err 'share'
 run quantscape calibrate m.gguf --text a.txt --write x.gguf; expect_rc 2; expect_err 'name a preset'
 run quantscape calibrate m.gguf --text a.txt --tie; expect_rc 2; expect_err 'goes with --fit'
+rm -f m.imatrix.gguf
+run quantscape calibrate m.gguf --text a.txt --ctx 32 --windows 12 --fit '2 bpw'; expect_rc 1; expect_err 'at least .*bpw'
+if [ -e m.imatrix.gguf ]; then fail 'a budget that cannot be is found after collecting'; else ok 'nothing was collected for it'; fi
+run quantscape calibrate m.gguf --text a.txt --fit 4.5; expect_rc 1; expect_err '4\.5 bpw.*4\.5 GiB'
+run quantscape calibrate m.gguf --text a.txt --methods gptq; expect_rc 2; expect_err 'encoded tensors'
+run quantscape calibrate m.gguf --text a.txt --effort best; expect_rc 2; expect_err 'nothing is encoded'
+run quantscape calibrate m.gguf --text a.txt -t Q4_K_M --fit '5 bpw'; expect_rc 2; expect_err 'no say'
+run quantscape calibrate m.gguf --text a.txt -t Q4_K_M --statistics s.gguf --errors; expect_rc 2; expect_err 'for collecting'
+printf '{"text": "good"\n{"text": oh}\n' > broken.jsonl
+run quantscape calibrate m.gguf --text broken.jsonl; expect_rc 1; expect_err 'broken\.jsonl: line 1 is not JSON'
 run quantscape calibrate m.gguf --text a.txt --fit 'lots'; expect_rc 1; expect_err 'lots'
 run quantscape calibrate m.gguf --text a.txt -t Q4_K_M -o m.gguf --force; expect_rc 1; expect_err 'the model'
 finish

@@ -89,10 +89,12 @@ refused() { local code=$1 words=$2; shift 2; run quantscape fit "$@"; expect_rc 
 refused 1 'at least [0-9.]+ MiB' "$demo" 2 bpw -q
 refused 1 "'small' is not a budget" "$demo" small
 refused 1 'Q4_K' "$demo" fits in 24 MiB with Q4_K cache
+refused 1 '4\.5 bpw.*4\.5 GiB' "$demo" 4.5
 refused 1 'nothing is left' "$demo" 1KiB
 refused 1 'exists' "$demo" 4.5 bpw -o a.recipe -q
 refused 2 'go together' "$demo" 4.5 bpw --swap-windows 3
 refused 2 'held-out' "$demo" 4.5 bpw --prove
+refused 2 'no say' "$demo" 4.5 bpw -t Q4_K_M
 refused 2 'pure' "$demo" 4.5 bpw --pure
 refused 2 'statistics-out' "$demo" 4.5 bpw --statistics-out x.gguf
 refused 1 'no.such' "$demo" 4.5 bpw --imatrix no.such.file

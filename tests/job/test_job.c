@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -126,6 +127,37 @@ static int skipping(struct qs_job *job, void *ctx, struct qs_err *e)
     return qs_job_step(job, 100, e);
 }
 
+static int work_of_phases(struct qs_job *job, void *ctx, struct qs_err *e)
+{
+    (void)ctx;
+    qs_job_phase(job, "first", "bytes", 100);
+    qs_job_later(job, 1000);
+    for (int i = 0; i < 20; i++) {
+        const int rc = qs_job_step(job, 1, e);
+        if (rc)
+            return rc;
+        poll(NULL, 0, 5);
+    }
+    qs_job_pause(job, true);
+    return qs_job_step(job, 1, e);
+}
+
+/* What was foretold of later phases is a part of the time left. */
+static void test_later_work_is_in_the_eta(void **state)
+{
+    (void)state;
+    struct qs_job *job = NULL;
+    struct qs_job_status st = { .state = QS_JOB_RUNNING };
+    assert_int_equal(qs_job_start("phases", work_of_phases, NULL, -1, &job, NULL), QS_OK);
+    while (st.state != QS_JOB_PAUSED) {
+        poll(NULL, 0, 2);
+        qs_job_status(job, &st);
+    }
+    assert_true(st.eta > 1000 && st.eta < 1000 + 100);
+    qs_job_cancel(job);
+    qs_job_free(job);
+}
+
 static void test_skipped_work_is_not_in_the_rate(void **state)
 {
     (void)state;
@@ -209,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_pause_holds_and_cancel_ends_it),
         cmocka_unit_test(test_failure_is_told),
         cmocka_unit_test(test_skipped_work_is_not_in_the_rate),
+        cmocka_unit_test(test_later_work_is_in_the_eta),
         cmocka_unit_test(test_watcher_is_woken_at_the_end),
         cmocka_unit_test(test_free_cancels),
         cmocka_unit_test(test_no_job_is_fine),

@@ -156,6 +156,12 @@ static bool knows(struct qs_app *a, size_t n)
     return known(qs_map_of(a)) >= n;
 }
 
+static bool shows_outputs(struct qs_app *a, size_t unused)
+{
+    (void)unused;
+    return qs_map_of(a)->measure == QS_MAP_OUTPUT;
+}
+
 static bool tensors_done(struct qs_app *a, size_t n)
 {
     struct qs_calibrating s;
@@ -187,6 +193,12 @@ static void test_the_map_fills(void **state)
     assert_int_equal(m->measure, QS_MAP_ERROR); /* there is nothing to be shown yet */
     qs_app_run(a, "calibrate");
     qs_app_run(a, "calib-start");
+    qs_app_run(a, "map"); /* follows it, and says so; once: what is asked for after that stays */
+    assert_true(wait_for(a, &c, shows_outputs, 0));
+    must_show(&c, "the map follows the calibration");
+    qs_app_run(a, "measure bits");
+    app_draw(a, &c);
+    assert_int_equal(m->measure, QS_MAP_BITS);
     qs_app_run(a, "calib-on-map");
     assert_int_equal(m->measure, QS_MAP_OUTPUT);
     for (int i = 0; i < 2; i++) {
@@ -399,6 +411,8 @@ static void test_budget(void **state)
     run(a, &c, "bpw 5");
     must_show(&c, "5 bits per weight");
     must_show(&c, "squared"); /* no swap was measured */
+    run(a, &c, "fit 4.5");
+    must_show(&c, "4.5 bpw");
     assert_true(qs_app_doc(a)->plan->bytes < before);
     app_size(&c, 50, 200);
     app_draw(a, &c);
@@ -424,6 +438,46 @@ static void test_budget(void **state)
     qs_app_free(a);
 }
 
+/* Statistics that lie beside the model are offered, read, and then used. */
+static void test_budget_takes_statistics(void **state)
+{
+    (void)state;
+    struct qs_cells c = QS_CELLS_INIT;
+    struct qs_app *a = start("beside.gguf", QS_TIER_RGB, true, &c);
+    qs_app_run(a, "calib-set encode off");
+    run(a, &c, "calib-start");
+    run(a, &c, "open small.gguf");
+    run(a, &c, "open beside.gguf");
+    assert_null(qs_app_doc(a)->imatrix);
+    run(a, &c, "recipe");
+    qs_app_run(a, "fit 5 bpw");
+    app_draw(a, &c);
+    must_show(&c, "lies beside the model");
+    app_press(a, 'w');
+    app_wait(a, &c);
+    must_show(&c, "Fit ");
+    assert_null(qs_app_doc(a)->imatrix);
+    qs_app_run(a, "fit 5.5 bpw");
+    app_press(a, 'u');
+    app_wait(a, &c);
+    assert_non_null(qs_app_doc(a)->statistics);
+    must_show(&c, "Fit 5.5");
+    must_show(&c, "output errors"); /* measured on the samples of rows */
+    qs_app_run(a, "fit-prove no-such-text");
+    app_draw(a, &c);
+    must_show(&c, "no-such-text");
+    app_size(&c, 50, 120);
+    run(a, &c, "fit-prove held.txt");
+    must_show(&c, "Measured KL divergence");
+    must_show(&c, "The fitted recipe is");
+    app_size(&c, 24, 80);
+    qs_app_run(a, "fit 5.6 bpw"); /* they are known now */
+    assert_false(qs_app_over(a));
+    app_wait(a, &c);
+    qs_cells_free(&c);
+    qs_app_free(a);
+}
+
 static int prepare(void **state)
 {
     struct qs_str text = QS_STR_INIT;
@@ -433,6 +487,7 @@ static int prepare(void **state)
         qs_str_addf(&text, "Once upon a time there were %d little birds and %d cats in the park. They %s all day.\n", i,
                     i * 7 % 11, i % 2 ? "sang and played" : "looked at the big tree");
     qs_test_file("story.txt", text.data, text.len);
+    qs_test_file("held.txt", text.data, 1500);
     qs_str_clear(&text);
     for (int i = 0; i < 60; i++)
         qs_str_addf(&text, "{\"text\": \"Lily had %d apples and gave %d of them to Tom, who was very happy.\"}\n",
@@ -448,7 +503,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_sizes_and_tiers), cmocka_unit_test(test_the_map_fills),
         cmocka_unit_test(test_pause_cancel_resume), cmocka_unit_test(test_left_and_reopened),
         cmocka_unit_test(test_setup), cmocka_unit_test(test_meanwhile),
-        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_budget), cmocka_unit_test(test_budget_takes_statistics),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -446,17 +446,6 @@ static bool write_story(const char *path)
     return f && fclose(f) == 0;
 }
 
-/* Under another name: what a calibration leaves goes beside it. */
-static bool copy_demo(const char *path)
-{
-    struct qs_err e = QS_ERR_INIT;
-    char *data = NULL;
-    size_t n = 0;
-    const bool ok = !qs_file_read(demo, (size_t)1 << 30, &data, &n, &e) && !qs_file_write_atomic(path, data, n, true, &e);
-    qs_free(data);
-    return ok;
-}
-
 /* Cells of the map whose value is not known; 0: none, or what is seen is half of one frame and half of the next. */
 static unsigned unknown(struct qs_pty *p)
 {
@@ -485,7 +474,7 @@ static void test_calibrating(void **state)
         char words[64];
         (void)snprintf(words, sizeof words, "screen cal%zu.gguf --threads 2", i);
         struct qs_pty *p = start(words, "COLORTERM=truecolor", sizes[i][0], sizes[i][1]);
-        shows(p, "error 6.0");
+        shows(p, "as Q4_K_M");
         keys(p, "5", "[5 Calib]");
         keys(p, ":calib-text cal.txt\r", "text, weight 1");
         keys(p, ":calib-set windows 16\r", "windows              16");
@@ -504,13 +493,15 @@ static void test_calibrating(void **state)
         assert_true(left[0] < left[1]);
         assert_string_not_equal(row[0], row[1]);
         keys(p, "5x", "Cancelled; what is done is kept");
-        keys(p, "r", "Output error by role");
-        keys(p, "7", "[7 Chat]"); /* meanwhile */
-        qs_pty_send(p, "5");
-        bool done = false; /* it computes for a while: longer than one wait where others compute too */
-        for (int tries = 0; tries < 5 && !done; tries++)
-            done = qs_pty_wait_text(p, "Done.");
-        assert_true(done);
+        if (i == 0) { /* once to the end */
+            keys(p, "r", "Output error by role");
+            keys(p, "7", "[7 Chat]"); /* meanwhile */
+            qs_pty_send(p, "5");
+            bool done = false; /* it computes for a while: longer than one wait where others compute too */
+            for (int tries = 0; tries < 5 && !done; tries++)
+                done = qs_pty_wait_text(p, "Done.");
+            assert_true(done);
+        }
         qs_pty_send(p, "q");
         leaves(p);
     }
@@ -523,6 +514,7 @@ static int make(void **state)
     const struct mm_spec small = {
         .layers = 2, .embd = 256, .ff = 256, .heads = 4, .kv_heads = 2, .vocab = 64, .type = QS_F16
     };
+    const struct mm_spec cal = { .layers = 8, .embd = 256, .ff = 256, .vocab = 300, .byte_tokens = true };
     const struct mm_spec some = {
         .layers = 24, .embd = 512, .ff = 1024, .heads = 4, .kv_heads = 4, .vocab = 64, .type_set = true, .type =
         QS_F32, .fill = MM_SPARSE
@@ -533,7 +525,7 @@ static int make(void **state)
     };
     struct qs_err e = QS_ERR_INIT;
     (void)state;
-    if (!qs_test_home() || !copy_demo("cal0.gguf") || !copy_demo("cal1.gguf") || !write_story("cal.txt") ||
+    if (!qs_test_home() || mm_file("cal0.gguf", &cal, &e) || mm_file("cal1.gguf", &cal, &e) || !write_story("cal.txt") ||
         mm_file("small.gguf", &small, &e) || mm_file("some.gguf", &some, &e) ||
         mm_file("many.gguf", &many, &e)) {
         print_error("%s\n", e.msg);

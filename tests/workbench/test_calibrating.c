@@ -128,6 +128,11 @@ static void test_beforehand(void **unused)
     assert_int_equal(qs_workbench_calib_places(d.w, &statistics, &store, &e), QS_OK);
     assert_true(qs_path_ends(statistics.data, "/places.imatrix.gguf"));
     assert_true(qs_path_ends(store.data, "/places.Q4_K_M.qscal"));
+    const size_t pinned = desk_tensor(&d, "blk.1.attn_output.weight"); /* another recipe, another place */
+    assert_int_equal(qs_workbench_set(d.w, &pinned, 1, QS_Q8_0, NULL, &e), QS_OK);
+    assert_int_equal(qs_workbench_calib_places(d.w, NULL, &store, &e), QS_OK);
+    assert_non_null(strstr(store.data, "/places.Q4_K_M-"));
+    assert_non_null(qs_workbench_undo(d.w, &e));
     qs_str_free(&statistics);
     qs_str_free(&store);
     assert_int_equal(qs_workbench_calib_look(d.w, &q, &e), QS_OK);
@@ -329,6 +334,46 @@ static void test_killed(void **unused)
     qs_free(kept);
 }
 
+/* A second window of the same model knows that it runs, and leaves it alone; once it was stopped, it can be forgotten. */
+static void test_elsewhere_and_forgotten(void **unused)
+{
+    (void)unused;
+    struct desk a, b;
+    struct qs_err e = QS_ERR_INIT;
+    const struct qs_calib_request q = request();
+    char *model = qs_strdup(model_here("twice.gguf")), *kept = kept_file(model);
+    struct qs_str part = QS_STR_INIT;
+    desk_start(&a, "Q4_K_M");
+    desk_open(&a, model);
+    unsigned id = start(&a, &q);
+    desk_start(&b, "Q4_K_M");
+    desk_open(&b, model);
+    assert_null(qs_workbench_calib_stopped(b.w));
+    assert_true(qs_workbench_calib_elsewhere(b.w));
+    assert_int_equal(qs_workbench_calib_start(b.w, &q, NULL, &e), QS_EBUSY);
+    assert_int_equal(qs_workbench_calib_forget(b.w, &e), QS_EBUSY);
+    assert_int_equal(qs_workbench_calib_forget(a.w, &e), QS_EBUSY);
+    desk_wait(&a, is_encoding, &(size_t){ 2 });
+    qs_workbench_job_cancel(a.w, id);
+    desk_wait(&a, desk_ended, &id);
+    qs_str_addf(&part, "%s.part", state_of(&a).store);
+    assert_true(qs_file_exists(part.data) && qs_file_exists(kept));
+    desk_open(&b, model);
+    assert_false(qs_workbench_calib_elsewhere(b.w));
+    assert_non_null(qs_workbench_calib_stopped(b.w));
+    assert_int_equal(qs_workbench_calib_forget(a.w, &e), QS_OK);
+    assert_false(qs_file_exists(part.data) || qs_file_exists(kept));
+    assert_int_equal(state_of(&a).job, 0);
+    assert_int_equal(qs_workbench_calib_forget(a.w, &e), QS_ENOTFOUND);
+    assert_int_equal(qs_workbench_calib_forget(b.w, &e), QS_OK); /* nothing of it is left, but it was known */
+    assert_null(qs_workbench_calib_stopped(b.w));
+    desk_end(&a);
+    desk_end(&b);
+    qs_str_free(&part);
+    qs_free(model);
+    qs_free(kept);
+}
+
 /* Files that are torn, another's or not to be believed are passed over, each with a line in the log. */
 static void test_hostile(void **unused)
 {
@@ -466,7 +511,8 @@ static void test_budget(void **unused)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places), cmocka_unit_test(test_killed), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_places), cmocka_unit_test(test_killed), cmocka_unit_test(test_elsewhere_and_forgotten),
+        cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_beforehand), cmocka_unit_test(test_leaves), cmocka_unit_test(test_resumed),
         cmocka_unit_test(test_other_document), cmocka_unit_test(test_budget),
     };
