@@ -78,6 +78,9 @@ static double limit_now(const struct bench *b, enum qs_limit what)
 #ifdef QS_HAVE_AVX512BF16
         { QS_LEVEL_AVX512BF16, qs_avx512bf16_limits },
 #endif
+#ifdef QS_HAVE_NEON
+        { QS_LEVEL_NEON, qs_neon_limits },
+#endif
         { QS_LEVEL_REF, qs_ref_limits },
     };
     double best = 0;

@@ -80,5 +80,6 @@ struct qs_attend_ops {
 void qs_ref_attend(struct qs_attend_ops *ops);
 void qs_avx2_attend(struct qs_attend_ops *ops);
 void qs_avx512_attend(struct qs_attend_ops *ops);
+void qs_neon_attend(struct qs_attend_ops *ops);
 
 #endif

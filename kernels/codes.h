@@ -74,5 +74,6 @@ struct qs_code_ops {
 void qs_ref_codes(struct qs_code_ops *ops);
 void qs_avx2_codes(struct qs_code_ops *ops);
 void qs_avx512_codes(struct qs_code_ops *ops);
+void qs_neon_codes(struct qs_code_ops *ops);
 
 #endif

@@ -3,7 +3,7 @@
  * The tables are built once, on first use (pthread_once), and never change; a limit only moves the number of the table in
  * force, so a caller holding an old table still runs correct code. This is the only file above the level folders that
  * knows which CPUs exist. __builtin_cpu_supports asks cpuid and, for AVX, whether the operating system saves the wide
- * registers (xgetbv).
+ * registers (xgetbv). On ARM the kernel tells; every 64-bit CPU of Apple's computers has the dot product.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,6 +11,9 @@
 #include <string.h>
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 #include "kernels/level.h"
@@ -102,6 +105,27 @@ static void fill_avx512bf16(const struct qs_level_tables *t)
 }
 #endif
 
+#ifdef QS_HAVE_NEON
+static bool has_neon(void)
+{
+#if defined(__linux__)
+    enum { ASIMDDP = 1 << 20 }; /* HWCAP_ASIMDDP, which older headers lack */
+    return getauxval(AT_HWCAP) & ASIMDDP;
+#elif defined(__APPLE__)
+    return true;
+#else
+    return false; /* nobody to ask */
+#endif
+}
+static void fill_neon(const struct qs_level_tables *t)
+{
+    qs_neon_formats(t->formats);
+    qs_neon_dots(t->dots);
+    qs_neon_panels(t->panels);
+    qs_neon_rows(t->rows);
+}
+#endif
+
 /* ---- the levels: each starts from the tables of `below` */
 
 static const struct {
@@ -132,6 +156,11 @@ static const struct {
     [QS_LEVEL_AVX512BF16] = { "avx512bf16", QS_LEVEL_AVX512, has_avx512bf16, fill_avx512bf16 },
 #else
     [QS_LEVEL_AVX512BF16] = { "avx512bf16", QS_LEVEL_AVX512, NULL, NULL },
+#endif
+#ifdef QS_HAVE_NEON
+    [QS_LEVEL_NEON] = { "neon", QS_LEVEL_REF, has_neon, fill_neon },
+#else
+    [QS_LEVEL_NEON] = { "neon", QS_LEVEL_REF, NULL, NULL },
 #endif
 };
 

@@ -14,10 +14,11 @@
 #include "kernels/rows.h"
 
 /* x86: AVX512 is F, BW, DQ, VL and VNNI, AVX512_256 the same with vectors of 256 bits; AVXVNNI is for CPUs without AVX-512.
- * Where 512 bits at a time turn out no faster (panel.h), AVX512 keeps the panels of AVX512_256. */
+ * Where 512 bits at a time turn out no faster (panel.h), AVX512 keeps the panels of AVX512_256.
+ * ARM: NEON is that of 64 bits (aarch64) with its dot product of bytes (dotprod). */
 enum qs_level {
     QS_LEVEL_REF, QS_LEVEL_AVX2, QS_LEVEL_AVXVNNI, QS_LEVEL_AVX512_256, QS_LEVEL_AVX512, QS_LEVEL_AVX512BF16,
-    QS_LEVEL_COUNT
+    QS_LEVEL_NEON, QS_LEVEL_COUNT
 };
 
 const char *qs_level_name(enum qs_level l);      /* "ref", "avx2" ... */
@@ -51,5 +52,9 @@ void qs_avx512_panels(struct qs_panel_ops *ops);
 void qs_avx512_rows(struct qs_row_ops *ops);
 void qs_avx512bf16_dots(struct qs_dot_ops *ops);
 void qs_avx512bf16_rows(struct qs_row_ops *ops);
+void qs_neon_formats(struct qs_format_ops *ops);
+void qs_neon_dots(struct qs_dot_ops *ops);
+void qs_neon_panels(struct qs_panel_ops *ops);
+void qs_neon_rows(struct qs_row_ops *ops);
 
 #endif

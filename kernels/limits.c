@@ -57,6 +57,9 @@ static const struct { enum qs_level level; loops_fn *loops; } givers[] = {
 #ifdef QS_HAVE_AVX512BF16
     { QS_LEVEL_AVX512BF16, qs_avx512bf16_limits },
 #endif
+#ifdef QS_HAVE_NEON
+    { QS_LEVEL_NEON, qs_neon_limits },
+#endif
 };
 
 static void add_line(struct qs_limits *l, const struct qs_limit_loop *loop, enum qs_level level, unsigned threads,

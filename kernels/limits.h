@@ -39,6 +39,7 @@ size_t qs_ref_limits(const struct qs_limit_loop **out);
 size_t qs_avx2_limits(const struct qs_limit_loop **out);
 size_t qs_avx512_limits(const struct qs_limit_loop **out);
 size_t qs_avx512bf16_limits(const struct qs_limit_loop **out);
+size_t qs_neon_limits(const struct qs_limit_loop **out);
 
 /* ---- measuring */
 

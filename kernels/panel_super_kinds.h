@@ -5,6 +5,9 @@
  * the group's place in the unit, scales times the one that brings all groups to the same, 2^shift: sums of integers are exact,
  * and are shifted back once for a super-block. Types without minima have codes from `offset` on: sums of a group then begin
  * with minus that many times the sum of the activations. 2^shift * |sum| < 2^31 for any bytes.
+ *
+ * Where dot products want codes with signs (QS_PV_SIGNED), those of a group that need all eight bits come out halved, and their
+ * scales doubled.
  */
 #ifndef QS_KERNELS_PANEL_SUPER_KINDS_H
 #define QS_KERNELS_PANEL_SUPER_KINDS_H
@@ -12,6 +15,7 @@
 #include "kernels/panel_super.h"
 
 enum { ROW4 = QS_PANEL_ROWS * 4 }; /* bytes of a word, and between words */
+enum { TOP = QS_PV_SIGNED };       /* by how many bits the highest codes are lowered */
 
 /* Scales of a super-block, of the lanes' rows. */
 struct scales {
@@ -50,6 +54,7 @@ QS_INLINE qs_pv signed_byte_of(qs_pv w, int k, int times)
 
 QS_INLINE qs_pv word(const uint8_t *at, int i) { return qs_pv_load(at + i * ROW4); }
 QS_INLINE qs_pv word_bits(const uint8_t *at, int i, int mask) { return qs_pv_and(word(at, i), qs_pv_all8(mask)); }
+QS_INLINE qs_pv lowered(qs_pv even) { return TOP ? qs_pv_right16(even, TOP) : even; } /* bytes whose lowest bit is clear */
 
 /* ---- Q4_K, Q5_K: 6-bit scales and minima of 32 columns in twelve bytes */
 
@@ -66,8 +71,8 @@ QS_INLINE void scales_6bit(const uint8_t *body, int times, struct scales *s)
     const qs_pv high = qs_pv_or_and(qs_pv_and(c, low), qs_pv_right32(a, 2), two);
     QS_UNROLL
     for (int k = 0; k < 4; k++) {
-        s->scale[k] = byte_of(a, k, 6, k % 2 ? 0 : times);
-        s->scale[4 + k] = byte_of(high, k, 6, k % 2 ? 0 : times);
+        s->scale[k] = byte_of(a, k, 6, k % 2 ? TOP : times);
+        s->scale[4 + k] = byte_of(high, k, 6, k % 2 ? TOP : times);
     }
     minima_pairs(qs_pv_and(b, qs_pv_all8(63)), s->min);
     minima_pairs(qs_pv_or_and(qs_pv_and(qs_pv_right32(c, 4), low), qs_pv_right32(b, 2), two), s->min + 2);
@@ -78,7 +83,10 @@ QS_INLINE void scales_q4_k(const uint8_t *head, const uint8_t *body, struct scal
     (void)head;
     scales_6bit(body, 4, s);
 }
-QS_INLINE qs_pv code_q4_k(const uint8_t *unit, int group, int i) { return word_bits(unit, i, group ? 0xf0 : 0x0f); }
+QS_INLINE qs_pv code_q4_k(const uint8_t *unit, int group, int i) 
+{
+    return group ? lowered(word_bits(unit, i, 0xf0)) : word_bits(unit, i, 0x0f);
+}
 
 QS_INLINE void scales_q5_k(const uint8_t *head, const uint8_t *body, struct scales *s)
 {
@@ -89,7 +97,8 @@ QS_INLINE qs_pv code_q5_k(const uint8_t *unit, int group, int i)
 {
     if (group == 0)
         return word_bits(unit, i, 0x1f);
-    return qs_pv_or_and(word_bits(unit, i, 0xe0), qs_pv_shift32(word(unit, 8 + i % 2), 3 - i / 2 * 2), qs_pv_all8(0x18));
+    const qs_pv two = qs_pv_shift32(word(unit, 8 + i % 2), 3 - i / 2 * 2);
+    return lowered(qs_pv_or_and(word_bits(unit, i, 0xe0), two, qs_pv_all8(0x18)));
 }
 
 /* ---- Q6_K: signed 8-bit scales of 16 columns */
@@ -99,18 +108,19 @@ QS_INLINE void scales_q6_k(const uint8_t *head, const uint8_t *body, struct scal
     (void)head;
     QS_UNROLL
     for (int k = 0; k < 16; k++)
-        s->scale[k] = signed_byte_of(word(body, k / 4), k % 4, k % 4 < 3 ? 2 : 0);
+        s->scale[k] = signed_byte_of(word(body, k / 4), k % 4, k % 4 < 3 ? 2 : TOP);
 }
 QS_INLINE qs_pv code_q6_k(const uint8_t *unit, int group, int i)
 {
     if (group < 3)
         return word_bits(unit, 4 * group + i, 0x3f);
     const qs_pv two = qs_pv_or_and(word_bits(unit, 8 + i, 0xc0), qs_pv_right32(word(unit, 4 + i), 2), qs_pv_all8(0x30));
-    return qs_pv_or_and(two, qs_pv_right32(word(unit, i), 4), qs_pv_all8(0x0c));
+    return lowered(qs_pv_or_and(two, qs_pv_right32(word(unit, i), 4), qs_pv_all8(0x0c)));
 }
 QS_INLINE void start_q6_k(const int16_t *sums, int32_t out[16])
 {
-    static const int32_t by[16] = { -32, -32, -32, -128, -32, -32, -32, -128, -32, -32, -32, -128, -32, -32, -32, -128 };
+    enum { LAST = -128 / (1 << TOP) };
+    static const int32_t by[16] = { -32, -32, -32, LAST, -32, -32, -32, LAST, -32, -32, -32, LAST, -32, -32, -32, LAST };
     qs_p_sums_times(sums, by, out);
 }
 
@@ -133,10 +143,13 @@ QS_INLINE void scales_iq4_xs(const uint8_t *head, const uint8_t *body, struct sc
 QS_INLINE qs_pv code_iq4_xs(const uint8_t *unit, int group, int i)
 {
     static const uint8_t table[16] = { 1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241 }; /* + 128 */
-    const qs_pv w = word(unit, 4 * group + i % 4);
-    return qs_pv_pick(qs_pv_table(table), qs_pv_and(i < 4 ? w : qs_pv_right32(w, 4), qs_pv_all8(15)));
+    const qs_pv w = word(unit, 4 * group + i % 4), values = qs_pv_add8(qs_pv_table(table), qs_pv_all8(QS_PV_SIGNED ? 128 : 0));
+    return qs_pv_pick(values, qs_pv_and(i < 4 ? w : qs_pv_right32(w, 4), qs_pv_all8(15)));
 }
-QS_INLINE void start_iq4_xs(const int16_t *sums, int32_t out[16]) { qs_p_pair_sums_times(sums, -128, out); }
+QS_INLINE void start_iq4_xs(const int16_t *sums, int32_t out[16]) 
+{
+    qs_p_pair_sums_times(sums, QS_PV_SIGNED ? 0 : -128, out);
+}
 
 /* ---- Q2_K: 4-bit scales and minima of 16 columns in a byte */
 
@@ -148,17 +161,21 @@ QS_INLINE void scales_q2_k(const uint8_t *head, const uint8_t *body, struct scal
         const qs_pv w = word(body, q);
         QS_UNROLL
         for (int k = 0; k < 4; k++)
-            s->scale[4 * q + k] = byte_of(w, k, 4, 6 - 2 * k);
+            s->scale[4 * q + k] = byte_of(w, k, 4, k < 3 ? 6 - 2 * k : TOP);
         minima_pairs(qs_pv_and(qs_pv_right32(w, 4), qs_pv_all8(15)), s->min + 2 * q);
     }
 }
-QS_INLINE qs_pv code_q2_k(const uint8_t *unit, int group, int i) { return word_bits(unit, i, 3 << 2 * group); }
+QS_INLINE qs_pv code_q2_k(const uint8_t *unit, int group, int i) 
+{
+    const qs_pv w = word_bits(unit, i, 3 << 2 * group);
+    return group == 3 ? lowered(w) : w;
+}
 
 /* ---- Q3_K: 6-bit scales of 16 columns less 32 */
 
 QS_INLINE void scales_q3_k(const uint8_t *head, const uint8_t *body, struct scales *s)
 {
-    static const int times[4] = { 5, 2, 0, 1 };
+    static const int times[4] = { 5, 2, TOP, 1 };
     (void)head;
     QS_UNROLL
     for (int q = 0; q < 4; q++) {
@@ -176,11 +193,12 @@ QS_INLINE qs_pv code_q3_k(const uint8_t *unit, int group, int i)
     const qs_pv rest = word(unit, 4 + i % 2);
     if (group == 3)
         return qs_pv_and(qs_pv_shift32(rest, i < 2 ? 4 : 0), qs_pv_all8(0x70));
-    return qs_pv_or_and(word_bits(unit, i, 0xc0), qs_pv_shift32(rest, i < 2 ? 2 : -2), qs_pv_all8(0x20));
+    return lowered(qs_pv_or_and(word_bits(unit, i, 0xc0), qs_pv_shift32(rest, i < 2 ? 2 : -2), qs_pv_all8(0x20)));
 }
 QS_INLINE void start_q3_k(const int16_t *sums, int32_t out[16])
 {
-    static const int32_t by[16] = { -4, -32, -128, -64, -4, -32, -128, -64, -4, -32, -128, -64, -4, -32, -128, -64 };
+    enum { THIRD = -128 / (1 << TOP) };
+    static const int32_t by[16] = { -4, -32, THIRD, -64, -4, -32, THIRD, -64, -4, -32, THIRD, -64, -4, -32, THIRD, -64 };
     qs_p_sums_times(sums, by, out);
 }
 

@@ -143,9 +143,8 @@ QS_INLINE void block_of_tile(const int T, const struct kind k, const qs_pv *code
                     qs_p_far_ahead(unit2 + ahead + (n * k.group / 4 + i) * ROW4);
                 }
 #define DOT(t)                                                                                                         \
-                const qs_pv q##t = qs_pv_spread(x##t + 4 * i);                                                         \
-                pa##t = qs_pv_dot(pa##t, a, q##t);                                                                     \
-                if (VECS > 1) pb##t = qs_pv_dot(pb##t, b, q##t);
+                pa##t = qs_pv_dot_four(pa##t, a, x##t, i);                                                             \
+                if (VECS > 1) pb##t = qs_pv_dot_four(pb##t, b, x##t, i);
                 EACH(DOT)
 #undef DOT
             }
@@ -192,7 +191,7 @@ QS_INLINE void block_of_token(const struct kind k, const uint8_t *unit, const st
 #undef BEGIN
         QS_UNROLL
         for (int i = 0; i < k.group / 4; i++) {
-#define DOT(n) p##n = qs_pv_dot(p##n, k.code(unit, n, i), qs_pv_spread(x + n * k.group + 4 * i));
+#define DOT(n) p##n = qs_pv_dot_four(p##n, k.code(unit, n, i), x + n * k.group, i);
             EACH_GROUP(DOT)
 #undef DOT
             qs_p_in_order();

@@ -69,7 +69,7 @@ AC_DEFUN([QS_ISA], [
 dnl QS_WITH_ISA: which instruction sets are compiled; QS_ISA_CHECK after the last of them refuses names that none has.
 AC_DEFUN([QS_WITH_ISA], [
     AC_ARG_WITH([isa], [AS_HELP_STRING([--with-isa=LIST],
-        [instruction sets to compile besides plain C, names with commas, those they build on included: all (default), none, avx2, avx512 ...])],
+        [instruction sets to compile besides plain C, names with commas, those they build on included: all (default), none, avx2, avx512, neon ...])],
         [qs_isa_wanted=$(echo "$withval" | tr , ' ')], [qs_isa_wanted=all])
     case $qs_isa_wanted in yes) qs_isa_wanted=all ;; no) qs_isa_wanted=none ;; esac
     case " $qs_isa_wanted " in *" avx512bf16 "*) qs_isa_wanted="$qs_isa_wanted avx512" ;; esac

@@ -92,6 +92,8 @@ QS_INLINE __m128i pick_q4_0(const uint8_t *block, int quad)
     return _mm_sub_epi16(codes, _mm_set1_epi16(8));
 }
 
-#include "kernels/x86_avx2/attend_x86.h"
+#include "kernels/x86_avx2/attend_turn.h"
+
+#include "kernels/attend_text.h"
 
 void qs_avx2_attend(struct qs_attend_ops *ops) { fill(ops); }

@@ -5,8 +5,8 @@
 #include <immintrin.h>
 
 #include "kernels/dot.h"
+#include "kernels/inline.h"
 
-#define QS_INLINE static inline __attribute__((always_inline))
 #define QS_X86_FLUSH 0x8040u /* in MXCSR: subnormals are read and written as zeros */
 
 /* The sum of eight of dot.h. */

@@ -9,16 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define QS_INLINE static inline __attribute__((always_inline))
-
-/* Before a loop whose count is a constant: arrays that it indexes become registers. */
-#ifdef __clang__
-#define QS_UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define QS_UNROLL /* gcc loses the annotation of instrumented loops, and warns of it */
-#else
-#define QS_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "kernels/inline.h"
 
 /* Sums of 16 activations (Q8K), sixteen of them; `out` is aligned. The sums of two neighbours times `by`; */
 QS_INLINE void qs_p_pair_sums_times(const int16_t *sums, int16_t by, int32_t *out)

@@ -92,6 +92,8 @@ QS_INLINE __m128i pick_q4_0(const uint8_t *block, int quad)
     return _mm_and_si128(quad == 0 ? bytes : _mm_srli_epi16(bytes, 4), _mm_set1_epi8(15));
 }
 
-#include "kernels/x86_avx2/attend_x86.h"
+#include "kernels/x86_avx2/attend_turn.h"
+
+#include "kernels/attend_text.h"
 
 void qs_avx512_attend(struct qs_attend_ops *ops) { fill(ops); }

@@ -1,4 +1,4 @@
-/* panel_vec.h - what the texts of panels (kernels/panel_blocks_x86.h) are written in, for vectors of 512 bits: sixteen rows
+/* panel_vec.h - what the texts of panels (kernels/panel_blocks_text.h) are written in, for vectors of 512 bits: sixteen rows
  * are one vector. Loads take any address.
  */
 #ifndef QS_KERNELS_X86_AVX512_PANEL_VEC_H
@@ -9,7 +9,7 @@
 typedef __m512i qs_pv; /* integers: 16 of 32 bits, or 64 bytes */
 typedef __m512 qs_pf;
 
-enum { QS_PV_LANES = 16 };
+enum { QS_PV_LANES = 16, QS_PV_SIGNED = 0 /* dot products take codes without signs */ };
 
 QS_INLINE qs_pv qs_pv_load(const void *p) { return _mm512_loadu_si512(p); }
 QS_INLINE void qs_pv_store(void *p, qs_pv v) { _mm512_storeu_si512(p, v); }
@@ -57,6 +57,9 @@ QS_INLINE qs_pv qs_pv_spread(const void *four) /* bytes, to every row */
     memcpy(&x, four, 4);
     return qs_pv_all32(x);
 }
+
+/* The same of u and, for every row, of the four bytes from x + 4 * i on. */
+QS_INLINE qs_pv qs_pv_dot_four(qs_pv a, qs_pv u, const uint8_t *x, int i) { return qs_pv_dot(a, u, qs_pv_spread(x + 4 * i)); }
 
 QS_INLINE qs_pf qs_pf_load(const float *p) { return _mm512_loadu_ps(p); }
 QS_INLINE void qs_pf_store(float *p, qs_pf v) { _mm512_storeu_ps(p, v); }

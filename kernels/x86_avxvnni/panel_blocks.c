@@ -1,4 +1,4 @@
-/* panel_blocks.c - products of panels of blocks of 32: kernels/panel_blocks_x86.h in vectors of 256 bits. */
+/* panel_blocks.c - products of panels of blocks of 32: kernels/panel_blocks_text.h in vectors of 256 bits. */
 #include <stdbool.h>
 
 #include "kernels/ref/fp4.h"
@@ -6,6 +6,6 @@
 #include "kernels/x86_avxvnni/panel_vec.h"
 #include "kernels/x86_avxvnni/panels.h"
 
-#include "kernels/panel_blocks_x86.h"
+#include "kernels/panel_blocks_text.h"
 
 void QS_PANELS_NAME(panels_of_blocks)(struct qs_panel_ops *ops) { panel_blocks_fill(ops); }

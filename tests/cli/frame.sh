@@ -42,9 +42,9 @@ for words in '--threads 0' '--threads many' '--threads' '--threads=2000' '--leve
     expect_one_error
 done
 run quantscape types --level sse9
-expect_one_error '--level .*ref.*avx2.*avx512bf16'
+expect_one_error '--level .*ref.*avx2.*avx512bf16 neon'
 run quantscape types --help
-expect_out '\(ref avx2 .*avx512bf16\)'
+expect_out '\(ref avx2 .*avx512bf16 neon\)'
 run quantscape nosuchverb --json
 expect_rc 2
 expect_json error.code usage

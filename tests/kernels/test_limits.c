@@ -18,6 +18,9 @@ static const struct { enum qs_level level; loops_fn *loops; } levels[] = {
 #ifdef QS_HAVE_AVX512BF16
     { QS_LEVEL_AVX512BF16, qs_avx512bf16_limits },
 #endif
+#ifdef QS_HAVE_NEON
+    { QS_LEVEL_NEON, qs_neon_limits },
+#endif
 };
 
 /* All give the sum of the 64-bit words, whatever the order: what was left out would show. */

@@ -1,11 +1,14 @@
-/* attend_x86.h - the pieces of attention (attend.h) for vectors of any width: a template of the x86 levels.
+/* attend_text.h - the pieces of attention (attend.h), written once for the vectors of a level.
  *
  * The file that includes this defines vec, W (floats of a vector), NV (vectors of a block of columns), v_zero,
  * v_set1, v_load, v_store, v_fma(a, b, c) = a * b + c, v_add, v_sub, v_mul, v_max, v_exp, v_most and v_sum16;
- * loaders of W values of a row, load_f32 .. load_q4_0; put16(float *, __m256i), which stores 16 float16 as floats;
- * and for codes: CODES in 32 bits of an ivec, NQ_CODES queries at a time, v_izero, v_iset1, v_iload, v_join (the
- * float of sums of high and low bytes), v_dot (sum += dot products of 32 bits each), pick_q8_0, pick_q4_0 and what
- * they add to codes, OFFSET_Q8_0, OFFSET_Q4_0.
+ * loaders of W values of a row, load_f32 .. load_q4_0;
+ * for codes: CODES in 32 bits of an ivec, NQ_CODES queries at a time, v_izero, v_iset1, v_iload, v_join (the
+ * float of sums of high and low bytes), v_dot (sum += dot products of 32 bits each), pick_fn's pick_q8_0 and pick_q4_0
+ * (numbers 4 * quad .. of a block, ready for the dot product) and what they add to codes, OFFSET_Q8_0, OFFSET_Q4_0;
+ * and what turns rows into columns of a tile: turn_f16 (eight float16 of each of sixteen rows, from byte `at` on), turn_f32
+ * (four floats of each of eight rows), turn_picked (a quad of each of eight rows), put_halves (sixteen float16 as
+ * floats), join16 (sixteen high bytes and the low ones, `apart` bytes from them, to int16).
  *
  * Logits and mixes are the same sums: rows of numbers, each times a row of floats. A block of NV vectors of columns
  * of six rows stays in registers over the whole sum. For logits a tile of keys is turned first, so that keys are
@@ -14,10 +17,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "kernels/inline.h"
 #include "kernels/ref/attend.h"
-#include "kernels/x86_avx2/dots.h"
-
-enum { TILE = QS_ATTEND_TILE };
 
 typedef vec load_fn(const uint8_t *row, size_t i); /* values i .. i + W - 1 */
 
@@ -112,54 +113,6 @@ QS_INLINE void sum_rows(const bool scaled, load_fn *load, const struct sums *j, 
 
 /* ---- logits: value d of key k to room[d * TILE + k] */
 
-QS_INLINE __m256i two_16(const uint8_t *low, const uint8_t *high)
-{
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)low)),
-                                   _mm_loadu_si128((const void *)high), 1);
-}
-
-/* Eight float16 of each of sixteen rows, from byte `at` on. */
-QS_INLINE void turn_f16(const uint8_t *const *row, size_t at, float *to)
-{
-    const __m256i r0 = two_16(row[0] + at, row[8] + at), r1 = two_16(row[1] + at, row[9] + at);
-    const __m256i r2 = two_16(row[2] + at, row[10] + at), r3 = two_16(row[3] + at, row[11] + at);
-    const __m256i r4 = two_16(row[4] + at, row[12] + at), r5 = two_16(row[5] + at, row[13] + at);
-    const __m256i r6 = two_16(row[6] + at, row[14] + at), r7 = two_16(row[7] + at, row[15] + at);
-    const __m256i a0 = _mm256_unpacklo_epi16(r0, r1), a1 = _mm256_unpackhi_epi16(r0, r1);
-    const __m256i a2 = _mm256_unpacklo_epi16(r2, r3), a3 = _mm256_unpackhi_epi16(r2, r3);
-    const __m256i a4 = _mm256_unpacklo_epi16(r4, r5), a5 = _mm256_unpackhi_epi16(r4, r5);
-    const __m256i a6 = _mm256_unpacklo_epi16(r6, r7), a7 = _mm256_unpackhi_epi16(r6, r7);
-    const __m256i b0 = _mm256_unpacklo_epi32(a0, a2), b1 = _mm256_unpackhi_epi32(a0, a2);
-    const __m256i b2 = _mm256_unpacklo_epi32(a1, a3), b3 = _mm256_unpackhi_epi32(a1, a3);
-    const __m256i b4 = _mm256_unpacklo_epi32(a4, a6), b5 = _mm256_unpackhi_epi32(a4, a6);
-    const __m256i b6 = _mm256_unpacklo_epi32(a5, a7), b7 = _mm256_unpackhi_epi32(a5, a7);
-    put16(to, _mm256_unpacklo_epi64(b0, b4));
-    put16(to + TILE, _mm256_unpackhi_epi64(b0, b4));
-    put16(to + 2 * TILE, _mm256_unpacklo_epi64(b1, b5));
-    put16(to + 3 * TILE, _mm256_unpackhi_epi64(b1, b5));
-    put16(to + 4 * TILE, _mm256_unpacklo_epi64(b2, b6));
-    put16(to + 5 * TILE, _mm256_unpackhi_epi64(b2, b6));
-    put16(to + 6 * TILE, _mm256_unpacklo_epi64(b3, b7));
-    put16(to + 7 * TILE, _mm256_unpackhi_epi64(b3, b7));
-}
-
-/* Four numbers of 32 bits of each of eight rows; r0 .. r3: rows 0 and 4, 1 and 5, 2 and 6, 3 and 7. */
-QS_INLINE void turn_32(__m256i r0, __m256i r1, __m256i r2, __m256i r3, float *to)
-{
-    const __m256i a0 = _mm256_unpacklo_epi32(r0, r1), a1 = _mm256_unpackhi_epi32(r0, r1);
-    const __m256i a2 = _mm256_unpacklo_epi32(r2, r3), a3 = _mm256_unpackhi_epi32(r2, r3);
-    _mm256_storeu_si256((void *)to, _mm256_unpacklo_epi64(a0, a2));
-    _mm256_storeu_si256((void *)(to + TILE), _mm256_unpackhi_epi64(a0, a2));
-    _mm256_storeu_si256((void *)(to + 2 * TILE), _mm256_unpacklo_epi64(a1, a3));
-    _mm256_storeu_si256((void *)(to + 3 * TILE), _mm256_unpackhi_epi64(a1, a3));
-}
-
-QS_INLINE void turn_f32(const uint8_t *const *row, size_t at, float *to)
-{
-    turn_32(two_16(row[0] + at, row[4] + at), two_16(row[1] + at, row[5] + at), two_16(row[2] + at, row[6] + at),
-            two_16(row[3] + at, row[7] + at), to);
-}
-
 typedef void turn_fn(const uint8_t *const *row, size_t at, float *to);
 
 /* Where keys are, up to a multiple of 16, which is returned; where there is none the last one stands in. */
@@ -176,7 +129,7 @@ QS_INLINE void fetch(const struct qs_ahead *a, size_t i, size_t n)
 {
     for (size_t r = a->rows * i / n; r < a->rows * (i + 1) / n; r++)
         for (size_t k = 0; k < a->bytes; k += 64)
-            _mm_prefetch((const char *)a->at + r * a->stride + k, _MM_HINT_T1);
+            __builtin_prefetch(a->at + r * a->stride + k, 0, 2);
 }
 
 /* Turns `width` values of `high` keys at a time. */
@@ -220,8 +173,6 @@ static void logits_f16(const struct qs_logits *j)
 
 enum { BLOCK = 32 / CODES }; /* numbers of a block */
 
-typedef __m128i pick_fn(const uint8_t *block, int quad); /* numbers 4 * quad .. of a block, ready for the dot product */
-
 /* Turned numbers, then scales of each block and key, then queries as the dot product takes them. */
 struct turned {
     float *number, *scale, *query;
@@ -237,19 +188,12 @@ QS_INLINE struct turned turn_codes(const struct qs_logits *j, pick_fn *pick, siz
         for (size_t k = 0; k < keys; k++)
             memcpy(d + k, row[k] + b * bytes, sizeof *d);
         for (size_t k = 0; k < keys; k += 16)
-            put16(scale + b * TILE + k, _mm256_loadu_si256((const void *)(d + k)));
+            put_halves(scale + b * TILE + k, d + k);
         for (size_t k = 0; k < keys; k += 8) {
             if (b == 0)
                 fetch(&j->ahead, k / 8, keys / 8);
-            for (int i = 0; i < BLOCK / 4; i++) {
-                const uint8_t *const *r = row + k;
-                const size_t at = b * bytes;
-                turn_32(_mm256_set_m128i(pick(r[4] + at, i), pick(r[0] + at, i)),
-                        _mm256_set_m128i(pick(r[5] + at, i), pick(r[1] + at, i)),
-                        _mm256_set_m128i(pick(r[6] + at, i), pick(r[2] + at, i)),
-                        _mm256_set_m128i(pick(r[7] + at, i), pick(r[3] + at, i)),
-                        number + (b * BLOCK + 4 * (size_t)i) * TILE + k);
-            }
+            for (int i = 0; i < BLOCK / 4; i++)
+                turn_picked(pick, row + k, b * bytes, i, number + (b * BLOCK + 4 * (size_t)i) * TILE + k);
         }
     }
     return (struct turned){ number, scale, scale + blocks * TILE };
@@ -328,12 +272,8 @@ QS_INLINE void block_codes(const int nq, const int nv, const int offset, const s
 QS_INLINE void join_queries(const struct qs_logits *j, int16_t *to)
 {
     for (size_t i = 0; i < j->queries; i++)
-        for (size_t k = 0; k < j->n; k += 16) {
-            const uint8_t *row = j->q + i * j->q_stride + k;
-            const __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)row));
-            const __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(row + j->n)));
-            _mm256_storeu_si256((void *)(to + i * j->n + k), _mm256_add_epi16(_mm256_slli_epi16(high, 8), low));
-        }
+        for (size_t k = 0; k < j->n; k += 16)
+            join16(j->q + i * j->q_stride + k, j->n, to + i * j->n + k);
 }
 
 QS_INLINE void strip_codes(const int nq, const int offset, const struct qs_logits *j, const struct turned *t, size_t q)

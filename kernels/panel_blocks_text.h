@@ -1,4 +1,4 @@
-/* panel_blocks_x86.h - products of panels of blocks of 32 (panel_blocks.h), written once for the vectors of a level: the file
+/* panel_blocks_text.h - products of panels of blocks of 32 (panel_blocks.h), written once for the vectors of a level: the file
  * that includes this one has included its panel_vec.h.
  *
  * Panels are taken apart in registers, by up to PANEL_FEW tokens at a time; with more tokens the panel stays in a cache.
@@ -9,7 +9,8 @@
  * of the speed of reading; 75 where the compiler took one line early, and 65 to 90 where lines were asked for ahead). Asking
  * helps where each line takes long.
  *
- * Codes are unsigned; what was added to them is taken from the integer sum's start, (added) * -(sum of q).
+ * Codes are unsigned; what was added to them is taken from the integer sum's start, (added) * -(sum of q). Where dot products
+ * want signs (QS_PV_SIGNED), codes that need the eighth bit get theirs back.
  */
 #include <string.h>
 
@@ -34,9 +35,12 @@ QS_INLINE size_t panel_code_bytes(const struct panel_kind k) { return 16 * (k.hi
 
 /* ---- taking apart */
 
+/* log2 of what codes hold too much when they are multiplied; 0: nothing. */
+QS_INLINE unsigned panel_added(const struct panel_kind k) { return QS_PV_SIGNED && (k.whole || k.table) ? 0 : k.added; }
+
 QS_INLINE qs_pv panel_table(const struct panel_kind k)
 {
-    return k.table ? qs_pv_add8(qs_pv_table(k.table), qs_pv_all8(1 << k.added)) : qs_pv_zero();
+    return k.table ? qs_pv_add8(qs_pv_table(k.table), qs_pv_all8(panel_added(k) ? 1 << k.added : 0)) : qs_pv_zero();
 }
 
 /* Fifth bits of vector v, where 4-bit codes want them. */
@@ -55,6 +59,8 @@ QS_INLINE void panel_codes(const struct panel_kind k, const uint8_t *codes, qs_p
     if (k.whole) {
         two[0] = qs_pv_load(codes + 128 * v + PANEL_VEC_BYTES * g);
         two[1] = qs_pv_load(codes + 128 * v + 64 + PANEL_VEC_BYTES * g);
+        for (int i = 0; QS_PV_SIGNED && i < 2; i++)
+            two[i] = qs_pv_add8(two[i], qs_pv_all8(128));
         return;
     }
     two[0] = qs_pv_load(codes + 16 * k.high + 64 * v + PANEL_VEC_BYTES * g);
@@ -97,7 +103,7 @@ QS_INLINE const uint8_t *panel_token(const struct panel_few *f, int t) { return 
 
 QS_INLINE qs_pv panel_start(const struct panel_kind k, const uint8_t *x, size_t cols, size_t b)
 {
-    return k.added ? qs_pv_left32(qs_pv_all32(qs_q8_minus(x, cols)[b]), k.added) : qs_pv_zero();
+    return panel_added(k) ? qs_pv_left32(qs_pv_all32(qs_q8_minus(x, cols)[b]), k.added) : qs_pv_zero();
 }
 
 /* The steps of dot.h for block b of the rows of vector g, from their integer sums. */
@@ -137,8 +143,8 @@ QS_INLINE void panel_block(const struct panel_kind k, int few, struct panel_few 
         panel_codes(k, codes, table, v, g, two);
         QS_UNROLL for (int t = 0; t < few; t++) {
             const uint8_t *q = panel_token(f, t) + 32 * b;
-            s[t] = qs_pv_dot(s[t], two[0], qs_pv_spread(q + 4 * panel_column(k, v, 0)));
-            s[t] = qs_pv_dot(s[t], two[1], qs_pv_spread(q + 4 * panel_column(k, v, 1)));
+            s[t] = qs_pv_dot_four(s[t], two[0], q, panel_column(k, v, 0));
+            s[t] = qs_pv_dot_four(s[t], two[1], q, panel_column(k, v, 1));
         }
     }
     panel_floats(k, few, f, b, head, g, s);
