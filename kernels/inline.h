@@ -15,4 +15,11 @@
 #define QS_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* The same, a few turns at a time, where the count is not known to every compiler. */
+#if !defined(__clang__) && (defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__))
+#define QS_UNROLL_SOME
+#else
+#define QS_UNROLL_SOME _Pragma("GCC unroll 8")
+#endif
+
 #endif

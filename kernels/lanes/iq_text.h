@@ -38,7 +38,7 @@ INLINE vi round_group(const float *x, vf inv, unsigned dim)
 {
     const vi zero = i_all(0x400000), top = i_all(0x400000 + (dim == 8 ? 2 : 7));
     vi point = i_all(0);
-#pragma GCC unroll 8
+    QS_UNROLL_SOME
     for (unsigned i = dim; i-- > 0;) {
         vf v = v_sub(v_mul(inv, v_all(x[i])), v_all(1));
         v = v_add(v_mul(v_all(0.5f), v), v_all(12582912.f));
@@ -59,18 +59,18 @@ struct tries {
 INLINE void sum_tries(struct tries *t, unsigned vectors, unsigned sub, const float *x, const float *w, unsigned dim)
 {
     vf qx[TRIES_MAX / LANES], q2[TRIES_MAX / LANES], q = all_q(dim);
-#pragma GCC unroll 8
+    QS_UNROLL_SOME
     for (unsigned v = 0; v < vectors; v++)
         qx[v] = q2[v] = v_all(0);
     for (unsigned k = 0; k < sub / dim; k++) {
         vi p[TRIES_MAX / LANES];
-#pragma GCC unroll 8
+    QS_UNROLL_SOME
         for (unsigned v = 0; v < vectors; v++)
             p[v] = i_load(&t->point[k][LANES * v]);
         for (unsigned i = dim * k; i < dim * (k + 1); i++) {
             vf wi = v_all(w[i]), wx = v_mul(wi, v_all(x[i]));
             vf table_x = v_mul(wx, q), table_2 = v_mul(v_mul(wi, q), q);
-#pragma GCC unroll 8
+    QS_UNROLL_SOME
             for (unsigned v = 0; v < vectors; v++) {
                 qx[v] = v_add(qx[v], pick(table_x, p[v], dim));
                 q2[v] = v_add(q2[v], pick(table_2, p[v], dim));
@@ -78,7 +78,7 @@ INLINE void sum_tries(struct tries *t, unsigned vectors, unsigned sub, const flo
             }
         }
     }
-#pragma GCC unroll 8
+    QS_UNROLL_SOME
     for (unsigned v = 0; v < vectors; v++) {
         v_store(t->qx + LANES * v, qx[v]);
         v_store(t->q2 + LANES * v, q2[v]);

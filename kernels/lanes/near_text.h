@@ -3,6 +3,7 @@
  */
 #include <float.h>
 
+#include "kernels/inline.h"
 #include "kernels/lanes/search.h"
 #include "kernels/ref/iq_search.h"
 
@@ -36,7 +37,7 @@ INLINE vf list_sums(const uint16_t *list, unsigned count, unsigned at, const vf 
 {
     vi p = i_load_u16(list + at, count - at);
     vf s = pick(table[0], p, dim);
-#pragma GCC unroll 8
+    QS_UNROLL_SOME
     for (unsigned i = 1; i < dim; i++) {
         p = i_shift_right(p, bits_of(dim));
         s = v_add(s, pick(table[i], p, dim));
@@ -53,7 +54,7 @@ INLINE uint16_t nearest_listed(const uint16_t *list, unsigned count, const float
     vf cost[8], best = v_all(FLT_MAX);
     vi place = i_all(0);
     const vf decoded = v_mul(v_all(scale), all_q(dim));
-#pragma GCC unroll 8
+    QS_UNROLL_SOME
     for (unsigned i = 0; i < dim; i++) {
         vf diff = v_sub(decoded, v_all(x[i]));
         cost[i] = v_mul(v_mul(v_all(root_w[i]), diff), diff);
@@ -119,7 +120,7 @@ INLINE void make_slopes(const float *x, const float *root_w, unsigned dim, struc
     static const float q_of_upper[16] = {1, 1, 1, 1, 3, 3, 3, 3, 5, 5, 5, 5, 7, 7, 7, 7};
     const vf q = all_q(dim), q2 = v_mul(q, q), upper = v_load(q_of_upper), upper2 = v_mul(upper, upper);
     const unsigned step = paired(dim) ? 2 : 1;
-#pragma GCC unroll 8
+    QS_UNROLL_SOME
     for (unsigned k = 0; k < dim; k += step) {
         vf a = v_mul(v_all(root_w[k] * (-2 * x[k])), q), b = v_mul(v_all(root_w[k]), q2);
         if (paired(dim)) {
@@ -145,7 +146,7 @@ INLINE void make_parabolas(const uint16_t *list, unsigned count, const struct sl
         vi p = i_load_u16(list + at, count - at);
         i_store(out->point + at, p);
         vf a = slope_of(of->a[0], p, dim), b = slope_of(of->b[0], p, dim);
-#pragma GCC unroll 8
+    QS_UNROLL_SOME
         for (unsigned k = 1; k < dim / step; k++) {
             p = i_shift_right(p, bits_of(dim) * step);
             a = v_add(a, slope_of(of->a[k], p, dim));
