@@ -1,7 +1,7 @@
 /* pool.h - the one compute pool and its leases; clock; atomically published flags.
  *
- * DESIGN. As many threads as physical cores allowed to us, started on first use, sleeping on a condition between
- * regions. One parallel region runs at a time; who asks for a region waits until the lease is free, higher priority
+ * DESIGN. As many threads as physical cores allowed to us, started on first use; between the regions of one who
+ * has entered (qs_pool_enter) they spin for some microseconds, then and otherwise they sleep on a condition. One parallel region runs at a time; who asks for a region waits until the lease is free, higher priority
  * first. Inside a region the items [0, n) are handed out by an atomic counter, in chunks of `grain`. The caller's
  * thread works too. A region entered from inside a region of the same pool runs inline on the calling thread. (Regions
  * of two pools must not be nested in both orders: each would wait for the other's lease.)

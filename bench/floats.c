@@ -68,23 +68,10 @@ static double by_loop(const struct qs_limit_loop *l, const uint8_t *p)
 
 static double limit_now(const struct bench *b, enum qs_limit what)
 {
-    static const struct { enum qs_level level; size_t (*loops)(const struct qs_limit_loop **out); } levels[] = {
-#ifdef QS_HAVE_AVX2
-        { QS_LEVEL_AVX2, qs_avx2_limits },
-#endif
-#ifdef QS_HAVE_AVX512
-        { QS_LEVEL_AVX512, qs_avx512_limits },
-#endif
-#ifdef QS_HAVE_AVX512BF16
-        { QS_LEVEL_AVX512BF16, qs_avx512bf16_limits },
-#endif
-#ifdef QS_HAVE_NEON
-        { QS_LEVEL_NEON, qs_neon_limits },
-#endif
-        { QS_LEVEL_REF, qs_ref_limits },
-    };
+    const struct qs_limit_giver *levels;
+    const size_t n_levels = qs_limit_givers(&levels);
     double best = 0;
-    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+    for (size_t i = 0; i < n_levels; i++) {
         const struct qs_limit_loop *l = NULL;
         const size_t n = qs_level_available(levels[i].level) ? levels[i].loops(&l) : 0;
         for (size_t k = 0; k < n; k++)

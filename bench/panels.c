@@ -56,20 +56,7 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- limits: the loops of the highest level here */
-
-static size_t loops_of(const struct qs_limit_loop **out)
-{
-#ifdef QS_HAVE_AVX512
-    if (qs_level_available(QS_LEVEL_AVX512))
-        return qs_avx512_limits(out);
-#endif
-#ifdef QS_HAVE_AVX2
-    if (qs_level_available(QS_LEVEL_AVX2))
-        return qs_avx2_limits(out);
-#endif
-    return qs_ref_limits(out);
-}
+/* ---- limits: the best loops of all levels here */
 
 static double products_a_second(const struct qs_limit_loop *l)
 {
@@ -88,24 +75,32 @@ static double bytes_a_second(const struct qs_limit_loop *l, const uint8_t *p, si
     return (double)(bytes / QS_LIMIT_PIECE * QS_LIMIT_PIECE) / (now() - start);
 }
 
+static void look(struct bench *b, const struct qs_limit_loop *l, double *read)
+{
+    const double v = l->what == QS_LIMIT_INT8   ? products_a_second(l)
+                     : l->what == QS_LIMIT_READ ? bytes_a_second(l, b->big, b->memory)
+                                                : 0;
+    if (l->what == QS_LIMIT_INT8 && v > b->peak) {
+        b->peak = v;
+        b->int8 = l;
+    }
+    if (l->what == QS_LIMIT_READ && v > *read) {
+        *read = v;
+        b->read = l;
+    }
+}
+
 static void find_limits(struct bench *b)
 {
-    const struct qs_limit_loop *l;
-    const size_t n = loops_of(&l);
+    const struct qs_limit_giver *giver;
+    const size_t levels = qs_limit_givers(&giver);
     double read = 0;
     for (int k = 0; k < TRIES; k++)
-        for (size_t i = 0; i < n; i++) {
-            const double v = l[i].what == QS_LIMIT_INT8   ? products_a_second(&l[i])
-                             : l[i].what == QS_LIMIT_READ ? bytes_a_second(&l[i], b->big, b->memory)
-                                                          : 0;
-            if (l[i].what == QS_LIMIT_INT8 && v > b->peak) {
-                b->peak = v;
-                b->int8 = &l[i];
-            }
-            if (l[i].what == QS_LIMIT_READ && v > read) {
-                read = v;
-                b->read = &l[i];
-            }
+        for (size_t g = 0; g < levels; g++) {
+            const struct qs_limit_loop *l;
+            const size_t n = qs_level_available(giver[g].level) ? giver[g].loops(&l) : 0;
+            for (size_t i = 0; i < n; i++)
+                look(b, &l[i], &read);
         }
     if (!b->int8 || !b->read)
         stop("this machine has no loop to compare with");

@@ -20,9 +20,9 @@ struct qs_ahead {
 /* How a cache's values may be stored. */
 enum qs_kv_kind { QS_KV_F32, QS_KV_F16, QS_KV_Q8_0, QS_KV_Q4_0, QS_KV_COUNT };
 
-/* QUERIES for quantized keys: blocks of 32: integers q = nearest(x / d), ties to even, d = largest magnitude /
+/* QUERIES for quantized keys: blocks of 32: integers q = nearest(x * (1 / d)), ties to even, d = largest magnitude /
  * 32512, each as two bytes with signs, q = 256 * high + low. A row: n high bytes, n low ones, a float d per block,
- * an int32 -(sum of q) per block; zero and not finite blocks as in dot.h. So they add no error to that of the keys. */
+ * an int32 -(sum of q) per block; zero and not finite blocks as in dot.h. So they add next to no error to that of the keys. */
 static inline size_t qs_query_bytes(size_t n) { return (2 * n + n / 32 * 8 + 31) / 32 * 32; }
 static inline float *qs_query_scales(const void *row, size_t n)
 {

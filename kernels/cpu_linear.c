@@ -87,7 +87,7 @@ static void by_panels(const struct qs_cpu_product *p, const struct qs_panel_ops 
     const size_t bytes = qs_panel_bytes(m->format, m->cols), step = m->panels ? end - begin : CHUNK_UNIT;
     const size_t row_bytes = qs_format_row_bytes(m->format, m->cols);
     struct qs_panel_job j = { .cols = m->cols, .x = p->x, .x_stride = p->x_stride, .tokens = p->n, .out_stride = p->out_stride,
-                              .local = local + pack_room(m) };
+                              .local = ops->local ? local + pack_room(m) : NULL };
     for (size_t r = begin; r < end; r += step) {
         j.rows = end - r < step ? end - r : step;
         j.out = p->out + r;
@@ -164,11 +164,12 @@ void qs_cpu_products(const struct qs_cpu *c, const struct qs_cpu_product *list, 
     struct region g = { c, list, n, 0 };
     size_t rows = 0, chunks = 0;
     double work = 0;
+    bool few = true;
     for (size_t i = 0; i < n; i++) {
+        few = few && list[i].n <= FEW;
         rows += list[i].mat->rows;
         work += 2.0 * (double)list[i].mat->rows * (double)list[i].mat->cols * (double)list[i].n;
     }
-    const bool few = list[0].n <= FEW;
     const size_t most = few ? CHUNK_FEW : CHUNK_MAX;
     g.chunk = rows / (c->threads * (few ? 2u : 8u)) / CHUNK_UNIT * CHUNK_UNIT;
     g.chunk = g.chunk < QS_PANEL_ROWS ? QS_PANEL_ROWS : g.chunk > most ? most : g.chunk;

@@ -4,7 +4,7 @@
  * precision belongs to the type and is the same on every level; in exact precision it is always F32.
  *
  *   QS_ACT_F32  float32 as they are.
- *   QS_ACT_Q8   blocks of 32: int8 q = nearest(x / d), ties to even, d = largest magnitude / 127 as float32. A row of
+ *   QS_ACT_Q8   blocks of 32: int8 q = nearest(x * (1 / d)), ties to even, d = largest magnitude / 127 as float32. A row of
  *               `cols` values: cols int8; then one float d per block; then one float d * (sum of q) per block; then one
  *               int32 -(sum of q) per block. The three arrays are padded with zeros to a multiple of 8.
  *               Types: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL MXFP4.

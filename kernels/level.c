@@ -18,7 +18,7 @@
 
 #include "kernels/level.h"
 
-#define MAX_FORMATS 64
+#define MAX_FORMATS 64 /* tests/kernels/test_levels counts */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct qs_format_ops tables[QS_LEVEL_COUNT][MAX_FORMATS];
@@ -76,7 +76,7 @@ static void fill_avx512_256(const struct qs_level_tables *t) { qs_avx512_256_pan
 static void fill_avx512_panels(struct qs_panel_ops *ops)
 {
     static struct qs_panel_ops wide[MAX_FORMATS];
-    const ptrdiff_t at = qs_format_by_id(QS_Q8_0) - qs_format_at(0);
+    const size_t at = qs_format_index(QS_Q8_0);
     memcpy(wide, ops, sizeof wide);
     qs_avx512_panels(wide);
     if (!qs_panel_faster(&ops[at], &wide[at]))

@@ -45,22 +45,29 @@ struct qs_limits {
 
 /* ---- the lines ---- */
 
-typedef size_t loops_fn(const struct qs_limit_loop **out);
-static const struct { enum qs_level level; loops_fn *loops; } givers[] = {
-    { QS_LEVEL_REF, qs_ref_limits },
+size_t qs_limit_givers(const struct qs_limit_giver **out)
+{
+    static const struct qs_limit_giver givers[] = {
+        { QS_LEVEL_REF, qs_ref_limits },
 #ifdef QS_HAVE_AVX2
-    { QS_LEVEL_AVX2, qs_avx2_limits },
+        { QS_LEVEL_AVX2, qs_avx2_limits },
+#endif
+#ifdef QS_HAVE_AVXVNNI
+        { QS_LEVEL_AVXVNNI, qs_avxvnni_limits },
 #endif
 #ifdef QS_HAVE_AVX512
-    { QS_LEVEL_AVX512, qs_avx512_limits },
+        { QS_LEVEL_AVX512, qs_avx512_limits },
 #endif
 #ifdef QS_HAVE_AVX512BF16
-    { QS_LEVEL_AVX512BF16, qs_avx512bf16_limits },
+        { QS_LEVEL_AVX512BF16, qs_avx512bf16_limits },
 #endif
 #ifdef QS_HAVE_NEON
-    { QS_LEVEL_NEON, qs_neon_limits },
+        { QS_LEVEL_NEON, qs_neon_limits },
 #endif
-};
+    };
+    *out = givers;
+    return sizeof givers / sizeof *givers;
+}
 
 static void add_line(struct qs_limits *l, const struct qs_limit_loop *loop, enum qs_level level, unsigned threads,
                      bool huge)
@@ -77,12 +84,14 @@ static void add_line(struct qs_limits *l, const struct qs_limit_loop *loop, enum
 
 static void add_loops(struct qs_limits *l, bool reads)
 {
-    for (size_t g = 0; g < sizeof givers / sizeof *givers; g++) {
+    const struct qs_limit_giver *giver;
+    const size_t levels = qs_limit_givers(&giver);
+    for (size_t g = 0; g < levels; g++) {
         const struct qs_limit_loop *loop;
-        const size_t n = qs_level_available(givers[g].level) ? givers[g].loops(&loop) : 0;
+        const size_t n = qs_level_available(giver[g].level) ? giver[g].loops(&loop) : 0;
         for (size_t i = 0; i < n; i++)
             if ((loop[i].what == QS_LIMIT_READ) == reads)
-                add_line(l, &loop[i], givers[g].level, l->threads, true);
+                add_line(l, &loop[i], giver[g].level, l->threads, true);
     }
 }
 

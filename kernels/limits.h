@@ -37,9 +37,18 @@ enum { QS_LIMIT_PIECE = 16384 };
 
 size_t qs_ref_limits(const struct qs_limit_loop **out);
 size_t qs_avx2_limits(const struct qs_limit_loop **out);
+size_t qs_avxvnni_limits(const struct qs_limit_loop **out);
 size_t qs_avx512_limits(const struct qs_limit_loop **out);
 size_t qs_avx512bf16_limits(const struct qs_limit_loop **out);
 size_t qs_neon_limits(const struct qs_limit_loop **out);
+
+/* The levels that were compiled in and have loops of their own (they build on those of the level below), from ref up; returns
+ * how many. Whether this machine has one is for qs_level_available() to say. */
+struct qs_limit_giver {
+    enum qs_level level;
+    size_t (*loops)(const struct qs_limit_loop **out);
+};
+size_t qs_limit_givers(const struct qs_limit_giver **out);
 
 /* ---- measuring */
 
@@ -56,8 +65,9 @@ struct qs_limit_line {
 
 struct qs_limits;
 
-/* `most`: bytes that a buffer may take; less is taken where that is enough, and QS_ENOMEM is told only when not even
- * QS_LIMIT_BUFFER_LEAST are to be had. The pool (NULL: one thread) outlives the limits. */
+/* `most`: bytes that the buffer of the reads may take, which is made when the first is measured; at least QS_LIMIT_BUFFER_LEAST
+ * are, and QS_ENOMEM is told by qs_limits_measure and qs_limits_look when not even these are to be had. The pool (NULL: one
+ * thread) outlives the limits. */
 #define QS_LIMIT_BUFFER (UINT64_C(256) << 20)       /* beyond most caches */
 #define QS_LIMIT_BUFFER_LEAST (UINT64_C(8) << 20)
 int qs_limits_new(struct qs_pool *pool, uint64_t most, struct qs_limits **out, struct qs_err *e);

@@ -235,7 +235,7 @@ static void panel_blocks_fill(struct qs_panel_ops *ops)
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         const struct qs_panel_blocks_ways *ways = qs_panel_blocks_ways(all[i].id);
-        ops[qs_format_by_id(all[i].id) - qs_format_at(0)] =
+        ops[qs_format_index(all[i].id)] =
             (struct qs_panel_ops){ ways->pack, ways->unpack, NULL, all[i].product };
     }
 }

@@ -1,5 +1,5 @@
 /* panel_super_kinds.h - what the kernels of one level need of each type in panels of super-blocks (panel_super.h): how codes
- * and scales come out of a panel. Included by a level's panel_super.c after its vectors (lanes16.h).
+ * and scales come out of a panel. Included by a level's panel_super.c after its vectors (panel_vec.h).
  *
  * A unit of 64 columns has groups of 16 or 32 columns that share a scale. Codes come out times a power of two that belongs to
  * the group's place in the unit, scales times the one that brings all groups to the same, 2^shift: sums of integers are exact,

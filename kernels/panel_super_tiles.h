@@ -295,8 +295,6 @@ static void tokens_of_rows(const struct qs_panel_job *j, tile_fn *const tiles[TO
         }
         at.out = some_rows[0];
         at.out_stride = ROWS;
-        for (size_t i = 0; i < n && at.at; i++)
-            memcpy(some_rows[i], out + i * j->out_stride, rows * sizeof *out);
         tiles[n - 1](&at);
         for (size_t i = 0; i < n; i++)
             memcpy(out + i * j->out_stride, some_rows[i], rows * sizeof *out);

@@ -1,8 +1,8 @@
 /* rows.h - what is done to rows of float32 between products: norms, rotations, softmax, gates, and activations.
  *
- * One table per level (level.h). All levels give the same bits: every function is written as a fixed sequence of float
- * operations without contraction (ref/funcs.h has exp and tanh, at most 2 ulp from the true value); where `fma` is said, it is
- * meant. Sums have a fixed order. Rows may lie at any multiple of 4 bytes. Nothing allocates. NaN in, NaN out.
+ * One table per level (level.h). All levels give the same bits, but for `outer`, which not all have: every function is written as
+ * a fixed sequence of float operations without contraction (ref/funcs.h has exp and tanh, at most 2 ulp from the true value;
+ * the exact GELU asks the C library for erf); where `fma` is said, it is meant. Sums have a fixed order. Rows may lie at any multiple of 4 bytes. Nothing allocates. NaN in, NaN out.
  */
 #ifndef QS_KERNELS_ROWS_H
 #define QS_KERNELS_ROWS_H

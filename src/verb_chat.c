@@ -484,7 +484,7 @@ const struct qs_verb qs_verb_chat = {
         "(--speculate ngram, the default for one model), or by a small model with the same vocabulary (--draft). The "
         "answer is the same, token for token, with any sampler. It pays where reading the weights takes the time: "
         "large models, and texts that repeat themselves or are predictable. A pass over several tokens costs more "
-        "arithmetic, so what passes take is measured, and where guesses do not pay none are made. --stats tells how "
+        "arithmetic, so what passes take is measured, and where guesses do not pay few are made. --stats tells how "
         "many came true.\n\n"
         "A context that is full ends the answer: nothing that was said is ever dropped silently. Results do not "
         "depend on the number of threads, nor on what was in the cache before.",

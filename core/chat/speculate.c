@@ -12,7 +12,8 @@
 #define REST 32           /* tokens until guesses that cost something are tried again */
 #define WEIGHT 0.125      /* of one more observation in a running mean */
 #define LEAST_COST 0.05   /* of one more guess, as a share of a token's time: arithmetic is never free */
-#define FORGET 0.995      /* what was measured of other sizes loses its force with every batch: they are tried again */
+#define FORGET 0.995      /* what was measured of other numbers of guesses loses its force with every batch: they are tried again */
+#define ALONE 64          /* batches with guesses, after which one token goes alone: what it takes is what guesses are measured by */
 
 struct qs_speculate {
     struct qs_session *session;
@@ -25,6 +26,7 @@ struct qs_speculate {
     size_t ahead, at;     /* tokens that were fed ahead; those of them that were chosen */
     unsigned kind;        /* of the guesses that were made last */
     bool shadow;          /* a guess that was not fed stands at seen[length]: it is compared all the same */
+    size_t since_alone;   /* batches with guesses since a token went alone */
     size_t resting;       /* tokens since guesses were last good enough */
     double sure[QS_DRAFT_KINDS];       /* share of guesses that came true */
     double seconds[QS_DRAFT_MAX + 1];  /* by number of tokens that are fed ahead; 0: not known */
@@ -175,8 +177,9 @@ static int feed_batch(struct qs_speculate *s, int32_t token, size_t most, float 
     s->shadow = false;
     s->seen[s->length] = token;
     double start = s->now();
-    /* what one token takes is measured first */
-    const size_t n = s->length < s->n_ctx && s->seconds[0] > 0 ? draft(s, s->length + 1, room(s, most)) : 0;
+    /* what one token takes is measured first, and now and then again */
+    const bool alone = s->seconds[0] <= 0 || s->since_alone >= ALONE;
+    const size_t n = s->length < s->n_ctx && !alone ? draft(s, s->length + 1, room(s, most)) : 0;
     if (n == 0)
         start = s->now(); /* guesses that are not fed are none of a token's time */
     float *to = n ? s->rows : logits;
@@ -184,6 +187,7 @@ static int feed_batch(struct qs_speculate *s, int32_t token, size_t most, float 
     if (rc)
         return rc;
     count_seconds(s, n, s->now() - start);
+    s->since_alone = n ? s->since_alone + 1 : 0;
     if (n) {
         memcpy(logits, s->rows, s->n_vocab * sizeof *logits);
         s->counts.drafted += n;

@@ -150,16 +150,28 @@ static bool wants_model(const struct qs_bench_args *a)
     return a->parts & of_models || (a->parts >> QS_BENCH_CALIBRATE & 1 && a->calibration.collect);
 }
 
+/* Models of one file name, from several folders, are numbered. */
+static void name_subject(struct qs_bench_run_state *s, const char *name)
+{
+    size_t same = 1;
+    snprintf(s->subject, sizeof s->subject, "%s", name);
+    for (size_t i = 0; i < s->result->n_subjects; i++)
+        if (strcmp(s->result->subject[i].name, s->subject) == 0) {
+            snprintf(s->subject, sizeof s->subject, "%.200s (%zu)", name, ++same);
+            i = (size_t)-1; /* the new name may be another's */
+        }
+}
+
 static int add_subject(struct qs_bench_run_state *s, const char *name, const char *source, struct qs_err *e)
 {
     struct qs_bench *b = s->result;
     if (!qs_grow(&b->subject, &b->cap_subjects, b->n_subjects + 1, sizeof *b->subject))
         return qs_fail_mem(e, (b->n_subjects + 1) * sizeof *b->subject, "measured models");
+    name_subject(s, name);
     struct qs_bench_subject *to = &b->subject[b->n_subjects++];
     *to = (struct qs_bench_subject){ .weights = s->model->n_weights, .bytes = s->model->bytes };
-    snprintf(to->name, sizeof to->name, "%s", name);
+    snprintf(to->name, sizeof to->name, "%s", s->subject);
     snprintf(to->source, sizeof to->source, "%s", source);
-    s->subject = name;
     const uint64_t free = qs_machine_memory().available;
     if (free && s->model->bytes > free)
         qs_bench_note(s, "%s is larger than the memory that is free: it is read from the disk again and again", name);
@@ -177,6 +189,8 @@ static int measure_model(struct qs_bench_run_state *s, struct qs_err *e)
         rc = qs_bench_speed(s, e);
     }
     if (!rc && wants(s, QS_BENCH_ATTENTION) && s->result->n_subjects == 1) { /* the same for all types of a shape */
+        if (a->n_models > 1)
+            qs_bench_note(s, "attention: measured with the shape of %s alone", s->subject);
         qs_job_phase(s->job, "attention", "numbers", 2);
         rc = qs_bench_attention(s, e);
     }
@@ -203,8 +217,8 @@ static int one_model(struct qs_bench_run_state *s, const char *name, const char 
     return rc;
 }
 
-/* Where the system can open a file by its descriptor, the file loses its name at once: nothing is left behind by a
- * program that is killed. */
+/* Where the system can open a file by its descriptor, a file that is made loses its name: nothing is left behind by
+ * a program that is killed later. */
 static int scratch_model(struct qs_bench_run_state *s, const char *preset, const char *path, struct qs_err *e)
 {
     char name[64];

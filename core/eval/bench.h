@@ -8,7 +8,8 @@
  * measured before and after every run (kernels/limits.h), and a run's share is told by the better of the two.
  *
  * Every number is the median of some runs, with the best and the spread, and says how it was obtained. Nothing is
- * written but scratch files of made-up models, gone at the end.
+ * written but scratch files of made-up models, gone at the end (one that is just being made stays behind a program that is
+ * killed).
  */
 #ifndef QS_CORE_BENCH_H
 #define QS_CORE_BENCH_H
@@ -45,11 +46,11 @@ void qs_bench_work_prefill(const struct qs_engine *x, size_t n, size_t heads, en
 
 /* ---- results ---- */
 
-enum { QS_BENCH_WORD = 48, QS_BENCH_HOW = 160 };
+enum { QS_BENCH_WORD = 48, QS_BENCH_NAME = 256, QS_BENCH_HOW = 160 };
 
 struct qs_bench_number {
     enum qs_bench_part part;
-    char subject[QS_BENCH_WORD];  /* what was measured: preset or file, type */
+    char subject[QS_BENCH_NAME];  /* what was measured: preset or file, type */
     char detail[QS_BENCH_WORD];   /* which side of it: type of the cache, "importance" ...; "": none */
     uint64_t size;                /* tokens of the prompt or the context ...; 0: none */
     char unit[QS_BENCH_WORD];     /* "tokens/s"; seconds, where less is better: "s" */
@@ -71,7 +72,7 @@ struct qs_bench_limit {           /* a line of kernels/limits.h that was measure
 };
 
 struct qs_bench_subject {         /* a model that was measured */
-    char name[QS_BENCH_WORD], source[256]; /* shape or path */
+    char name[QS_BENCH_NAME], source[256]; /* name: one of its own in this run; source: shape or path */
     uint64_t weights, bytes, bytes_per_token;
 };
 

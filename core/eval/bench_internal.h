@@ -15,7 +15,7 @@ struct qs_bench_run_state {
     bool bf16;                /* the machine has that unit */
     /* the model at hand */
     struct qs_model *model;
-    const char *subject;
+    char subject[QS_BENCH_NAME];
 };
 
 /* Something that is timed again and again. */

@@ -152,7 +152,7 @@ static int same_number(const char *what, uint64_t a, uint64_t b, struct qs_err *
 
 static int same_model(const struct qs_bench_subject *a, const struct qs_bench_subject *b, struct qs_err *e)
 {
-    char what[2 * QS_BENCH_WORD];
+    char what[2 * QS_BENCH_NAME];
     snprintf(what, sizeof what, "the weights of %s", a->name);
     int rc = same_number(what, a->weights, b->weights, e);
     snprintf(what, sizeof what, "the bytes of %s", a->name);

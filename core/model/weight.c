@@ -14,7 +14,7 @@
 
 #define HEAP_ALIGN 64u
 
-/* rows and the bytes of every component; false on overflow, QS_EINVAL shapes included. */
+/* rows and the bytes of every component; QS_EINVAL for shapes that overflow or are no multiple of the block. */
 static int measure(const struct qs_format *f, const uint64_t ne[4], uint64_t *rows, uint64_t bytes[QS_MAX_COMPONENTS],
                    uint64_t *total, struct qs_err *e)
 {

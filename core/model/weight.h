@@ -49,7 +49,8 @@ struct qs_const_parts qs_weight_row(const struct qs_weight *w, uint64_t row);
 /* Rows [row, row+n) as floats, cols per row, stride = cols. QS_EUNSUPPORTED when the format has no decoder. */
 int qs_weight_decode(const struct qs_weight *w, uint64_t row, uint64_t n, float *dst, struct qs_err *e);
 /* Makes the panels that this level multiplies faster, or, of a mapped weight of a type without panels, a copy, once for all
- * who hold the weight, on the pool's threads. `most`: bytes that they may take; *took: those they took now. QS_OK without either: nothing is faster at this level, or it would be larger.
+ * who hold the weight, on the pool's threads. `most`: bytes that they may take; *took: those they took now. QS_OK without either:
+ * nothing is faster at this level, or it would take more than `most`.
  * QS_ENOMEM. The stored bytes stay the truth; the panels die with the weight. Any thread. */
 int qs_weight_pack(struct qs_weight *w, struct qs_pool *pool, enum qs_prio prio, uint64_t most, uint64_t *took,
                    struct qs_err *e);

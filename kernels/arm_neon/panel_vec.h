@@ -14,7 +14,6 @@ typedef vf qs_pf;
 enum { QS_PV_LANES = 8, QS_PV_SIGNED = 1 };
 
 QS_INLINE qs_pv qs_pv_load(const void *p) { return i_load(p); }
-QS_INLINE void qs_pv_store(void *p, qs_pv v) { i_store(p, v); }
 QS_INLINE qs_pv qs_pv_zero(void) { return i_all(0); }
 QS_INLINE qs_pv qs_pv_all32(int32_t x) { return i_all(x); }
 QS_INLINE qs_pv qs_pv_all8(int x) { return i_all((int)(0x01010101u * (uint8_t)x)); }

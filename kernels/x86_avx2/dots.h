@@ -25,7 +25,7 @@ void qs_avx2_quantize_bf16(const float *x, size_t cols, void *row);
 /* The entry of one type in a table that is indexed like qs_format_at(). */
 static inline struct qs_dot_ops *qs_avx2_dot_entry(struct qs_dot_ops *ops, int id)
 {
-    return &ops[qs_format_by_id(id) - qs_format_at(0)];
+    return &ops[qs_format_index(id)];
 }
 
 #endif

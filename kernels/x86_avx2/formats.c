@@ -239,7 +239,7 @@ DECODER(q6_k, QS_SUPER)
 
 static struct qs_format_ops *row_of(struct qs_format_ops *ops, int id)
 {
-    return &ops[qs_format_by_id(id) - qs_format_at(0)];
+    return &ops[qs_format_index(id)];
 }
 
 void qs_avx2_formats(struct qs_format_ops *ops)

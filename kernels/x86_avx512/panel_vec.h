@@ -12,7 +12,6 @@ typedef __m512 qs_pf;
 enum { QS_PV_LANES = 16, QS_PV_SIGNED = 0 /* dot products take codes without signs */ };
 
 QS_INLINE qs_pv qs_pv_load(const void *p) { return _mm512_loadu_si512(p); }
-QS_INLINE void qs_pv_store(void *p, qs_pv v) { _mm512_storeu_si512(p, v); }
 QS_INLINE qs_pv qs_pv_zero(void) { return _mm512_setzero_si512(); }
 QS_INLINE qs_pv qs_pv_all32(int32_t x) { return _mm512_set1_epi32(x); }
 QS_INLINE qs_pv qs_pv_all8(int x) { return _mm512_set1_epi8((char)x); }
@@ -72,10 +71,6 @@ QS_INLINE qs_pf qs_pf_from(qs_pv a) { return _mm512_cvtepi32_ps(a); }
 QS_INLINE qs_pf qs_pf_bits(qs_pv a) { return _mm512_castsi512_ps(a); }
 QS_INLINE qs_pf qs_pf_halves(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 
-/* The first n rows; n >= QS_PV_LANES: all. */
-QS_INLINE __mmask16 qs_p_rows(size_t n) { return (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffffu); }
-QS_INLINE qs_pf qs_pf_load_some(const float *p, size_t n) { return _mm512_maskz_loadu_ps(qs_p_rows(n), p); }
-QS_INLINE void qs_pf_store_some(float *p, qs_pf v, size_t n) { _mm512_mask_storeu_ps(p, qs_p_rows(n), v); }
 
 /* Sums of 16 activations (Q8K), sixteen of them, each times its own of `by`; `out` is aligned. */
 QS_INLINE void qs_p_sums_times(const int16_t *sums, const int32_t *by, int32_t *out)

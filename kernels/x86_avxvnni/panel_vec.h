@@ -13,7 +13,6 @@ typedef __m256 qs_pf;
 enum { QS_PV_LANES = 8, QS_PV_SIGNED = 0 /* dot products take codes without signs */ };
 
 QS_INLINE qs_pv qs_pv_load(const void *p) { return _mm256_loadu_si256(p); }
-QS_INLINE void qs_pv_store(void *p, qs_pv v) { _mm256_storeu_si256(p, v); }
 QS_INLINE qs_pv qs_pv_zero(void) { return _mm256_setzero_si256(); }
 QS_INLINE qs_pv qs_pv_all32(int32_t x) { return _mm256_set1_epi32(x); }
 QS_INLINE qs_pv qs_pv_all8(int x) { return _mm256_set1_epi8((char)x); }
@@ -72,13 +71,6 @@ QS_INLINE qs_pf qs_pf_from(qs_pv a) { return _mm256_cvtepi32_ps(a); }
 QS_INLINE qs_pf qs_pf_bits(qs_pv a) { return _mm256_castsi256_ps(a); }
 QS_INLINE qs_pf qs_pf_halves(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
 
-/* The first n rows; n >= QS_PV_LANES: all. */
-QS_INLINE __m256i qs_p_rows(size_t n)
-{
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n < 8 ? n : 8)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-QS_INLINE qs_pf qs_pf_load_some(const float *p, size_t n) { return _mm256_maskload_ps(p, qs_p_rows(n)); }
-QS_INLINE void qs_pf_store_some(float *p, qs_pf v, size_t n) { _mm256_maskstore_ps(p, qs_p_rows(n), v); }
 
 /* Sums of 16 activations (Q8K), sixteen of them, each times its own of `by`; `out` is aligned. */
 QS_INLINE void qs_p_sums_times(const int16_t *sums, const int32_t *by, int32_t *out)

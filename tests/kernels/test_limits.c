@@ -6,23 +6,6 @@
 #include "base/mem.h"
 #include "kernels/limits.h"
 
-typedef size_t loops_fn(const struct qs_limit_loop **out);
-static const struct { enum qs_level level; loops_fn *loops; } levels[] = {
-    { QS_LEVEL_REF, qs_ref_limits },
-#ifdef QS_HAVE_AVX2
-    { QS_LEVEL_AVX2, qs_avx2_limits },
-#endif
-#ifdef QS_HAVE_AVX512
-    { QS_LEVEL_AVX512, qs_avx512_limits },
-#endif
-#ifdef QS_HAVE_AVX512BF16
-    { QS_LEVEL_AVX512BF16, qs_avx512bf16_limits },
-#endif
-#ifdef QS_HAVE_NEON
-    { QS_LEVEL_NEON, qs_neon_limits },
-#endif
-};
-
 /* All give the sum of the 64-bit words, whatever the order: what was left out would show. */
 static void test_readers(void **state)
 {
@@ -33,7 +16,9 @@ static void test_readers(void **state)
     assert_non_null(x);
     for (size_t i = 0; i < BYTES / 8; i++)
         sum += x[i] = random = random * 6364136223846793005u + 1442695040888963407u;
-    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++) {
+    const struct qs_limit_giver *levels;
+    const size_t n_levels = qs_limit_givers(&levels);
+    for (size_t l = 0; l < n_levels; l++) {
         const struct qs_limit_loop *loop;
         const size_t n = qs_level_available(levels[l].level) ? levels[l].loops(&loop) : 0;
         for (size_t i = 0; i < n; i++) {
