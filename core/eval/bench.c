@@ -217,17 +217,23 @@ static int one_model(struct qs_bench_run_state *s, const char *name, const char 
     return rc;
 }
 
-/* Where the system can open a file by its descriptor, a file that is made loses its name: nothing is left behind by
- * a program that is killed later. */
+/* The file `path`, empty so far, becomes a model and is measured. Where the system can open a file by its descriptor it has lost
+ * its name before: nothing is left behind by a program that is killed. */
 static int scratch_model(struct qs_bench_run_state *s, const char *preset, const char *path, struct qs_err *e)
 {
     char name[64];
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return qs_fail_errno(e, errno, "%s", path);
+        return qs_fail_errno(e, errno, "%s (XDG_CACHE_HOME chooses another folder)", path);
     snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    const bool nameless = access(name, R_OK) == 0 && unlink(path) == 0;
-    const int rc = one_model(s, preset, s->args->shape->name, nameless ? name : path, e);
+    const bool nameless = access(name, R_OK | W_OK) == 0 && unlink(path) == 0;
+    const char *file = nameless ? name : path;
+    int rc = qs_bench_model_write(s->args->shape, preset, file, s->job, e);
+    if (rc == QS_ENOSPACE) {
+        const struct qs_err why = *e;
+        rc = qs_fail(e, QS_ENOSPACE, "%s: %s; XDG_CACHE_HOME chooses another folder", path, why.msg);
+    }
+    rc = rc ? rc : one_model(s, preset, s->args->shape->name, file, e);
     if (!nameless)
         unlink(path);
     close(fd);
@@ -245,7 +251,6 @@ static int made_model(struct qs_bench_run_state *s, const char *preset, struct q
         if (path.failed)
             rc = qs_fail_mem(e, path.len, "a name");
     }
-    rc = rc ? rc : qs_bench_model_write(s->args->shape, preset, path.data, s->job, e);
     rc = rc ? rc : scratch_model(s, preset, path.data, e);
     qs_str_free(&dir);
     qs_str_free(&path);

@@ -8,8 +8,7 @@
  * measured before and after every run (kernels/limits.h), and a run's share is told by the better of the two.
  *
  * Every number is the median of some runs, with the best and the spread, and says how it was obtained. Nothing is
- * written but scratch files of made-up models, gone at the end (one that is just being made stays behind a program that is
- * killed).
+ * written but scratch files of made-up models, gone at the end.
  */
 #ifndef QS_CORE_BENCH_H
 #define QS_CORE_BENCH_H

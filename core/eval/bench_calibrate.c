@@ -4,6 +4,7 @@
  * would take too long is left out, and that is said.
  */
 #include "core/eval/bench_internal.h"
+#include "kernels/level.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -120,7 +121,8 @@ int qs_bench_hessian(struct qs_bench_run_state *s, struct qs_err *e)
         struct qs_bench_try t = { .ctx = &a, .once = add_once, .amount = CHUNK };
         if (!(a.add = way[w].add))
             continue;
-        t.work.need[QS_LIMIT_F32] = (double)CHUNK * (double)a.cols * (double)(a.cols + 1);
+        const enum qs_limit unit = w == 0 && qs_row_ops()->outer ? QS_LIMIT_BF16 : QS_LIMIT_F32; /* rows.h */
+        t.work.need[unit] = (double)CHUNK * (double)a.cols * (double)(a.cols + 1);
         snprintf(out.subject, sizeof out.subject, "%zu columns", a.cols);
         snprintf(out.detail, sizeof out.detail, "%s", way[w].name);
         snprintf(out.how, sizeof out.how, "%s", way[w].how);

@@ -170,6 +170,11 @@ int qs_bench_comparable(const struct qs_bench *a, const struct qs_bench *b, stru
         for (size_t k = 0; rc == QS_OK && k < b->n_subjects; k++)
             if (strcmp(a->subject[i].name, b->subject[k].name) == 0)
                 rc = same_model(&a->subject[i], &b->subject[k], e);
+    bool common = false;
+    for (size_t i = 0; i < a->n_numbers; i++)
+        common = common || qs_bench_same(b, &a->number[i]);
+    if (rc == QS_OK && !common && (a->n_numbers || b->n_numbers))
+        return qs_fail(e, QS_EINVAL, "the two runs have no number in common: other models, parts or lengths");
     return rc;
 }
 
