@@ -260,4 +260,5 @@ void qs_avx2_formats(struct qs_format_ops *ops)
     row_of(ops, QS_F16)->round = round_f16;
     qs_avx2_kquant_formats(ops);
     qs_avx2_iq_formats(ops);
+    qs_avx2_iq_decoders(ops);
 }
