@@ -56,7 +56,7 @@ const struct qs_opt qs_common_options[] = {
     /* gen_docs compares the words with the levels there are (kernels/level.h). */
     { .name = "level", .kind = QS_OPT_CHOICE, .arg = "NAME",
       .choices = "ref avx2 avxvnni avx512-256 avx512 avx512bf16 neon",
-      .help = "use no CPU level above NAME (same results, but Hessians)" },
+      .help = "use no CPU level above NAME; same but for Hessians" },
     { .name = "pack", .kind = QS_OPT_SIZE, .arg = "SIZE",
       .help = "let weights that are laid out anew for speed take SIZE; 0: run from the file (default: half of the free memory)" },
     { .name = "help", .letter = 'h', .help = "show this help" },

@@ -51,7 +51,7 @@ complete -c quantscape -l json -d 'print JSON; errors too, as {"error": {"code",
 complete -c quantscape -l csv -d 'print the main table as CSV'
 complete -c quantscape -l quiet -s q -d 'no progress, no remarks; errors only'
 complete -c quantscape -l threads -s j -x -d 'compute with N threads instead of one per core'
-complete -c quantscape -l level -x -a 'ref avx2 avxvnni avx512-256 avx512 avx512bf16 neon' -d 'use no CPU level above NAME (same results, but Hessians)'
+complete -c quantscape -l level -x -a 'ref avx2 avxvnni avx512-256 avx512 avx512bf16 neon' -d 'use no CPU level above NAME; same but for Hessians'
 complete -c quantscape -l pack -x -d 'let weights that are laid out anew for speed take SIZE; 0: run from the file (default: half of the free memory)'
 complete -c quantscape -l help -s h -d 'show this help'
 complete -c quantscape -l version -s V -d 'show the version'
